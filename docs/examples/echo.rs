@@ -6,7 +6,7 @@
 //!     HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000 cargo run --release --example echo
 //! ```
 
-use pulsegate::config::{self, Command};
+use pulsegate::config::{self, CliAction};
 use pulsegate::gateway::{Classes, RELAY_CLASSES};
 use pulsegate::{Class, ClassConfig, ConnId, Handler, Io, Message, Reactor, Request, Verdict};
 use std::process::ExitCode;
@@ -29,11 +29,11 @@ impl Handler for Echo {
 }
 
 fn main() -> ExitCode {
-    let command = config::load(std::env::args_os().skip(1), |name| std::env::var_os(name));
-    let settings = match command {
-        Ok(Command::Run(settings)) => settings,
-        Ok(Command::Check(_)) => return ExitCode::SUCCESS,
-        Ok(Command::Print(text)) => {
+    let action = config::load(std::env::args_os().skip(1), |name| std::env::var_os(name));
+    let settings = match action {
+        Ok(CliAction::Run(settings)) => settings,
+        Ok(CliAction::Check(_)) => return ExitCode::SUCCESS,
+        Ok(CliAction::Print(text)) => {
             print!("{text}");
             return ExitCode::SUCCESS;
         }
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut config = settings.engine(&Classes::new(RELAY_CLASSES));
+    let mut config = settings.engine_config(&Classes::new(RELAY_CLASSES));
     config.classes = vec![ClassConfig {
         name: "echo".to_owned(),
         policy: settings.glasses,

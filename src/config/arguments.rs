@@ -4,22 +4,22 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser};
 
-use super::faults::{Fault, Faults};
-use super::kinds::Kind;
+use super::setting_faults::{SettingFault, SettingFaults};
 use super::table::SETTINGS;
+use super::value_kind::ValueKind;
 
 /// The flags of one command line.
 pub(super) struct Arguments {
     /// The value of each setting, by its row in the table; the last occurrence counts.
     pub(super) given: Vec<Option<OsString>>,
     /// What the process must do.
-    pub(super) ask: Ask,
+    pub(super) mode: CliMode,
 }
 
 /// What the process must do. If the command line asks for several things, the last of this list
 /// counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ask {
+pub(super) enum CliMode {
     Run,
     Check,
     PrintConfig,
@@ -31,11 +31,14 @@ pub(super) enum Ask {
 impl Arguments {
     /// Splits `args`, which does not include the program's name. Continues after a fault, so that
     /// all faults are reported.
-    pub(super) fn split(args: impl IntoIterator<Item = OsString>, faults: &mut Faults) -> Self {
+    pub(super) fn split(
+        args: impl IntoIterator<Item = OsString>,
+        faults: &mut SettingFaults,
+    ) -> Self {
         let mut parser = Parser::from_args(args);
         let mut arguments = Arguments {
             given: vec![None; SETTINGS.len()],
-            ask: Ask::Run,
+            mode: CliMode::Run,
         };
         loop {
             let flag = match parser.next() {
@@ -43,22 +46,22 @@ impl Arguments {
                 Ok(Some(Arg::Long(name))) => format!("--{name}"),
                 Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
                 Ok(Some(Arg::Value(word))) if word == "help" => {
-                    arguments.ask(Ask::Help);
+                    arguments.set_mode(CliMode::Help);
                     continue;
                 }
                 Ok(Some(Arg::Value(word))) if word == "version" => {
-                    arguments.ask(Ask::Version);
+                    arguments.set_mode(CliMode::Version);
                     continue;
                 }
                 Ok(Some(Arg::Value(surplus))) => {
                     // It may be meant as a variable, and its value may be a secret.
                     let mut surplus = lossy(&surplus);
                     surplus.truncate(surplus.find('=').unwrap_or(surplus.len()));
-                    faults.push(Fault::SurplusArgument(surplus));
+                    faults.push(SettingFault::SurplusArgument(surplus));
                     continue;
                 }
                 Err(lexopt::Error::UnexpectedValue { option, value }) => {
-                    faults.push(Fault::SurplusValue {
+                    faults.push(SettingFault::SurplusValue {
                         flag: option,
                         value: lossy(&value),
                     });
@@ -66,29 +69,31 @@ impl Arguments {
                 }
                 // `next` has no other error today.
                 Err(other) => {
-                    faults.push(Fault::SurplusArgument(other.to_string()));
+                    faults.push(SettingFault::SurplusArgument(other.to_string()));
                     continue;
                 }
             };
             match flag.as_str() {
-                "--help" | "-h" => arguments.ask(Ask::Help),
-                "--help-all" => arguments.ask(Ask::HelpAll),
+                "--help" | "-h" => arguments.set_mode(CliMode::Help),
+                "--help-all" => arguments.set_mode(CliMode::HelpAll),
                 // A short form that other programs have, too.
                 "--config" | "-c" => arguments.set("--config-file", &mut parser, faults),
-                "--version" | "-V" => arguments.ask(Ask::Version),
-                "--print-config" => arguments.ask(Ask::PrintConfig),
-                "--check" => arguments.ask(Ask::Check),
+                "--version" | "-V" => arguments.set_mode(CliMode::Version),
+                "--print-config" => arguments.set_mode(CliMode::PrintConfig),
+                "--check" => arguments.set_mode(CliMode::Check),
                 _ => arguments.set(&flag, &mut parser, faults),
             }
         }
     }
 
-    fn ask(&mut self, ask: Ask) {
-        self.ask = self.ask.max(ask);
+    fn set_mode(&mut self, mode: CliMode) {
+        self.mode = self.mode.max(mode);
     }
 
-    fn set(&mut self, flag: &str, parser: &mut Parser, faults: &mut Faults) {
-        let row = SETTINGS.iter().position(|setting| setting.dashed() == flag);
+    fn set(&mut self, flag: &str, parser: &mut Parser, faults: &mut SettingFaults) {
+        let row = SETTINGS
+            .iter()
+            .position(|setting| setting.flag_name() == flag);
         if let Some(row) = row
             && SETTINGS[row].flag().is_none()
         {
@@ -98,19 +103,19 @@ impl Arguments {
             {
                 rest.next();
             }
-            faults.push(Fault::SecretFlag(SETTINGS[row].name));
+            faults.push(SettingFault::SecretFlag(SETTINGS[row].name));
             return;
         }
         let value = value_of(parser);
         let Some(row) = row else {
-            faults.push(Fault::UnknownFlag(flag.to_owned()));
+            faults.push(SettingFault::UnknownFlag(flag.to_owned()));
             return;
         };
         match (value, SETTINGS[row].kind) {
             (Some(value), _) => self.given[row] = Some(value),
-            (None, Kind::Switch) => self.given[row] = Some("1".into()),
+            (None, ValueKind::Switch) => self.given[row] = Some("1".into()),
             (None, _) => {
-                faults.push(Fault::NoValue {
+                faults.push(SettingFault::NoValue {
                     flag: flag.to_owned(),
                     allowed: SETTINGS[row].allowed(),
                 });

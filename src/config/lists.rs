@@ -29,16 +29,16 @@ const HOST_MAX: usize = 255;
 pub(super) const NONE: &str = "none";
 
 /// Parses a list of origins; `None` if one is not valid.
-pub(super) fn origins(text: &str) -> Option<Vec<WebOrigin>> {
-    list(text, ORIGINS_MAX, WebOrigin::parse)
+pub(super) fn parse_origins(text: &str) -> Option<Vec<WebOrigin>> {
+    parse_list(text, ORIGINS_MAX, WebOrigin::parse)
 }
 
 /// Parses a list of frame types; `None` if one is not valid.
-pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
+pub(super) fn parse_types(text: &str) -> Option<Vec<Box<str>>> {
     if text.eq_ignore_ascii_case(NONE) {
         return Some(Vec::new());
     }
-    list(text, TYPES_MAX, |one| {
+    parse_list(text, TYPES_MAX, |one| {
         let is_type =
             (1..=TYPE_MAX).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_graphic());
         is_type.then(|| one.into())
@@ -47,7 +47,7 @@ pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
 
 /// Parses a list of subprotocols (RFC 6455 §4.1); `None` if one is not valid. `any` and `none` must
 /// be the only element.
-pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
+pub(super) fn parse_subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     if is(ANY) {
         return Some(AcceptedSubprotocols::Any);
@@ -56,7 +56,7 @@ pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
         return Some(AcceptedSubprotocols::Only(Vec::new()));
     }
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let names = list(text, SUBPROTOCOLS_MAX, |one| {
+    let names = parse_list(text, SUBPROTOCOLS_MAX, |one| {
         let is_word = [ANY, NONE]
             .iter()
             .any(|word| one.eq_ignore_ascii_case(word));
@@ -68,20 +68,20 @@ pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
 }
 
 /// Parses a list of host names (RFC 1123 §2.1) into lower case; `None` if one is not valid.
-pub(super) fn hosts(text: &str) -> Option<Vec<Box<str>>> {
-    list(text, HOSTS_MAX, |one| {
+pub(super) fn parse_hosts(text: &str) -> Option<Vec<Box<str>>> {
+    parse_list(text, HOSTS_MAX, |one| {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         let is_name = (1..=HOST_MAX).contains(&one.len()) && one.bytes().all(is_plain);
         is_name.then(|| one.to_ascii_lowercase().into())
     })
 }
 
-fn list<T>(text: &str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+fn parse_list<T>(text: &str, max: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     if text.trim().is_empty() {
         return Some(Vec::new());
     }
     let list: Option<Vec<T>> = text.split(',').map(|one| parse(one.trim())).collect();
-    list.filter(|list| list.len() <= most)
+    list.filter(|list| list.len() <= max)
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn origins_are_read_in_small_letters() {
         let shown = |text: &str| {
-            let origins = origins(text)?;
+            let origins = parse_origins(text)?;
             let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
             Some(origins.join(" "))
         };
@@ -111,13 +111,13 @@ mod tests {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["http://a"; n].join(",");
-        assert_eq!(origins(&many(ORIGINS_MAX)).map(|o| o.len()), Some(64));
-        assert_eq!(origins(&many(ORIGINS_MAX + 1)), None);
+        assert_eq!(parse_origins(&many(ORIGINS_MAX)).map(|o| o.len()), Some(64));
+        assert_eq!(parse_origins(&many(ORIGINS_MAX + 1)), None);
     }
 
     #[test]
     fn subprotocols_are_tokens_in_their_order() {
-        let shown = |text: &str| match subprotocols(text)? {
+        let shown = |text: &str| match parse_subprotocols(text)? {
             AcceptedSubprotocols::Any => Some("*".to_owned()),
             AcceptedSubprotocols::Only(names) => Some(names.join(" ")),
         };
@@ -137,15 +137,15 @@ mod tests {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["a"; n].join(",");
-        assert!(subprotocols(&many(SUBPROTOCOLS_MAX)).is_some());
-        assert!(subprotocols(&many(SUBPROTOCOLS_MAX + 1)).is_none());
-        assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX)).is_some());
-        assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX + 1)).is_none());
+        assert!(parse_subprotocols(&many(SUBPROTOCOLS_MAX)).is_some());
+        assert!(parse_subprotocols(&many(SUBPROTOCOLS_MAX + 1)).is_none());
+        assert!(parse_subprotocols(&"a".repeat(SUBPROTOCOL_MAX)).is_some());
+        assert!(parse_subprotocols(&"a".repeat(SUBPROTOCOL_MAX + 1)).is_none());
     }
 
     #[test]
     fn hosts_are_names_without_a_port() {
-        let shown = |text: &str| Some(hosts(text)?.join(" "));
+        let shown = |text: &str| Some(parse_hosts(text)?.join(" "));
         for (text, wanted) in [
             ("", Some("")),
             (
@@ -166,13 +166,13 @@ mod tests {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["a"; n].join(",");
-        assert_eq!(hosts(&many(HOSTS_MAX)).map(|h| h.len()), Some(64));
-        assert_eq!(hosts(&many(HOSTS_MAX + 1)), None);
+        assert_eq!(parse_hosts(&many(HOSTS_MAX)).map(|h| h.len()), Some(64));
+        assert_eq!(parse_hosts(&many(HOSTS_MAX + 1)), None);
     }
 
     #[test]
     fn types_are_read_as_they_are_written() {
-        let shown = |text: &str| Some(types(text)?.join(" "));
+        let shown = |text: &str| Some(parse_types(text)?.join(" "));
         let longest = "x".repeat(TYPE_MAX);
         for (text, wanted) in [
             ("", Some("")),
@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["a"; n].join(",");
-        assert_eq!(types(&many(TYPES_MAX)).map(|t| t.len()), Some(64));
-        assert_eq!(types(&many(TYPES_MAX + 1)), None);
+        assert_eq!(parse_types(&many(TYPES_MAX)).map(|t| t.len()), Some(64));
+        assert_eq!(parse_types(&many(TYPES_MAX + 1)), None);
     }
 }

@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 
-use super::arguments::{Arguments, Ask};
-use super::effective::Effective;
-use super::faults::Faults;
-use super::pages;
+use super::arguments::{Arguments, CliMode};
+use super::effective_values::EffectiveValues;
+use super::help;
+use super::setting_faults::SettingFaults;
 use super::settings::Settings;
 
 /// The request of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum CliAction {
     /// Run the gateway.
     Run(Settings),
     /// The settings are valid; `--check` only asked to check them, so nothing else is to be done.
@@ -32,21 +32,23 @@ pub enum Command {
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, Faults> {
-    let mut faults = Faults::default();
+) -> Result<CliAction, SettingFaults> {
+    let mut faults = SettingFaults::default();
     let arguments = Arguments::split(args, &mut faults);
-    match arguments.ask {
-        Ask::Help => return Ok(Command::Print(pages::help(false))),
-        Ask::HelpAll => return Ok(Command::Print(pages::help(true))),
-        Ask::Version => return Ok(Command::Print(version())),
-        Ask::Run | Ask::Check | Ask::PrintConfig => {}
+    match arguments.mode {
+        CliMode::Help => return Ok(CliAction::Print(help::help_text(false))),
+        CliMode::HelpAll => return Ok(CliAction::Print(help::help_text(true))),
+        CliMode::Version => return Ok(CliAction::Print(version())),
+        CliMode::Run | CliMode::Check | CliMode::PrintConfig => {}
     }
-    let effective = Effective::resolve(arguments.given, env, &mut faults);
+    let effective = EffectiveValues::resolve(arguments.given, env, &mut faults);
     match effective.settings() {
-        Some(settings) if faults.is_empty() => Ok(match arguments.ask {
-            Ask::PrintConfig => Command::Print(effective.print()),
-            Ask::Check => Command::Check(settings),
-            Ask::Run | Ask::Help | Ask::HelpAll | Ask::Version => Command::Run(settings),
+        Some(settings) if faults.is_empty() => Ok(match arguments.mode {
+            CliMode::PrintConfig => CliAction::Print(effective.print()),
+            CliMode::Check => CliAction::Check(settings),
+            CliMode::Run | CliMode::Help | CliMode::HelpAll | CliMode::Version => {
+                CliAction::Run(settings)
+            }
         }),
         _ => Err(faults),
     }

@@ -1,34 +1,34 @@
 //! The gateway's settings: read from flags, environment variables and a file, and checked. All
 //! faults are reported at once.
 
-mod alerts;
+mod alert_conversion;
 mod arguments;
-mod changes;
-mod effective;
-mod faults;
-mod file;
-mod guess;
-mod kinds;
+mod combinations;
+mod conversion;
+mod effective_values;
+mod help;
 mod lists;
 mod load;
-mod machine;
 mod networks;
-mod pages;
-mod policy;
-mod regular;
-mod rules;
+mod policy_bounds;
+mod regular_file;
+mod reload_diff;
+mod resource_limits;
 mod secret;
+mod setting_faults;
 mod settings;
+mod settings_file;
+mod suggestion;
 mod table;
-mod typed;
+mod value_kind;
 
-pub use changes::{Change, Changes};
-pub use faults::{Fault, Faults, Origin};
-pub use kinds::{Kind, Unit};
-pub use load::{Command, load};
-pub use machine::Machine;
-pub use pages::markdown_table;
-pub use policy::{BoundsFault, OutOfBounds, check_policy};
+pub use help::markdown_table;
+pub use load::{CliAction, load};
+pub use policy_bounds::{BoundsFault, OutOfBounds, check_policy};
+pub use reload_diff::{ReloadDiff, SettingChange};
+pub use resource_limits::ResourceLimits;
 pub use secret::Secret;
+pub use setting_faults::{SettingFault, SettingFaults, ValueOrigin};
 pub use settings::Settings;
 pub use table::{Audience, Fallback, SETTINGS, Setting};
+pub use value_kind::{Unit, ValueKind};

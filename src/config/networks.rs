@@ -6,19 +6,22 @@ use ipnet::{IpNet, Ipv4Net};
 
 /// The limit of networks. Every connection is compared with all of them, and more are most likely a
 /// mistake.
-pub(super) const MOST: usize = 256;
+pub(super) const NETWORKS_MAX: usize = 256;
 
 /// Parses a list of networks, separated by commas; `None` if one is not valid. A plain address is a
 /// block of one address.
-pub(super) fn parse(text: &str) -> Option<Vec<IpNet>> {
+pub(super) fn parse_networks(text: &str) -> Option<Vec<IpNet>> {
     if text.trim().is_empty() {
         return Some(Vec::new());
     }
-    let networks: Option<Vec<IpNet>> = text.split(',').map(|one| network(one.trim())).collect();
-    networks.filter(|networks| networks.len() <= MOST)
+    let networks: Option<Vec<IpNet>> = text
+        .split(',')
+        .map(|one| parse_network(one.trim()))
+        .collect();
+    networks.filter(|networks| networks.len() <= NETWORKS_MAX)
 }
 
-fn network(text: &str) -> Option<IpNet> {
+fn parse_network(text: &str) -> Option<IpNet> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => address.into(),
         Err(_) => text.parse::<IpNet>().ok()?,
@@ -44,7 +47,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
-        let networks = parse(text)?;
+        let networks = parse_networks(text)?;
         let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
         Some(networks.join(" "))
     }
@@ -74,7 +77,10 @@ mod tests {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["10.0.0.1"; n].join(",");
-        assert_eq!(parse(&many(MOST)).map(|n| n.len()), Some(MOST));
-        assert_eq!(parse(&many(MOST + 1)), None);
+        assert_eq!(
+            parse_networks(&many(NETWORKS_MAX)).map(|n| n.len()),
+            Some(NETWORKS_MAX)
+        );
+        assert_eq!(parse_networks(&many(NETWORKS_MAX + 1)), None);
     }
 }

@@ -13,12 +13,12 @@ impl Secret {
     pub(super) const HIDDEN: &'static str = "***";
 
     /// The largest number of characters.
-    const MOST: usize = 512;
+    const LEN_MAX: usize = 512;
 
-    /// Returns what is allowed, in words; `least` is the least number of characters.
-    pub(super) fn allowed(least: usize, spaces: bool) -> String {
-        let (most, spaces) = (Self::MOST, if spaces { "or" } else { "without" });
-        format!("{least} to {most} visible ASCII characters {spaces} spaces")
+    /// Returns what is allowed, in words; `min` is the least number of characters.
+    pub(super) fn allowed(min: usize, spaces: bool) -> String {
+        let (max, spaces) = (Self::LEN_MAX, if spaces { "or" } else { "without" });
+        format!("{min} to {max} visible ASCII characters {spaces} spaces")
     }
 
     /// The allowed URLs, in words.
@@ -26,11 +26,11 @@ impl Secret {
         "a URL with http:// or https:// and a host, without a user name";
 
     /// Parses a secret; `None` if it is not allowed.
-    pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {
+    pub(super) fn parse(text: &str, min: usize, spaces: bool) -> Option<Self> {
         let is_visible = text
             .bytes()
             .all(|b| b.is_ascii_graphic() || (spaces && b == b' '));
-        ((least..=Self::MOST).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
+        ((min..=Self::LEN_MAX).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
     }
 
     /// Parses a secret URL; `None` if it is not allowed.

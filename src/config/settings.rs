@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::changes::Changes;
-use super::effective::Effective;
-use super::faults::Faults;
+use super::effective_values::EffectiveValues;
+use super::reload_diff::ReloadDiff;
 use super::secret::Secret;
+use super::setting_faults::SettingFaults;
 use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
@@ -114,13 +114,13 @@ pub struct Settings {
     /// The settings file.
     pub config_file: Option<PathBuf>,
     /// All settings in the form of the table, to compare and to describe them.
-    pub(super) effective: Effective,
+    pub(super) effective: EffectiveValues,
 }
 
 impl Settings {
     /// Returns the configuration of the gateway's loop: these classes, with the policies that the
     /// settings name, and the limits.
-    pub fn engine(&self, classes: &Classes) -> Config {
+    pub fn engine_config(&self, classes: &Classes) -> Config {
         let mut configs = classes.configs();
         for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.app]) {
             let of_this = configs.iter_mut().filter(|config| config.name == info.name);
@@ -134,7 +134,7 @@ impl Settings {
             max_message_bytes: self.max_message_bytes,
             max_pending_bytes: self.max_pending_bytes,
             slow_after: self.slow_after,
-            max_buffered_bytes: self.buffered(),
+            max_buffered_bytes: self.buffered_bytes(),
             stale_closes_per_second: self.stale_closes_per_second,
         }
     }
@@ -151,7 +151,7 @@ impl Settings {
     }
 
     /// Returns the settings that webhooks are checked against when they are sent.
-    pub fn webhooks(&self) -> WebhookSettings {
+    pub fn webhook_settings(&self) -> WebhookSettings {
         WebhookSettings {
             allow: self.webhook_allow.clone(),
             apps: self.apps.clone(),
@@ -195,7 +195,7 @@ impl Settings {
     }
 
     /// Returns the settings of the relay.
-    pub fn relay(&self) -> RelaySettings {
+    pub fn relay_settings(&self) -> RelaySettings {
         RelaySettings {
             glasses_grace: self.glasses_grace,
             overlap: if self.reuse_port {
@@ -220,20 +220,20 @@ impl Settings {
     /// Returns the effective settings for the log line of the start: `key=value`, with the
     /// variable's name in lower case as the key.
     ///
-    /// Call [`fit`](Self::fit) first: otherwise settings that follow from the machine show as
+    /// Call [`fit_to`](Self::fit_to) first: otherwise settings that follow from the machine show as
     /// `unknown`.
     pub fn describe(&self) -> String {
         let mut line = String::new();
         let known = |number: Option<usize>| number.map_or("unknown".to_owned(), |n| n.to_string());
-        for (setting, words) in self.effective.in_words() {
+        for (setting, description) in self.effective.described() {
             let value = match setting.name {
                 "MAX_CONNECTIONS" => known(self.max_connections),
                 "MAX_BUFFERED_BYTES" => known(self.max_buffered_bytes),
                 // Also a secret from a file.
                 name if self.effective.secret(row(name)).is_some() => "set".to_owned(),
-                _ if words == Secret::HIDDEN => "set".to_owned(),
-                _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
-                _ => words,
+                _ if description == Secret::HIDDEN => "set".to_owned(),
+                _ if description.contains([' ', '"', '\\', '=']) => format!("{description:?}"),
+                _ => description,
             };
             let space = if line.is_empty() { "" } else { " " };
             line = line + space + &setting.key() + "=" + &value;
@@ -246,11 +246,11 @@ impl Settings {
     ///
     /// A setting that is derived from another one changes with it. `max_connections` is compared as
     /// it was given.
-    pub fn changes(&self, newer: &Settings) -> Changes {
-        self.effective.changes(&newer.effective)
+    pub fn diff(&self, newer: &Settings) -> ReloadDiff {
+        self.effective.diff(&newer.effective)
     }
 
-    /// Returns the settings after a reload: those that [`changes`](Self::changes) calls applied are
+    /// Returns the settings after a reload: those that [`diff`](Self::diff) calls applied are
     /// `newer`'s, the rest stays.
     ///
     /// # Errors
@@ -258,8 +258,8 @@ impl Settings {
     /// `TRUSTED_PROXIES` may be emptied together with `PROXY_PROTOCOL`, but the latter waits for a
     /// restart. Also restrictions that are no longer given: credentials, `ALLOWED_ORIGINS`,
     /// `WEBHOOK_ALLOW`, `TRUSTED_PROXIES`.
-    pub fn reloaded(&self, newer: &Settings) -> Result<Settings, Faults> {
-        let mut faults = Faults::default();
+    pub fn reloaded(&self, newer: &Settings) -> Result<Settings, SettingFaults> {
+        let mut faults = SettingFaults::default();
         let effective = self.effective.reloaded(&newer.effective, &mut faults);
         match effective.settings() {
             Some(settings) if faults.is_empty() => Ok(settings),

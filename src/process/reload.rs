@@ -2,7 +2,7 @@
 //! connection is affected.
 
 use crate::base::time::Micros;
-use crate::config::{self, Command, Machine, Settings};
+use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Desk, Gateway, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
@@ -40,12 +40,12 @@ impl Reload {
     pub(crate) fn run(&mut self) {
         let read = config::load(self.args.iter().cloned(), |name| std::env::var_os(name));
         let newer = match read {
-            Ok(Command::Run(newer)) => newer,
+            Ok(CliAction::Run(newer)) => newer,
             // The command line has not changed, and at the start it asked to run.
-            Ok(Command::Check(_) | Command::Print(_)) => return,
+            Ok(CliAction::Check(_) | CliAction::Print(_)) => return,
             Err(faults) => return refused(faults.iter()),
         };
-        let changes = self.settings.changes(&newer);
+        let changes = self.settings.diff(&newer);
         let settings = match self.settings.reloaded(&newer) {
             Ok(settings) => settings,
             Err(faults) => return refused(faults.iter()),
@@ -57,8 +57,8 @@ impl Reload {
             let fault = format!("{setting} has a URL with https: {e}");
             return refused([fault].iter());
         }
-        if !changes.restart.is_empty() {
-            let names = changes.restart.join(",");
+        if !changes.needs_restart.is_empty() {
+            let names = changes.needs_restart.join(",");
             log::warn!("reload settings={names} effect=\"these changes need a restart\"");
         }
         if changes.applied.is_empty() {
@@ -70,12 +70,12 @@ impl Reload {
             .collect();
         let words = words.join(" ");
         let (old, mut new) = (self.settings.clone(), settings.clone());
-        let machine = Machine {
+        let limits = ResourceLimits {
             descriptors: self.descriptors,
             // The cgroup's limit may have changed meanwhile.
             memory: side::memory_limit(),
         };
-        let mut warnings = new.fit(&machine);
+        let mut warnings = new.fit_to(&limits);
         warnings.extend(new.warnings());
         let most = new.max_connections.unwrap_or(1);
         let alerts = new.alerts.clone();
@@ -87,17 +87,17 @@ impl Reload {
         let by_loop = done.clone();
         let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // Only the loop knows the policies that were changed live.
-            let old = old.engine(gateway.classes());
+            let old = old.engine_config(gateway.classes());
             let held = old.classes.iter().zip(0..);
             let held: Vec<_> = held
                 .map(|(class, nth)| (class.policy, io.policy(Class(nth)).copied()))
                 .collect();
             let newer = Reconfiguration {
-                engine: new.engine(gateway.classes()),
+                engine: new.engine_config(gateway.classes()),
                 max_connections: most,
                 stats_interval: new.stats_interval,
                 trusted_proxies: new.trusted_proxies.clone(),
-                relay: new.relay(),
+                relay: new.relay_settings(),
                 credentials: new.credentials(),
             };
             match gateway.reconfigure(io, newer) {
@@ -131,7 +131,7 @@ impl Reload {
         let proxies = settings.proxy_warnings();
         let warnings = warnings.iter().chain(&proxies);
         warnings.for_each(|warning| log::warn!("{warning}"));
-        *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhooks();
+        *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhook_settings();
         self.settings = settings;
         drop(done);
     }

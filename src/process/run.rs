@@ -4,7 +4,7 @@ use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reload;
 use super::{service, signals, words};
 use crate::base::cause::CauseTable;
-use crate::config::{self, Command, Machine, Settings};
+use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::gateway::{CAUSES, Gateway, GatewayOptions};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use crate::side::{self, AdminToken, PolicyRefused, StateFile, WebhookOptions};
@@ -35,8 +35,8 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(e) => return failed(&format!("cannot handle signals: {e}")),
     };
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
-        Ok(Command::Run(settings)) => settings,
-        Ok(Command::Check(settings)) => {
+        Ok(CliAction::Run(settings)) => settings,
+        Ok(CliAction::Check(settings)) => {
             let proxies = settings.proxy_warnings();
             for warning in settings.warnings().into_iter().chain(proxies) {
                 let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
@@ -45,7 +45,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let _ = print("pulsegate: the settings are valid\n");
             return ExitCode::SUCCESS;
         }
-        Ok(Command::Print(text)) => {
+        Ok(CliAction::Print(text)) => {
             return match print(&text) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(e) => failed(&format!("cannot write to standard output: {e}")),
@@ -95,7 +95,7 @@ fn serve(
     signals: Signals,
 ) -> io::Result<()> {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
-    let machine = Machine {
+    let limits = ResourceLimits {
         descriptors,
         memory: side::memory_limit(),
     };
@@ -104,7 +104,7 @@ fn serve(
         Some(_) => "given",
         None => "default",
     };
-    let warnings = settings.fit(&machine);
+    let warnings = settings.fit_to(&limits);
     let max_connections = settings.max_connections.unwrap_or(1);
     let inherited = service::inherited(settings.listen_addr, settings.admin_addr)?;
     check_inherited(&settings, &inherited)?;
@@ -160,7 +160,7 @@ fn serve(
         trusted_proxies: settings.trusted_proxies.clone(),
         max_connections,
         watchdog: service::watchdog()?,
-        relay: settings.relay(),
+        relay: settings.relay_settings(),
         credentials: settings.credentials(),
         products: Vec::new(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
@@ -172,7 +172,7 @@ fn serve(
         gateway.jobs(),
     );
     let mut reactor = Reactor::new(
-        settings.engine(&classes),
+        settings.engine_config(&classes),
         listener,
         max_connections,
         gateway,
@@ -186,7 +186,7 @@ fn serve(
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
-    let webhooks = Arc::new(Mutex::new(settings.webhooks()));
+    let webhooks = Arc::new(Mutex::new(settings.webhook_settings()));
     let remote = reactor.remote();
     let drain: signals::Drain = Arc::new(move |delay, spread| {
         service::stopping();
@@ -245,7 +245,7 @@ fn serve(
     log::info!(
         "memory max_buffered_bytes={} origin={buffered_origin} {}",
         settings.max_buffered_bytes.unwrap_or_default(),
-        machine.describe_memory()
+        limits.describe_memory()
     );
     words::warn(&settings, leave_queue);
     let proxies = settings.proxy_warnings();

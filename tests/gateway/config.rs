@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::LevelFilter;
 use pulsegate::config::{
-    Audience, Change, Command, Fallback, Fault, Faults, Kind, Machine, Origin, SETTINGS, Secret,
-    Settings, check_policy, load, markdown_table,
+    Audience, CliAction, Fallback, ResourceLimits, SETTINGS, Secret, SettingChange, SettingFault,
+    SettingFaults, Settings, ValueKind, ValueOrigin, check_policy, load, markdown_table,
 };
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, AppRegistry, Classes, ProxyProtocol, RELAY_CLASSES,
@@ -23,7 +23,7 @@ use pulsegate::side::{AlertSettings, MemoryLimit, WebhookUrl};
 use pulsegate::time::Micros;
 
 /// Starts the program with `args`, separated by spaces, and `env`, `NAME=value` pairs.
-fn start(args: &str, env: &[&str]) -> Result<Command, Faults> {
+fn start(args: &str, env: &[&str]) -> Result<CliAction, SettingFaults> {
     let args = args.split_whitespace().map(OsString::from);
     let env: HashMap<&str, &str> = env
         .iter()
@@ -34,14 +34,14 @@ fn start(args: &str, env: &[&str]) -> Result<Command, Faults> {
 
 fn run(args: &str, env: &[&str]) -> Settings {
     match start(args, env) {
-        Ok(Command::Run(settings)) => settings,
+        Ok(CliAction::Run(settings)) => settings,
         other => panic!("{args} {env:?}: {other:?}"),
     }
 }
 
 fn printed(args: &str, env: &[&str]) -> String {
     match start(args, env) {
-        Ok(Command::Print(text)) => text,
+        Ok(CliAction::Print(text)) => text,
         other => panic!("{args} {env:?}: {other:?}"),
     }
 }
@@ -165,7 +165,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
     assert_eq!(read, settings);
-    assert_eq!(read.relay(), RelaySettings::default());
+    assert_eq!(read.relay_settings(), RelaySettings::default());
     assert!(read.credentials().is_open());
 }
 
@@ -283,7 +283,7 @@ fn is_secret(name: &str) -> bool {
 /// Returns whether a value is the name of a file with content that matters.
 fn is_path(name: &str) -> bool {
     let setting = SETTINGS.iter().find(|s| s.name == name);
-    matches!(setting.expect("a setting").kind, Kind::Path)
+    matches!(setting.expect("a setting").kind, ValueKind::Path)
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     let secret = read.auth_jwt_secret.as_ref();
     assert_eq!(secret.map(Secret::expose), Some(SECRET));
     assert_eq!(
-        read.relay(),
+        read.relay_settings(),
         RelaySettings {
             glasses_grace: wanted.glasses_grace,
             overlap: wanted.drain_delay + wanted.drain,
@@ -440,7 +440,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
         });
         let env: HashMap<_, _> = secrets.iter().filter_map(|s| s.split_once('=')).collect();
         let read = load(flags, |name| env.get(name).map(OsString::from));
-        assert_eq!(read, Ok(Command::Run(wanted.clone())));
+        assert_eq!(read, Ok(CliAction::Run(wanted.clone())));
     }
 
     for setting in SETTINGS {
@@ -454,16 +454,16 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             let setting = SETTINGS.iter().find(|s| s.name == *name).unwrap();
             let name = if lower { &setting.key() } else { *name };
             match setting.kind {
-                Kind::Number { .. } | Kind::Switch => format!("{name} = {value}\n"),
+                ValueKind::Number { .. } | ValueKind::Switch => format!("{name} = {value}\n"),
                 _ => format!("{name} = \"{value}\"\n"),
             }
         });
         let file = folder.file("all.toml", lines.collect::<String>());
         let from_file = run(&format!("--config-file {file}"), &[]);
         assert_eq!(from_file.config_file.as_deref(), Some(Path::new(&file)));
-        let changes = wanted.changes(&from_file);
+        let changes = wanted.diff(&from_file);
         assert_eq!(changes.applied, []);
-        assert_eq!(changes.restart, ["CONFIG_FILE"]);
+        assert_eq!(changes.needs_restart, ["CONFIG_FILE"]);
         let rest = |settings: &Settings| settings.describe().split_once(' ').unwrap().1.to_owned();
         assert_eq!(rest(&from_file), rest(&wanted));
     }
@@ -880,10 +880,10 @@ fn other_machines_are_let_in_only_on_purpose() {
 
 const MIB: u64 = 1 << 20;
 
-fn machine(descriptors: usize, mebibytes: u64) -> Machine {
+fn machine(descriptors: usize, mebibytes: u64) -> ResourceLimits {
     let name = "the cgroup's limit";
     let bytes = mebibytes * MIB;
-    Machine {
+    ResourceLimits {
         descriptors,
         memory: Some(MemoryLimit { bytes, name }),
     }
@@ -903,7 +903,7 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
         (1_024, 1 << 30, 1 << 40),
     ] {
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={connections}")]);
-        let warnings = settings.fit(&machine(1_000_000, limit));
+        let warnings = settings.fit_to(&machine(1_000_000, limit));
         let what = format!("{connections} connections in {limit} MiB");
         assert_eq!(
             settings.max_buffered_bytes,
@@ -911,10 +911,14 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
             "{what}"
         );
         assert_eq!(
-            settings.engine(&classes()).max_buffered_bytes,
+            settings.engine_config(&classes()).max_buffered_bytes,
             buffered as usize
         );
-        assert_eq!(settings.engine(&classes()).validate(), Ok(()), "{what}");
+        assert_eq!(
+            settings.engine_config(&classes()).validate(),
+            Ok(()),
+            "{what}"
+        );
         let fits = limit >= 201;
         assert_eq!(warnings.is_empty(), fits, "{what}: {warnings:?}");
         let line = settings.describe();
@@ -925,16 +929,16 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
     }
     // It must hold the limit of one peer.
     let mut settings = run("", &["MAX_PENDING_BYTES=200000000"]);
-    settings.fit(&machine(1_024, 256));
+    settings.fit_to(&machine(1_024, 256));
     assert_eq!(settings.max_buffered_bytes, Some(200_000_000));
-    assert_eq!(settings.engine(&classes()).validate(), Ok(()));
+    assert_eq!(settings.engine_config(&classes()).validate(), Ok(()));
     // If no memory limit can be read.
     let mut settings = run("", &[]);
-    let nothing = Machine {
+    let nothing = ResourceLimits {
         descriptors: 1_024,
         memory: None,
     };
-    assert_eq!(settings.fit(&nothing), [""; 0]);
+    assert_eq!(settings.fit_to(&nothing), [""; 0]);
     assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
 }
 
@@ -942,7 +946,7 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
 fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
     let given = ["MAX_CONNECTIONS=1024", "MAX_BUFFERED_BYTES=1073741824"];
     let mut settings = run("", &given);
-    let warnings = settings.fit(&machine(10_000, 512));
+    let warnings = settings.fit_to(&machine(10_000, 512));
     assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
     assert_eq!(
         warnings,
@@ -953,7 +957,7 @@ fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
         ]
     );
     let mut settings = run("", &given);
-    assert_eq!(settings.fit(&machine(10_000, 4_096)), [""; 0]);
+    assert_eq!(settings.fit_to(&machine(10_000, 4_096)), [""; 0]);
     assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
 }
 
@@ -969,13 +973,13 @@ fn max_connections_is_at_most_what_descriptors_allow() {
     ] {
         let machine = machine(descriptors, 1 << 20);
         let mut settings = run("", &[]);
-        assert_eq!(settings.fit(&machine), [""; 0]);
+        assert_eq!(settings.fit_to(&machine), [""; 0]);
         assert_eq!(settings.max_connections, Some(room), "{descriptors}");
         // So, of two alerts with the same reason, one explains the other.
         assert!(settings.alerts.capped_by_descriptors);
 
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room + 1)]);
-        let warnings = settings.fit(&machine);
+        let warnings = settings.fit_to(&machine);
         assert_eq!(settings.max_connections, Some(room));
         assert_eq!(
             warnings,
@@ -988,13 +992,13 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         );
 
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={room}")]);
-        assert_eq!(settings.fit(&machine), [""; 0]);
+        assert_eq!(settings.fit_to(&machine), [""; 0]);
         assert_eq!(settings.max_connections, Some(room));
         assert!(settings.alerts.capped_by_descriptors);
 
         if room > 1 {
             let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room - 1)]);
-            assert_eq!(settings.fit(&machine), [""; 0]);
+            assert_eq!(settings.fit_to(&machine), [""; 0]);
             assert!(!settings.alerts.capped_by_descriptors);
         }
     }
@@ -1036,7 +1040,7 @@ that reaches this address could connect as any user
     );
     assert!(error.iter().any(|fault| matches!(
         fault,
-        Fault::Value { name: "HEARTBEAT_MODE", origin: Origin::Variable, value, .. }
+        SettingFault::Value { name: "HEARTBEAT_MODE", origin: ValueOrigin::Variable, value, .. }
             if value == "sometimes"
     )));
 }
@@ -1045,7 +1049,7 @@ that reaches this address could connect as any user
 fn check_only_checks() {
     assert_eq!(
         start("--check", &["DRAIN_MS=7"]),
-        Ok(Command::Check(run("", &["DRAIN_MS=7"])))
+        Ok(CliAction::Check(run("", &["DRAIN_MS=7"])))
     );
     assert_eq!(faults("--check", &["DRAIN_MS=x", "LOG_LEVEL=x"]).len(), 2);
 }
@@ -1134,10 +1138,10 @@ fn the_table_is_fit_to_be_shown() {
             setting.help.ends_with('.') && setting.help.len() <= 300,
             "{name}"
         );
-        if let Kind::Number { least, most, .. } = setting.kind {
-            assert!(least < most, "{name}");
+        if let ValueKind::Number { min, max, .. } = setting.kind {
+            assert!(min < max, "{name}");
         }
-        if let Fallback::Of(general) = setting.default {
+        if let Fallback::SameAs(general) = setting.default {
             assert!(name.ends_with(general), "{name}");
         }
         assert!(
@@ -1283,7 +1287,7 @@ fn a_file_is_checked_and_printed_too() {
         "trusted_proxies = ['10.0.0.1', '::1']\nLOG_LEVEL = 'Warn'\nreuse_port = true\n",
     );
     let args = |first: &str| [first, "--config-file", &file].map(OsString::from);
-    let Ok(Command::Print(text)) = load(args("--print-config"), |_| None) else {
+    let Ok(CliAction::Print(text)) = load(args("--print-config"), |_| None) else {
         panic!("no text");
     };
     let quoted = format!("CONFIG_FILE='{}' # flag", file.replace('\'', "'\\''"));
@@ -1296,7 +1300,7 @@ fn a_file_is_checked_and_printed_too() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
-    let Ok(Command::Check(settings)) = load(args("--check"), |_| None) else {
+    let Ok(CliAction::Check(settings)) = load(args("--check"), |_| None) else {
         panic!("not checked");
     };
     assert!(
@@ -1609,14 +1613,14 @@ fn a_secret_is_given_by_itself_or_in_a_file() {
         let told = |must: &str| format!("{file_name}={file:?} (flag): must be {must}");
         folder.file("secret", padded + "\n");
         assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
-        let least = least_of(name);
+        let min = least_of(name);
         let with = spaces_of(name);
         let holds =
-            &format!("a file that holds {least} to 512 visible ASCII characters {with} spaces");
+            &format!("a file that holds {min} to 512 visible ASCII characters {with} spaces");
         for content in [
             "",
             "\n",
-            &"x".repeat(least - 1),
+            &"x".repeat(min - 1),
             "s3cret\ts3cret\ts3cret",
             "s3cret-s3cret-s3cr\u{e9}t",
             &"x".repeat(513),
@@ -1779,14 +1783,14 @@ fn networks_that_are_no_proxies_are_warned_of() {
 #[test]
 fn a_secret_has_its_bounds_and_is_never_a_flag() {
     for (name, _) in SECRETS {
-        let least = least_of(name);
+        let min = least_of(name);
         let allowed = format!(
-            "must be {least} to 512 visible ASCII characters {} spaces; not as a flag, because \
+            "must be {min} to 512 visible ASCII characters {} spaces; not as a flag, because \
              other processes could read it",
             spaces_of(name)
         );
         let told = |origin: &str| format!("{name}=\"***\" ({origin}): {allowed}");
-        for (length, right) in [(least - 1, false), (least, true), (512, true), (513, false)] {
+        for (length, right) in [(min - 1, false), (min, true), (512, true), (513, false)] {
             let variable = format!("{name}={}", "x".repeat(length));
             if right {
                 run("", &[&variable]);
@@ -1837,7 +1841,7 @@ fn the_url_that_alerts_are_posted_to_is_shown_as_little_as_a_password() {
     assert_eq!(from_file.alerts, settings.alerts);
     let seen = [
         format!("{settings:?} {settings:#?} {:?}", settings.alerts),
-        format!("{:?}", run("", &[]).changes(&settings)),
+        format!("{:?}", run("", &[]).diff(&settings)),
         settings.describe(),
         printed("--print-config", &env),
     ];
@@ -2254,7 +2258,7 @@ fn apps_are_told_a_websocket_to_connect_to() {
 #[test]
 fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     let settings = run("--app-init-timeout-ms 500", &[]);
-    let classes = settings.engine(&classes()).classes;
+    let classes = settings.engine_config(&classes()).classes;
     let timeouts: Vec<_> = classes
         .iter()
         .map(|c| c.policy.first_message_timeout)
@@ -2319,9 +2323,9 @@ fn a_secret_is_nowhere_to_be_seen() {
             let settings = run("", &env);
             assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
             assert!(settings.describe().contains(&format!(" {key}=set ")));
-            let changes = run("", &[]).changes(&settings);
+            let changes = run("", &[]).diff(&settings);
             assert_eq!(
-                changes.restart.len() + changes.applied.len(),
+                changes.needs_restart.len() + changes.applied.len(),
                 1 + usize::from(given.starts_with("CONFIG"))
             );
             let text = printed("--print-config", &env);
@@ -2329,7 +2333,7 @@ fn a_secret_is_nowhere_to_be_seen() {
             let hidden = format!("\n{name}=*** # ");
             assert_eq!(text.contains(&hidden), !is_shown, "{text}");
             let newer = run("", &[&format!("{name}={TOKEN}-another")]);
-            let both = [settings.changes(&newer), newer.changes(&settings)];
+            let both = [settings.diff(&newer), newer.diff(&settings)];
             let seen = [
                 format!("{settings:?} {settings:#?} {changes:?} {both:?}"),
                 format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
@@ -2439,7 +2443,7 @@ fn what_a_reload_applies_is_in_the_table() {
 #[test]
 fn every_setting_that_changed_is_named_in_a_reload() {
     let old = run("", &[]);
-    assert!(old.changes(&old).is_empty());
+    assert!(old.diff(&old).is_empty());
     assert_eq!(old.reloaded(&old), Ok(old.clone()));
     // The other settings that make each valid are set before and after.
     let beside = [
@@ -2460,13 +2464,20 @@ fn every_setting_that_changed_is_named_in_a_reload() {
         env.retain(|pair| pair.split_once('=').unwrap().0 != *name);
         env.push(&given);
         let newer = run("", &env);
-        let changes = old.changes(&newer);
+        let changes = old.diff(&newer);
         let applied: Vec<&str> = changes.applied.iter().map(|c| c.name).collect();
         assert_eq!(applied.contains(name), setting.reload, "{name}");
-        assert_eq!(changes.restart.contains(name), !setting.reload, "{name}");
+        assert_eq!(
+            changes.needs_restart.contains(name),
+            !setting.reload,
+            "{name}"
+        );
         let also = |other: &str| other.ends_with(name);
         assert!(
-            applied.iter().chain(&changes.restart).all(|n| also(n)),
+            applied
+                .iter()
+                .chain(&changes.needs_restart)
+                .all(|n| also(n)),
             "{changes:?}"
         );
         let after = old.reloaded(&newer).expect("no fault");
@@ -2493,8 +2504,8 @@ fn a_reload_tells_old_and_new_values() {
     );
     folder.file("token", format!("{TOKEN}-another"));
     let newer = run("--app-heartbeat-interval-ms 15000", &env);
-    let changes = old.changes(&newer);
-    let change = |name, old: &str, new: &str| Change {
+    let changes = old.diff(&newer);
+    let change = |name, old: &str, new: &str| SettingChange {
         name,
         old: old.to_owned(),
         new: new.to_owned(),
@@ -2513,7 +2524,7 @@ fn a_reload_tells_old_and_new_values() {
             change("TRUSTED_PROXIES", "::1/128", "none"),
         ]
     );
-    assert_eq!(changes.restart, ["LISTEN_ADDR", "ADMIN_TOKEN_FILE"]);
+    assert_eq!(changes.needs_restart, ["LISTEN_ADDR", "ADMIN_TOKEN_FILE"]);
     let after = old.reloaded(&newer).expect("no fault");
     assert_eq!(after.drain, Micros::from_millis(2));
     assert_eq!(after.listen_addr, old.listen_addr);
@@ -2522,7 +2533,7 @@ fn a_reload_tells_old_and_new_values() {
     let flag = run("--drain-ms 2", &env);
     assert!(
         newer
-            .changes(&flag)
+            .diff(&flag)
             .applied
             .iter()
             .all(|c| c.name != "DRAIN_MS")
@@ -2539,10 +2550,10 @@ fn a_reload_sees_what_changed_in_the_files_of_credentials() {
     ];
     let env = env.each_ref().map(String::as_str);
     let old = run("", &env);
-    assert!(old.changes(&run("", &env)).is_empty());
+    assert!(old.diff(&run("", &env)).is_empty());
     let names = |newer: &Settings| {
-        let changes = old.changes(newer);
-        assert_eq!(changes.restart, [""; 0]);
+        let changes = old.diff(newer);
+        assert_eq!(changes.needs_restart, [""; 0]);
         let seen = format!("{changes:?}");
         assert!(!seen.contains("s3cret"), "{seen}");
         changes.applied.iter().map(|c| c.name).collect::<Vec<_>>()
@@ -2641,7 +2652,7 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
 #[test]
 fn a_live_policy_has_the_bounds_of_the_start() {
     assert_eq!(check_policy(&Policy::default()), Ok(()));
-    let [least, day] = [10, 86_400_000].map(Micros::from_millis);
+    let [min, day] = [10, 86_400_000].map(Micros::from_millis);
     let policy = |heartbeat_interval, connection_timeout| Policy {
         heartbeat_interval,
         connection_timeout,
@@ -2652,7 +2663,7 @@ fn a_live_policy_has_the_bounds_of_the_start() {
         error.faults().iter().map(ToString::to_string).collect()
     };
     let above = |time: Micros| Micros(time.0 + 1);
-    assert_eq!(check_policy(&policy(least, above(least))), Ok(()));
+    assert_eq!(check_policy(&policy(min, above(min))), Ok(()));
     assert_eq!(check_policy(&policy(Micros(day.0 - 1), day)), Ok(()));
     assert_eq!(
         told(&policy(day, day)),

@@ -1,16 +1,16 @@
 //! The settings about listeners, credentials and restrictions of peers.
 
 use super::bounds::TIME_OR_NONE;
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::Kind;
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::ValueKind;
 
 /// Settings of the listener, and of which peers may connect.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "CONFIG_FILE",
-        kind: Kind::Path,
-        default: Fallback::Nothing,
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
         rule: Some("not in the file itself"),
         audience: Basic,
         reload: false,
@@ -19,7 +19,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "LISTEN_ADDR",
-        kind: Kind::Address,
+        kind: ValueKind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
         rule: Some("a loopback address unless credentials are set or ALLOW_UNAUTHENTICATED is 1"),
         audience: Basic,
@@ -28,7 +28,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "ALLOW_UNAUTHENTICATED",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: Fallback::Value("0"),
         rule: None,
         audience: Basic,
@@ -38,11 +38,11 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "AUTH_JWT_SECRET",
-        kind: Kind::Secret {
-            least: 8,
+        kind: ValueKind::Secret {
+            min: 8,
             spaces: true,
         },
-        default: Fallback::Nothing,
+        default: Fallback::Absent,
         rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: true,
@@ -52,8 +52,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "AUTH_JWT_SECRET_FILE",
-        kind: Kind::Path,
-        default: Fallback::Nothing,
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
         rule: Some("not together with AUTH_JWT_SECRET"),
         audience: Basic,
         reload: true,
@@ -61,8 +61,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "APPS_FILE",
-        kind: Kind::Path,
-        default: Fallback::Nothing,
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
         rule: None,
         audience: Basic,
         reload: true,
@@ -73,7 +73,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "APP_ADMISSION",
-        kind: Kind::Word(&["started", "key"]),
+        kind: ValueKind::Word(&["started", "key"]),
         default: Fallback::Value("started"),
         rule: None,
         audience: Basic,
@@ -84,8 +84,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "ALLOWED_ORIGINS",
-        kind: Kind::Origins,
-        default: Fallback::Nothing,
+        kind: ValueKind::Origins,
+        default: Fallback::Absent,
         rule: None,
         audience: Basic,
         reload: true,
@@ -100,7 +100,7 @@ pub(super) const BASIC: &[Setting] = &[
 pub(super) const SUBPROTOCOLS: &[Setting] = &[
     Setting {
         name: "GLASSES_SUBPROTOCOLS",
-        kind: Kind::Subprotocols,
+        kind: ValueKind::Subprotocols,
         default: Fallback::Value("any"),
         rule: None,
         audience: Advanced,
@@ -111,7 +111,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
     },
     Setting {
         name: "GLASSES_SUBPROTOCOL_REQUIRED",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: Fallback::Value("0"),
         rule: Some("only 0 if GLASSES_SUBPROTOCOLS is none"),
         audience: Advanced,
@@ -121,7 +121,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
     },
     Setting {
         name: "APP_SUBPROTOCOLS",
-        kind: Kind::Subprotocols,
+        kind: ValueKind::Subprotocols,
         default: Fallback::Value("any"),
         rule: None,
         audience: Advanced,
@@ -132,7 +132,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
     },
     Setting {
         name: "APP_SUBPROTOCOL_REQUIRED",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: Fallback::Value("0"),
         rule: Some("only 0 if APP_SUBPROTOCOLS is none"),
         audience: Advanced,
@@ -146,7 +146,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REUSE_PORT",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: Fallback::Value("0"),
         rule: None,
         audience: Advanced,
@@ -156,7 +156,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "PROXY_PROTOCOL",
-        kind: Kind::Word(&["off", "v1", "v2"]),
+        kind: ValueKind::Word(&["off", "v1", "v2"]),
         default: Fallback::Value("off"),
         rule: Some("only off if TRUSTED_PROXIES is empty"),
         audience: Advanced,
@@ -167,8 +167,8 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "TRUSTED_PROXIES",
-        kind: Kind::Networks,
-        default: Fallback::Nothing,
+        kind: ValueKind::Networks,
+        default: Fallback::Absent,
         rule: None,
         audience: Advanced,
         reload: true,

@@ -1,14 +1,14 @@
 //! The settings of the admin listener.
 
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::Kind;
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::ValueKind;
 
 /// Settings of the admin listener: its address and its token.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ADMIN_ADDR",
-        kind: Kind::AddressOrOff,
+        kind: ValueKind::AddressOrOff,
         default: Fallback::Value("127.0.0.1:9002"),
         rule: Some(
             "a loopback address unless a token is set; another address or port than LISTEN_ADDR",
@@ -20,11 +20,11 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "ADMIN_TOKEN",
-        kind: Kind::Secret {
-            least: 16,
+        kind: ValueKind::Secret {
+            min: 16,
             spaces: false,
         },
-        default: Fallback::Nothing,
+        default: Fallback::Absent,
         rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: false,
@@ -33,8 +33,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "ADMIN_TOKEN_FILE",
-        kind: Kind::Path,
-        default: Fallback::Nothing,
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
         rule: Some("not together with ADMIN_TOKEN"),
         audience: Basic,
         reload: false,
@@ -45,8 +45,8 @@ pub(super) const BASIC: &[Setting] = &[
 /// Settings of the host names that the admin listener accepts.
 pub(super) const ADVANCED: &[Setting] = &[Setting {
     name: "ADMIN_HOSTS",
-    kind: Kind::HostNames,
-    default: Fallback::Nothing,
+    kind: ValueKind::HostNames,
+    default: Fallback::Absent,
     rule: None,
     audience: Advanced,
     reload: false,

@@ -1,15 +1,15 @@
 //! The settings of alerts.
 
 use super::bounds::{CONNECTIONS, CONNECTIONS_OR_NONE, PERCENT, TIME, TIME_OR_NONE};
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::{Kind, Unit};
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::{Unit, ValueKind};
 
 /// Settings that switch alerts on, and that say where they are posted.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ALERTS",
-        kind: Kind::Word(&["off", "on"]),
+        kind: ValueKind::Word(&["off", "on"]),
         default: Fallback::Value("on"),
         rule: None,
         audience: Basic,
@@ -19,8 +19,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "ALERT_WEBHOOK_URL",
-        kind: Kind::SecretUrl,
-        default: Fallback::Nothing,
+        kind: ValueKind::SecretUrl,
+        default: Fallback::Absent,
         rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: true,
@@ -182,10 +182,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_FLAPPING",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Identities,
-            least: 0,
-            most: 10_000,
+            min: 0,
+            max: 10_000,
         },
         default: Fallback::Value("1"),
         rule: None,
@@ -206,7 +206,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_APP_DOWN",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: Fallback::Value("1"),
         rule: None,
         audience: Advanced,
@@ -225,10 +225,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_STALLS",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Stalls,
-            least: 0,
-            most: 10_000,
+            min: 0,
+            max: 10_000,
         },
         default: Fallback::Value("1"),
         rule: None,
@@ -289,10 +289,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_STORM_PERCENT",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Percent,
-            least: 0,
-            most: 10_000,
+            min: 0,
+            max: 10_000,
         },
         default: Fallback::Value("50"),
         rule: None,

@@ -1,19 +1,19 @@
 //! The one table of settings. Parsing, checks, output and documentation all use it.
 
-use super::setting::Setting;
-use super::{access, admin, alerts, limits, liveness, relay, running};
+use super::definition::Setting;
+use super::{access, admin, alerts, limits, liveness, process, relay};
 
 /// The groups of settings, the basic ones first, in the order of help and documentation.
-const AREAS: &[&[Setting]] = &[
+const GROUPS: &[&[Setting]] = &[
     access::BASIC,
     admin::BASIC,
     liveness::BASIC,
-    running::STATISTICS,
+    process::STATISTICS,
     limits::BASIC,
-    running::BASIC,
+    process::BASIC,
     relay::BASIC,
     alerts::BASIC,
-    running::ADVANCED,
+    process::ADVANCED,
     liveness::ADVANCED,
     access::SUBPROTOCOLS,
     limits::ADVANCED,
@@ -24,29 +24,29 @@ const AREAS: &[&[Setting]] = &[
 ];
 
 /// Every setting, the basic ones first, in the order of help and documentation.
-pub const SETTINGS: &[Setting] = &joined::<{ count(AREAS) }>(AREAS);
+pub const SETTINGS: &[Setting] = &joined::<{ count(GROUPS) }>(GROUPS);
 
 /// Returns the number of settings in all groups.
-const fn count(areas: &[&[Setting]]) -> usize {
-    let (mut count, mut area) = (0, 0);
-    while area < areas.len() {
-        count += areas[area].len();
-        area += 1;
+const fn count(groups: &[&[Setting]]) -> usize {
+    let (mut count, mut group) = (0, 0);
+    while group < groups.len() {
+        count += groups[group].len();
+        group += 1;
     }
     count
 }
 
 /// Joins all groups; `concat` on slices is not `const`.
-const fn joined<const N: usize>(areas: &[&[Setting]]) -> [Setting; N] {
-    let mut all = [areas[0][0]; N];
-    let (mut at, mut area) = (0, 0);
-    while area < areas.len() {
+const fn joined<const N: usize>(groups: &[&[Setting]]) -> [Setting; N] {
+    let mut all = [groups[0][0]; N];
+    let (mut at, mut group) = (0, 0);
+    while group < groups.len() {
         let mut row = 0;
-        while row < areas[area].len() {
-            all[at] = areas[area][row];
+        while row < groups[group].len() {
+            all[at] = groups[group][row];
             (at, row) = (at + 1, row + 1);
         }
-        area += 1;
+        group += 1;
     }
     all
 }
@@ -78,8 +78,8 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{SETTINGS, row};
-    use crate::config::kinds::Kind;
-    use crate::config::table::setting::Fallback;
+    use crate::config::table::definition::Fallback;
+    use crate::config::value_kind::ValueKind;
 
     #[test]
     fn every_default_is_an_allowed_value_in_its_own_words() {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_a_default_refers_to_stands_earlier_and_is_of_the_same_kind() {
         for (at, setting) in SETTINGS.iter().enumerate() {
-            if let Fallback::Of(name) = setting.default {
+            if let Fallback::SameAs(name) = setting.default {
                 assert!(row(name) < at, "{}", setting.name);
                 assert_eq!(
                     SETTINGS[row(name)].kind.to_string(),
@@ -107,14 +107,14 @@ mod tests {
     #[test]
     fn the_bounds_themselves_are_allowed_and_their_neighbours_are_not() {
         for setting in SETTINGS {
-            let Kind::Number { least, most, .. } = setting.kind else {
+            let ValueKind::Number { min, max, .. } = setting.kind else {
                 continue;
             };
             for (number, allowed) in [
-                (Some(least), true),
-                (Some(most), true),
-                (least.checked_sub(1), false),
-                (Some(most + 1), false),
+                (Some(min), true),
+                (Some(max), true),
+                (min.checked_sub(1), false),
+                (Some(max + 1), false),
                 (Some(u64::MAX), false),
             ] {
                 let Some(number) = number else { continue };

@@ -1,9 +1,9 @@
 //! The settings that limit what connections use.
 
 use super::bounds::{CONNECTIONS, TIME};
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::{Kind, Unit};
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::{Unit, ValueKind};
 use crate::engine::Config;
 
 /// Settings of the number of connections and the size of messages.
@@ -20,11 +20,11 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "MAX_MESSAGE_BYTES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Bytes,
             // The largest control frame (RFC 6455 §5.5): the limit applies to frames of every kind.
-            least: 125,
-            most: 64 << 20,
+            min: 125,
+            max: 64 << 20,
         },
         default: Fallback::Value("1048576"),
         rule: None,
@@ -50,10 +50,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "MAX_HEAD_BYTES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Bytes,
-            least: Config::HEAD_MIN as u64,
-            most: Config::HEAD_MAX as u64,
+            min: Config::HEAD_MIN as u64,
+            max: Config::HEAD_MAX as u64,
         },
         default: Fallback::Value("16384"),
         rule: None,
@@ -74,12 +74,12 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "MAX_PENDING_BYTES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Bytes,
             // The default size of a socket's buffers. With less, a distant peer would count as
             // slow.
-            least: 64 << 10,
-            most: 1 << 30,
+            min: 64 << 10,
+            max: 1 << 30,
         },
         default: Fallback::Derived("4194304, or twice MAX_MESSAGE_BYTES if that is more"),
         rule: Some("at least 10 bytes more than MAX_MESSAGE_BYTES"),
@@ -101,10 +101,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "MAX_BUFFERED_BYTES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Bytes,
-            least: 64 << 10,
-            most: 1 << 40,
+            min: 64 << 10,
+            max: 1 << 40,
         },
         default: Fallback::Derived("what memory allows"),
         rule: Some("at least MAX_PENDING_BYTES"),
@@ -116,10 +116,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::PerSecond,
-            least: 0,
-            most: 1_000_000,
+            min: 0,
+            max: 1_000_000,
         },
         default: Fallback::Value("5000"),
         rule: None,

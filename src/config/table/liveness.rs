@@ -1,9 +1,9 @@
 //! The settings of heartbeats, and of the silence that ends a connection.
 
 use super::bounds::TIME;
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::Kind;
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::ValueKind;
 
 /// Settings that say how often a connection is pinged, and when it is stale.
 pub(super) const BASIC: &[Setting] = &[
@@ -34,7 +34,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "GLASSES_HEARTBEAT_INTERVAL_MS",
         kind: TIME,
-        default: Fallback::Of("HEARTBEAT_INTERVAL_MS"),
+        default: Fallback::SameAs("HEARTBEAT_INTERVAL_MS"),
         rule: None,
         audience: Advanced,
         reload: true,
@@ -43,7 +43,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "GLASSES_CONNECTION_TIMEOUT_MS",
         kind: TIME,
-        default: Fallback::Of("CONNECTION_TIMEOUT_MS"),
+        default: Fallback::SameAs("CONNECTION_TIMEOUT_MS"),
         rule: Some("more than the heartbeat interval of glasses"),
         audience: Advanced,
         reload: true,
@@ -53,7 +53,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "APP_HEARTBEAT_INTERVAL_MS",
         kind: TIME,
-        default: Fallback::Of("HEARTBEAT_INTERVAL_MS"),
+        default: Fallback::SameAs("HEARTBEAT_INTERVAL_MS"),
         rule: None,
         audience: Advanced,
         reload: true,
@@ -62,7 +62,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "APP_CONNECTION_TIMEOUT_MS",
         kind: TIME,
-        default: Fallback::Of("CONNECTION_TIMEOUT_MS"),
+        default: Fallback::SameAs("CONNECTION_TIMEOUT_MS"),
         rule: Some("more than the heartbeat interval of third-party apps"),
         audience: Advanced,
         reload: true,
@@ -81,7 +81,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "HEARTBEAT_MODE",
-        kind: Kind::Word(&["always", "idle"]),
+        kind: ValueKind::Word(&["always", "idle"]),
         default: Fallback::Value("always"),
         rule: None,
         audience: Advanced,

@@ -5,12 +5,12 @@ mod admin;
 mod alerts;
 mod all;
 mod bounds;
+mod definition;
 mod limits;
 mod liveness;
+mod process;
 mod relay;
-mod running;
-mod setting;
 
 pub use all::SETTINGS;
 pub(super) use all::row;
-pub use setting::{Audience, Fallback, Setting};
+pub use definition::{Audience, Fallback, Setting};

@@ -1,9 +1,9 @@
 //! The settings of sessions between glasses and apps: graces, replays, webhooks, the state file.
 
 use super::bounds::{TIME, TIME_OR_NONE};
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::{Kind, Unit};
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::{Unit, ValueKind};
 
 /// Settings of the wait for lost peers, and of the start of apps.
 pub(super) const BASIC: &[Setting] = &[
@@ -29,7 +29,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "APP_WEBSOCKET_URL",
-        kind: Kind::WebSocketUrl,
+        kind: ValueKind::WebSocketUrl,
         default: Fallback::Derived("ws://LISTEN_ADDR/app-ws"),
         rule: None,
         audience: Basic,
@@ -39,8 +39,8 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "STATE_FILE",
-        kind: Kind::Path,
-        default: Fallback::Nothing,
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
         rule: None,
         audience: Basic,
         reload: false,
@@ -53,10 +53,10 @@ pub(super) const BASIC: &[Setting] = &[
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REPLAY_MAX_MESSAGES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Messages,
-            least: 0,
-            most: 100_000,
+            min: 0,
+            max: 100_000,
         },
         default: Fallback::Value("256"),
         rule: None,
@@ -67,10 +67,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "REPLAY_MAX_BYTES",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::Bytes,
-            least: 0,
-            most: 64 << 20,
+            min: 0,
+            max: 64 << 20,
         },
         default: Fallback::Derived("262144, or half of MAX_PENDING_BYTES if that is less"),
         rule: Some("at most half of MAX_PENDING_BYTES"),
@@ -91,7 +91,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "REPLAY_SKIP",
-        kind: Kind::FrameTypes,
+        kind: ValueKind::FrameTypes,
         default: Fallback::Value("VAD,location_update,head_position"),
         rule: None,
         audience: Advanced,
@@ -101,7 +101,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "REPLAY_UNCONFIRMED",
-        kind: Kind::Word(&["off", "on"]),
+        kind: ValueKind::Word(&["off", "on"]),
         default: Fallback::Value("off"),
         rule: None,
         audience: Advanced,
@@ -112,10 +112,10 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "FLAPPING_LIMIT",
-        kind: Kind::Number {
+        kind: ValueKind::Number {
             unit: Unit::PerMinute,
-            least: 0,
-            most: 100_000,
+            min: 0,
+            max: 100_000,
         },
         default: Fallback::Value("15"),
         rule: None,
@@ -137,7 +137,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "WEBHOOK_ALLOW",
-        kind: Kind::Networks,
+        kind: ValueKind::Networks,
         default: Fallback::Derived("all but link-local and metadata addresses"),
         rule: None,
         audience: Advanced,

@@ -2,17 +2,17 @@
 
 /// The differences between newer settings and the current ones, in the order of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
+pub struct ReloadDiff {
     /// The changes that a reload applies.
-    pub applied: Vec<Change>,
+    pub applied: Vec<SettingChange>,
     /// The names of the settings that change only with a restart.
-    pub restart: Vec<&'static str>,
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// A setting with a new value. Both values are written as in a variable; `none` stands for no
 /// value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct SettingChange {
     /// The setting's environment variable.
     pub name: &'static str,
     /// The old value.
@@ -21,9 +21,9 @@ pub struct Change {
     pub new: String,
 }
 
-impl Changes {
+impl ReloadDiff {
     /// Returns whether there are no differences.
     pub fn is_empty(&self) -> bool {
-        self.applied.is_empty() && self.restart.is_empty()
+        self.applied.is_empty() && self.needs_restart.is_empty()
     }
 }

@@ -12,15 +12,15 @@ use crate::gateway::{AcceptedSubprotocols, AppRegistry, WebOrigin, is_url};
 
 /// The kind of a setting's values.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum ValueKind {
     /// A whole number within inclusive bounds.
     Number {
         /// The unit.
         unit: Unit,
         /// The smallest value that is useful.
-        least: u64,
+        min: u64,
         /// The largest value; more is most likely a typing error.
-        most: u64,
+        max: u64,
     },
     /// One of these words, in any case.
     Word(&'static [&'static str]),
@@ -35,7 +35,7 @@ pub enum Kind {
     /// A secret: it has no flag and is never printed.
     Secret {
         /// The least number of characters.
-        least: usize,
+        min: usize,
         /// Whether spaces are allowed.
         spaces: bool,
     },
@@ -80,7 +80,7 @@ pub enum Unit {
 
 /// A checked value; prints as it is written in a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum SettingValue {
     Number(u64),
     Word(&'static str),
     Switch(bool),
@@ -99,62 +99,66 @@ pub(super) enum Value {
     /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, AppRegistry),
     /// The setting was not given, and there is no default, or the default is determined later.
-    Nothing,
+    Absent,
 }
 
-impl Kind {
+impl ValueKind {
     /// Parses `text`; `None` if it is not allowed.
-    pub(super) fn parse(&self, text: &str) -> Option<Value> {
+    pub(super) fn parse(&self, text: &str) -> Option<SettingValue> {
         match self {
-            Kind::Number { unit, least, most } => {
+            ValueKind::Number { unit, min, max } => {
                 let number = match text.parse() {
                     Ok(number) => number,
                     Err(_) if *unit == Unit::Milliseconds => time_with_unit(text)?,
                     Err(_) => return None,
                 };
-                (*least..=*most)
+                (*min..=*max)
                     .contains(&number)
-                    .then_some(Value::Number(number))
+                    .then_some(SettingValue::Number(number))
             }
-            Kind::Word(words) => {
+            ValueKind::Word(words) => {
                 let word = words.iter().find(|word| word.eq_ignore_ascii_case(text))?;
-                Some(Value::Word(word))
+                Some(SettingValue::Word(word))
             }
-            Kind::Switch => match text.to_ascii_lowercase().as_str() {
-                "1" | "true" => Some(Value::Switch(true)),
-                "0" | "false" => Some(Value::Switch(false)),
+            ValueKind::Switch => match text.to_ascii_lowercase().as_str() {
+                "1" | "true" => Some(SettingValue::Switch(true)),
+                "0" | "false" => Some(SettingValue::Switch(false)),
                 _ => None,
             },
-            Kind::Address => {
+            ValueKind::Address => {
                 // Every machine has this name, and it always stands for one address here, so no
                 // resolver is needed.
                 let port = text.strip_prefix("localhost:").map(str::parse);
                 if let Some(port) = port {
-                    return Some(Value::Address((Ipv4Addr::LOCALHOST, port.ok()?).into()));
+                    return Some(SettingValue::Address(
+                        (Ipv4Addr::LOCALHOST, port.ok()?).into(),
+                    ));
                 }
-                text.parse().ok().map(Value::Address)
+                text.parse().ok().map(SettingValue::Address)
             }
-            Kind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(Value::Off),
-            Kind::AddressOrOff => Kind::Address.parse(text),
-            Kind::Path => {
+            ValueKind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(SettingValue::Off),
+            ValueKind::AddressOrOff => ValueKind::Address.parse(text),
+            ValueKind::Path => {
                 let is_one_line = !text.is_empty() && !text.contains(char::is_control);
-                is_one_line.then(|| Value::Path(text.into()))
+                is_one_line.then(|| SettingValue::Path(text.into()))
             }
-            Kind::Secret { least, spaces } => {
-                Secret::parse(text, *least, *spaces).map(Value::Secret)
+            ValueKind::Secret { min, spaces } => {
+                Secret::parse(text, *min, *spaces).map(SettingValue::Secret)
             }
-            Kind::SecretUrl => Secret::parse_url(text).map(Value::Secret),
-            Kind::Networks => networks::parse(text).map(Value::Networks),
-            Kind::Origins => lists::origins(text).map(Value::Origins),
-            Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
-            Kind::Subprotocols => lists::subprotocols(text).map(Value::Subprotocols),
-            Kind::HostNames => lists::hosts(text).map(Value::HostNames),
-            Kind::WebSocketUrl => {
+            ValueKind::SecretUrl => Secret::parse_url(text).map(SettingValue::Secret),
+            ValueKind::Networks => networks::parse_networks(text).map(SettingValue::Networks),
+            ValueKind::Origins => lists::parse_origins(text).map(SettingValue::Origins),
+            ValueKind::FrameTypes => lists::parse_types(text).map(SettingValue::FrameTypes),
+            ValueKind::Subprotocols => {
+                lists::parse_subprotocols(text).map(SettingValue::Subprotocols)
+            }
+            ValueKind::HostNames => lists::parse_hosts(text).map(SettingValue::HostNames),
+            ValueKind::WebSocketUrl => {
                 let has_path = text
                     .split_once("://")
                     .is_some_and(|(_, rest)| rest.contains('/'));
                 let is_right = has_path && is_url(text, &["ws", "wss"]);
-                is_right.then(|| Value::Url(text.to_owned()))
+                is_right.then(|| SettingValue::Url(text.to_owned()))
             }
         }
     }
@@ -162,7 +166,7 @@ impl Kind {
     /// Returns the placeholder of a value in the list of flags.
     pub(super) fn placeholder(&self) -> &'static str {
         match self {
-            Kind::Number { unit, .. } => match unit {
+            ValueKind::Number { unit, .. } => match unit {
                 Unit::Milliseconds => "ms",
                 Unit::Bytes => "bytes",
                 Unit::Percent => "percent",
@@ -173,19 +177,19 @@ impl Kind {
                 | Unit::Identities
                 | Unit::Stalls => "number",
             },
-            Kind::Word(_) => "word",
-            Kind::Switch => "0|1",
-            Kind::Address => "ip:port",
-            Kind::AddressOrOff => "ip:port|off",
-            Kind::Path => "path",
-            Kind::Secret { .. } => "secret",
-            Kind::SecretUrl => "url",
-            Kind::Networks => "ip,ip/bits",
-            Kind::Origins => "origin,origin",
-            Kind::FrameTypes => "type,type|none",
-            Kind::Subprotocols => "name,name|any|none",
-            Kind::HostNames => "name,name",
-            Kind::WebSocketUrl => "url",
+            ValueKind::Word(_) => "word",
+            ValueKind::Switch => "0|1",
+            ValueKind::Address => "ip:port",
+            ValueKind::AddressOrOff => "ip:port|off",
+            ValueKind::Path => "path",
+            ValueKind::Secret { .. } => "secret",
+            ValueKind::SecretUrl => "url",
+            ValueKind::Networks => "ip,ip/bits",
+            ValueKind::Origins => "origin,origin",
+            ValueKind::FrameTypes => "type,type|none",
+            ValueKind::Subprotocols => "name,name|any|none",
+            ValueKind::HostNames => "name,name",
+            ValueKind::WebSocketUrl => "url",
         }
     }
 }
@@ -205,45 +209,45 @@ fn time_with_unit(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(ms)
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     /// Writes the allowed values in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Number { unit, least, most } => {
-                write!(f, "a whole number of {unit} from {least} to {most}")?;
+            ValueKind::Number { unit, min, max } => {
+                write!(f, "a whole number of {unit} from {min} to {max}")?;
                 match unit {
                     Unit::Milliseconds => f.write_str(", or with a unit (15s, 2m)"),
                     _ => Ok(()),
                 }
             }
-            Kind::Word(words) => match words {
+            ValueKind::Word(words) => match words {
                 [first @ .., last] if !first.is_empty() => {
                     write!(f, "{} or {last}", first.join(", "))
                 }
                 words => f.write_str(&words.concat()),
             },
-            Kind::Switch => f.write_str("0, 1, false or true"),
-            Kind::Address => {
+            ValueKind::Switch => f.write_str("0, 1, false or true"),
+            ValueKind::Address => {
                 f.write_str("an IP address with a port, such as 127.0.0.1:8002 or [::1]:8002")
             }
-            Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
-            Kind::Path => f.write_str("the path of a file"),
-            Kind::Secret { least, spaces } => f.write_str(&Secret::allowed(*least, *spaces)),
-            Kind::SecretUrl => write!(f, "{}", Secret::ALLOWED_URL),
-            Kind::Networks => write!(
+            ValueKind::AddressOrOff => write!(f, "off, or {}", ValueKind::Address),
+            ValueKind::Path => f.write_str("the path of a file"),
+            ValueKind::Secret { min, spaces } => f.write_str(&Secret::allowed(*min, *spaces)),
+            ValueKind::SecretUrl => write!(f, "{}", Secret::ALLOWED_URL),
+            ValueKind::Networks => write!(
                 f,
                 "up to {} IP addresses and CIDR blocks, separated by commas, such as \
                  192.168.1.1,10.0.0.0/8",
-                networks::MOST
+                networks::NETWORKS_MAX
             ),
-            Kind::Origins => write!(
+            ValueKind::Origins => write!(
                 f,
                 "up to {} origins, separated by commas, such as \
                  https://app.example.org,http://localhost:3000,file://,null, spelt as clients send \
                  them; * is not allowed",
                 lists::ORIGINS_MAX
             ),
-            Kind::FrameTypes => write!(
+            ValueKind::FrameTypes => write!(
                 f,
                 "up to {} types of frames, separated by commas, each of up to {} visible ASCII \
                  characters; or {}",
@@ -251,7 +255,7 @@ impl fmt::Display for Kind {
                 lists::TYPE_MAX,
                 lists::NONE
             ),
-            Kind::Subprotocols => write!(
+            ValueKind::Subprotocols => write!(
                 f,
                 "up to {} subprotocols, separated by commas, each a token (RFC 9110) of up to {} \
                  characters; or {}, or {}",
@@ -260,13 +264,13 @@ impl fmt::Display for Kind {
                 lists::ANY,
                 lists::NONE
             ),
-            Kind::HostNames => write!(
+            ValueKind::HostNames => write!(
                 f,
                 "up to {} host names without a port, separated by commas, such as \
                  gateway.example.org",
                 lists::HOSTS_MAX
             ),
-            Kind::WebSocketUrl => f.write_str(
+            ValueKind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
                  wss://gateway.example.org/app-ws",
             ),
@@ -290,35 +294,41 @@ impl fmt::Display for Unit {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for SettingValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Number(number) => write!(f, "{number}"),
-            Value::Word(word) => f.write_str(word),
-            Value::Switch(on) => write!(f, "{}", u8::from(*on)),
-            Value::Address(address) => write!(f, "{address}"),
-            Value::Off => f.write_str("off"),
-            Value::Path(path) | Value::SecretFile(path, _) | Value::AppsFile(path, _) => {
+            SettingValue::Number(number) => write!(f, "{number}"),
+            SettingValue::Word(word) => f.write_str(word),
+            SettingValue::Switch(on) => write!(f, "{}", u8::from(*on)),
+            SettingValue::Address(address) => write!(f, "{address}"),
+            SettingValue::Off => f.write_str("off"),
+            SettingValue::Path(path)
+            | SettingValue::SecretFile(path, _)
+            | SettingValue::AppsFile(path, _) => {
                 write!(f, "{}", path.display())
             }
-            Value::Secret(secret) => write!(f, "{secret}"),
-            Value::Networks(networks) => {
+            SettingValue::Secret(secret) => write!(f, "{secret}"),
+            SettingValue::Networks(networks) => {
                 let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
                 f.write_str(&networks.join(","))
             }
-            Value::Origins(origins) => {
+            SettingValue::Origins(origins) => {
                 let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
                 f.write_str(&origins.join(","))
             }
-            Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
-            Value::Subprotocols(AcceptedSubprotocols::Any) => f.write_str(lists::ANY),
-            Value::Subprotocols(AcceptedSubprotocols::Only(names)) if names.is_empty() => {
+            SettingValue::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
+            SettingValue::Subprotocols(AcceptedSubprotocols::Any) => f.write_str(lists::ANY),
+            SettingValue::Subprotocols(AcceptedSubprotocols::Only(names)) if names.is_empty() => {
                 f.write_str(lists::NONE)
             }
-            Value::Subprotocols(AcceptedSubprotocols::Only(names)) => f.write_str(&names.join(",")),
-            Value::FrameTypes(names) | Value::HostNames(names) => f.write_str(&names.join(",")),
-            Value::Url(url) => f.write_str(url),
-            Value::Nothing => Ok(()),
+            SettingValue::Subprotocols(AcceptedSubprotocols::Only(names)) => {
+                f.write_str(&names.join(","))
+            }
+            SettingValue::FrameTypes(names) | SettingValue::HostNames(names) => {
+                f.write_str(&names.join(","))
+            }
+            SettingValue::Url(url) => f.write_str(url),
+            SettingValue::Absent => Ok(()),
         }
     }
 }
@@ -329,10 +339,10 @@ mod tests {
 
     #[test]
     fn times_may_have_a_unit_and_a_bare_number_is_milliseconds() {
-        let time = Kind::Number {
+        let time = ValueKind::Number {
             unit: Unit::Milliseconds,
-            least: 10,
-            most: 86_400_000,
+            min: 10,
+            max: 86_400_000,
         };
         for (text, ms) in [
             ("15000", Some(15_000)),
@@ -349,30 +359,36 @@ mod tests {
             ("99999999999999999999s", None),
             ("18446744073709551615h", None),
         ] {
-            assert_eq!(time.parse(text), ms.map(Value::Number), "{text}");
+            assert_eq!(time.parse(text), ms.map(SettingValue::Number), "{text}");
         }
-        let bytes = Kind::Number {
+        let bytes = ValueKind::Number {
             unit: Unit::Bytes,
-            least: 1,
-            most: 100,
+            min: 1,
+            max: 100,
         };
         assert_eq!(bytes.parse("5s"), None);
-        let local = Value::Address(([127, 0, 0, 1], 8080).into());
-        assert_eq!(Kind::Address.parse("localhost:8080"), Some(local.clone()));
-        assert_eq!(Kind::AddressOrOff.parse("localhost:8080"), Some(local));
+        let local = SettingValue::Address(([127, 0, 0, 1], 8080).into());
+        assert_eq!(
+            ValueKind::Address.parse("localhost:8080"),
+            Some(local.clone())
+        );
+        assert_eq!(ValueKind::AddressOrOff.parse("localhost:8080"), Some(local));
         for text in ["localhost", "localhost:", "localhost:x", "example.org:80"] {
-            assert_eq!(Kind::Address.parse(text), None, "{text}");
+            assert_eq!(ValueKind::Address.parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn words_and_switches_are_read_in_capitals_too() {
-        let levels = Kind::Word(&["error", "warn", "info"]);
-        assert_eq!(levels.parse("WARN"), Some(Value::Word("warn")));
+        let levels = ValueKind::Word(&["error", "warn", "info"]);
+        assert_eq!(levels.parse("WARN"), Some(SettingValue::Word("warn")));
         assert_eq!(levels.parse("off"), None);
-        assert_eq!(Kind::Switch.parse("True"), Some(Value::Switch(true)));
-        assert_eq!(Kind::Switch.parse("yes"), None);
-        assert_eq!(Kind::Word(&["a", "b", "c"]).to_string(), "a, b or c");
-        assert_eq!(Kind::Word(&["a"]).to_string(), "a");
+        assert_eq!(
+            ValueKind::Switch.parse("True"),
+            Some(SettingValue::Switch(true))
+        );
+        assert_eq!(ValueKind::Switch.parse("yes"), None);
+        assert_eq!(ValueKind::Word(&["a", "b", "c"]).to_string(), "a, b or c");
+        assert_eq!(ValueKind::Word(&["a"]).to_string(), "a");
     }
 }

@@ -1,6 +1,6 @@
 //! The type of a setting: its name, its values and its audience.
 
-use crate::config::kinds::Kind;
+use crate::config::value_kind::ValueKind;
 use std::fmt;
 
 /// One setting: an environment variable, the flag of the same name, and the key in the file.
@@ -9,10 +9,11 @@ pub struct Setting {
     /// The environment variable.
     pub name: &'static str,
     /// The kind of its values, with unit and bounds.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The value if it is not given.
     pub default: Fallback,
-    /// A further rule for the value, in words that follow the bounds; checked in `effective.rs`.
+    /// A further rule for the value, in words that follow the bounds; checked in
+    /// `effective_values.rs`.
     pub rule: Option<&'static str>,
     /// Which operators need to know the setting.
     pub audience: Audience,
@@ -28,11 +29,11 @@ pub enum Fallback {
     /// The setting has this default value, as it would be written in a variable.
     Value(&'static str),
     /// The value of the setting with this name, which is earlier in the table.
-    Of(&'static str),
+    SameAs(&'static str),
     /// A value that is determined at the start; how, in words.
     Derived(&'static str),
     /// The setting has no value then.
-    Nothing,
+    Absent,
 }
 
 /// Which operators need to know a setting.
@@ -49,24 +50,24 @@ impl Setting {
     /// secret has none.
     pub fn flag(&self) -> Option<String> {
         match self.kind {
-            Kind::Secret { .. } | Kind::SecretUrl => None,
-            Kind::Number { .. }
-            | Kind::Word(_)
-            | Kind::Switch
-            | Kind::Address
-            | Kind::AddressOrOff
-            | Kind::Path
-            | Kind::Networks
-            | Kind::Origins
-            | Kind::FrameTypes
-            | Kind::Subprotocols
-            | Kind::HostNames
-            | Kind::WebSocketUrl => Some(self.dashed()),
+            ValueKind::Secret { .. } | ValueKind::SecretUrl => None,
+            ValueKind::Number { .. }
+            | ValueKind::Word(_)
+            | ValueKind::Switch
+            | ValueKind::Address
+            | ValueKind::AddressOrOff
+            | ValueKind::Path
+            | ValueKind::Networks
+            | ValueKind::Origins
+            | ValueKind::FrameTypes
+            | ValueKind::Subprotocols
+            | ValueKind::HostNames
+            | ValueKind::WebSocketUrl => Some(self.flag_name()),
         }
     }
 
     /// Returns the name as a flag, whether the setting has a flag or not.
-    pub(in crate::config) fn dashed(&self) -> String {
+    pub(in crate::config) fn flag_name(&self) -> String {
         format!("--{}", self.key().replace('_', "-"))
     }
 
@@ -87,8 +88,8 @@ impl Setting {
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fallback::Value(text) | Fallback::Of(text) | Fallback::Derived(text) => text,
-            Fallback::Nothing => "none",
+            Fallback::Value(text) | Fallback::SameAs(text) | Fallback::Derived(text) => text,
+            Fallback::Absent => "none",
         })
     }
 }

@@ -3,47 +3,47 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 
-use super::changes::{Change, Changes};
-use super::faults::{Fault, Faults, MustBe, Origin};
-use super::file::{File, Said, beginning};
-use super::kinds::{Kind, Value};
-use super::regular;
+use super::regular_file;
+use super::reload_diff::{ReloadDiff, SettingChange};
 use super::secret::Secret;
+use super::setting_faults::{Requirement, SettingFault, SettingFaults, ValueOrigin};
+use super::settings_file::{FileValue, SettingsFile, excerpt};
 use super::table::{Fallback, SETTINGS, Setting, row};
+use super::value_kind::{SettingValue, ValueKind};
 use crate::gateway::AppRegistry;
 use crate::side::state_target;
 
 /// The value and origin of every setting, by its row in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Effective(pub(super) Vec<Entry>);
+pub(super) struct EffectiveValues(pub(super) Vec<EffectiveValue>);
 
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct EffectiveValue {
     /// `None`: there was a fault, which has been reported.
-    pub(super) value: Option<Value>,
-    pub(super) origin: Origin,
+    pub(super) value: Option<SettingValue>,
+    pub(super) origin: ValueOrigin,
 }
 
 /// Compares the values only, not their origins.
-impl PartialEq for Entry {
+impl PartialEq for EffectiveValue {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
 }
 
-impl Eq for Entry {}
+impl Eq for EffectiveValue {}
 
 /// The lower bound of the default of `MAX_PENDING_BYTES`.
-const PENDING_BYTES: u64 = 4 << 20;
+const PENDING_DEFAULT_MIN: u64 = 4 << 20;
 
 /// The upper bound of the default of `REPLAY_MAX_BYTES`.
-const REPLAY_BYTES: u64 = 256 << 10;
+const REPLAY_DEFAULT_MAX: u64 = 256 << 10;
 
 /// The largest file of a secret, in bytes; it needs one line.
-const SECRET_FILE: usize = 64 << 10;
+const SECRET_FILE_MAX: usize = 64 << 10;
 
 /// The largest file of apps, in bytes: ten thousand apps of more than a KiB each.
-const APPS_FILE: usize = 16 << 20;
+const APPS_FILE_MAX: usize = 16 << 20;
 
 /// The settings that are secrets, each with the setting for its file.
 pub(super) const SECRETS: [(usize, usize); 2] = [
@@ -60,7 +60,7 @@ pub(super) const CREDENTIALS: [usize; 3] = [
 
 /// Groups of settings that restrict peers or webhooks. Without any setting of a group there is no
 /// such restriction.
-const KEEPS_OUT: [&[usize]; 5] = [
+const RESTRICTIONS: [&[usize]; 5] = [
     &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
     &[row("APPS_FILE")],
     &[row("ALLOWED_ORIGINS")],
@@ -68,18 +68,18 @@ const KEEPS_OUT: [&[usize]; 5] = [
     &[row("TRUSTED_PROXIES")],
 ];
 
-impl Effective {
+impl EffectiveValues {
     /// Resolves every setting. The flag has precedence over the variable, the variable over the
     /// file, the file over the default. An overruled value is not checked; an empty variable counts
     /// as unset.
     pub(super) fn resolve(
         flags: Vec<Option<OsString>>,
         env: impl Fn(&str) -> Option<OsString>,
-        faults: &mut Faults,
+        faults: &mut SettingFaults,
     ) -> Self {
-        let mut effective = Effective(Vec::with_capacity(SETTINGS.len()));
+        let mut effective = EffectiveValues(Vec::with_capacity(SETTINGS.len()));
         // The first row names the file.
-        let mut file = File::none();
+        let mut file = SettingsFile::none();
         let mut emptied = Vec::new();
         for (at, (setting, flag)) in SETTINGS.iter().zip(flags).enumerate() {
             let mut variable = || {
@@ -91,14 +91,14 @@ impl Effective {
                 (!is_empty).then_some(text)
             };
             let given = flag
-                .map(|text| (text, Origin::Flag))
-                .or_else(|| variable().map(|text| (text, Origin::Variable)));
+                .map(|text| (text, ValueOrigin::Flag))
+                .or_else(|| variable().map(|text| (text, ValueOrigin::Variable)));
             let entry = match given {
-                Some((text, origin)) => Entry {
-                    value: read(setting, &text, origin, faults),
+                Some((text, origin)) => EffectiveValue {
+                    value: parse_given(setting, &text, origin, faults),
                     origin,
                 },
-                None => effective.file_or_default(setting, file.said(at), faults),
+                None => effective.from_file_or_default(setting, file.value(at), faults),
             };
             effective.0.push(entry);
             if at == const { row("CONFIG_FILE") } {
@@ -110,107 +110,120 @@ impl Effective {
             effective.read_secret(secret, file, faults);
         }
         effective.read_apps(faults);
-        effective.check_emptied(&emptied, faults);
-        effective.look_for_state(faults);
-        effective.check_against_each_other(faults);
+        effective.check_empty_credentials(&emptied, faults);
+        effective.check_state_file(faults);
+        effective.check_combinations(faults);
         effective
     }
 
     /// Reads the file with settings that `CONFIG_FILE` names.
-    fn file(&self, faults: &mut Faults) -> File {
+    fn file(&self, faults: &mut SettingFaults) -> SettingsFile {
         let at = const { row("CONFIG_FILE") };
         match self.path(at) {
-            Some(path) => File::read(&path, faults).unwrap_or_else(|MustBe(allowed)| {
-                faults.push(self.fault(at, allowed));
-                File::unknown()
-            }),
-            None if self.is_absent(at) => File::none(),
-            None => File::unknown(),
+            Some(path) => {
+                SettingsFile::read(&path, faults).unwrap_or_else(|Requirement(allowed)| {
+                    faults.push(self.fault(at, allowed));
+                    SettingsFile::unknown()
+                })
+            }
+            None if self.is_absent(at) => SettingsFile::none(),
+            None => SettingsFile::unknown(),
         }
     }
 
     /// Resolves a setting without a flag or variable; the rows before it in the table are resolved.
-    fn file_or_default(&self, setting: &Setting, said: &Said, faults: &mut Faults) -> Entry {
-        let value = match said {
-            Said::Nothing => {
-                return Entry {
-                    value: self.fall_back(setting),
-                    origin: Origin::Default,
+    fn from_file_or_default(
+        &self,
+        setting: &Setting,
+        given: &FileValue,
+        faults: &mut SettingFaults,
+    ) -> EffectiveValue {
+        let value = match given {
+            FileValue::Absent => {
+                return EffectiveValue {
+                    value: self.default_value(setting),
+                    origin: ValueOrigin::Default,
                 };
             }
-            Said::Text(text) => read(setting, OsStr::new(text), Origin::File, faults),
-            Said::WrongType(is) => {
-                faults.push(Fault::WrongType {
+            FileValue::Text(text) => {
+                parse_given(setting, OsStr::new(text), ValueOrigin::File, faults)
+            }
+            FileValue::WrongType(value_type) => {
+                faults.push(SettingFault::WrongType {
                     name: setting.name,
-                    is,
+                    value_type,
                     allowed: setting.allowed(),
                 });
                 None
             }
-            Said::Unknown => None,
+            FileValue::Unknown => None,
         };
-        Entry {
+        EffectiveValue {
             value,
-            origin: Origin::File,
+            origin: ValueOrigin::File,
         }
     }
 
     /// Returns the default of a setting; the rows before it in the table are resolved.
-    fn fall_back(&self, setting: &Setting) -> Option<Value> {
+    fn default_value(&self, setting: &Setting) -> Option<SettingValue> {
         match setting.default {
             Fallback::Value(text) => setting.kind.parse(text),
-            Fallback::Of(name) => self.0[row(name)].value.clone(),
+            Fallback::SameAs(name) => self.0[row(name)].value.clone(),
             Fallback::Derived(_) if setting.name == "MAX_PENDING_BYTES" => {
                 let message = self.number(const { row("MAX_MESSAGE_BYTES") })?;
-                Some(Value::Number(PENDING_BYTES.max(2 * message)))
+                Some(SettingValue::Number(PENDING_DEFAULT_MIN.max(2 * message)))
             }
             Fallback::Derived(_) if setting.name == "REPLAY_MAX_BYTES" => {
                 let pending = self.number(const { row("MAX_PENDING_BYTES") })?;
-                Some(Value::Number(REPLAY_BYTES.min(pending / 2)))
+                Some(SettingValue::Number(REPLAY_DEFAULT_MAX.min(pending / 2)))
             }
-            Fallback::Derived(_) | Fallback::Nothing => Some(Value::Nothing),
+            Fallback::Derived(_) | Fallback::Absent => Some(SettingValue::Absent),
         }
     }
 
     /// Reads a secret from its file. If the secret is also given directly, that is the fault, and
     /// the file is not read.
-    fn read_secret(&mut self, secret: usize, file: usize, faults: &mut Faults) {
+    fn read_secret(&mut self, secret: usize, file: usize, faults: &mut SettingFaults) {
         let Some(path) = self.path(file) else { return };
-        if self.holds(secret) {
+        if self.has_value(secret) {
             return;
         }
-        let read = regular::read(&path, SECRET_FILE).and_then(|content| {
+        let read = regular_file::read(&path, SECRET_FILE_MAX).and_then(|content| {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
                 .and_then(|text| SETTINGS[secret].kind.parse(text))
-                .ok_or_else(|| MustBe(format!("a file that holds {}", SETTINGS[secret].kind)))
+                .ok_or_else(|| Requirement(format!("a file that holds {}", SETTINGS[secret].kind)))
         });
         let value = read.map(|value| match value {
-            Value::Secret(secret) => Value::SecretFile(path, secret),
+            SettingValue::Secret(secret) => SettingValue::SecretFile(path, secret),
             other => other,
         });
-        self.put(file, value, faults);
+        self.set_content(file, value, faults);
     }
 
     /// Reads the apps from their file.
-    fn read_apps(&mut self, faults: &mut Faults) {
+    fn read_apps(&mut self, faults: &mut SettingFaults) {
         let at = const { row("APPS_FILE") };
         let Some(path) = self.path(at) else { return };
-        let read = regular::read(&path, APPS_FILE)
-            .and_then(|content| AppRegistry::parse(&content).map_err(MustBe::from));
-        self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
+        let read = regular_file::read(&path, APPS_FILE_MAX)
+            .and_then(|content| AppRegistry::parse(&content).map_err(Requirement::from));
+        self.set_content(
+            at,
+            read.map(|apps| SettingValue::AppsFile(path, apps)),
+            faults,
+        );
     }
 
     /// Refuses empty credentials: a placeholder that was not filled in must not open the gateway.
     /// (Any other empty variable counts as unset.)
-    fn check_emptied(&self, emptied: &[usize], faults: &mut Faults) {
+    fn check_empty_credentials(&self, emptied: &[usize], faults: &mut SettingFaults) {
         let [secret, secret_file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
         let [token, token_file] = const { [row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")] };
         let apps = const { row("APPS_FILE") };
         let no_secret = self.is_absent(secret) && self.is_absent(secret_file);
         let has_admin = matches!(
             self.0[const { row("ADMIN_ADDR") }].value,
-            Some(Value::Address(_))
+            Some(SettingValue::Address(_))
         );
         let no_token = has_admin && self.is_absent(token) && self.is_absent(token_file);
         for at in emptied {
@@ -218,9 +231,9 @@ impl Effective {
                 && (*at == secret || *at == secret_file || (*at == apps && self.is_absent(apps)));
             if opens || (no_token && (*at == token || *at == token_file)) {
                 let kind = SETTINGS[*at].kind;
-                faults.push(Fault::Value {
+                faults.push(SettingFault::Value {
                     name: SETTINGS[*at].name,
-                    origin: Origin::Variable,
+                    origin: ValueOrigin::Variable,
                     value: String::new(),
                     allowed: format!(
                         "{kind}, or not be set at all: an empty variable is probably a mistake"
@@ -231,20 +244,25 @@ impl Effective {
     }
 
     /// Checks the place of the state file here, so that `--check` finds what the start would find.
-    fn look_for_state(&mut self, faults: &mut Faults) {
+    fn check_state_file(&mut self, faults: &mut SettingFaults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
         let target = state_target(&path)
-            .map_err(|e| MustBe(format!("a file that the gateway can replace: {e}")));
-        let looked = target.and_then(|target| regular::look_for_place(&target));
-        self.put(at, looked.map(|()| Value::Path(path)), faults);
+            .map_err(|e| Requirement(format!("a file that the gateway can replace: {e}")));
+        let checked = target.and_then(|target| regular_file::check_creatable(&target));
+        self.set_content(at, checked.map(|()| SettingValue::Path(path)), faults);
     }
 
     /// Stores the content of a setting's file, or reports the fault.
-    fn put(&mut self, at: usize, found: Result<Value, MustBe>, faults: &mut Faults) {
+    fn set_content(
+        &mut self,
+        at: usize,
+        found: Result<SettingValue, Requirement>,
+        faults: &mut SettingFaults,
+    ) {
         self.0[at].value = match found {
             Ok(value) => Some(value),
-            Err(MustBe(allowed)) => {
+            Err(Requirement(allowed)) => {
                 faults.push(self.fault(at, allowed));
                 None
             }
@@ -269,7 +287,9 @@ impl Effective {
             };
             let _ = write!(text, "{mark}{}={value} # {}", setting.name, entry.origin);
             // A fixed default needs no explanation: it is the value itself.
-            if entry.origin == Origin::Default && !matches!(setting.default, Fallback::Value(_)) {
+            if entry.origin == ValueOrigin::Default
+                && !matches!(setting.default, Fallback::Value(_))
+            {
                 let _ = write!(text, ": {}", setting.default);
             }
             text.push('\n');
@@ -279,34 +299,34 @@ impl Effective {
 
     /// Returns every setting with its value in words, except settings that are only the defaults of
     /// others.
-    pub(super) fn in_words(&self) -> impl Iterator<Item = (&'static Setting, String)> {
+    pub(super) fn described(&self) -> impl Iterator<Item = (&'static Setting, String)> {
         let is_general = |name: &str| {
             SETTINGS
                 .iter()
-                .any(|s| matches!(s.default, Fallback::Of(general) if general == name))
+                .any(|s| matches!(s.default, Fallback::SameAs(general) if general == name))
         };
         SETTINGS
             .iter()
             .enumerate()
             .filter(move |(_, setting)| !is_general(setting.name))
-            .map(|(at, setting)| (setting, self.words(at)))
+            .map(|(at, setting)| (setting, self.describe(at)))
     }
 
     /// Returns the differences of `newer`.
-    pub(super) fn changes(&self, newer: &Self) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn diff(&self, newer: &Self) -> ReloadDiff {
+        let mut changes = ReloadDiff::default();
         for (at, setting) in SETTINGS.iter().enumerate() {
             if self.0[at] == newer.0[at] {
                 continue;
             }
             if setting.reload {
-                changes.applied.push(Change {
+                changes.applied.push(SettingChange {
                     name: setting.name,
-                    old: self.words(at),
-                    new: newer.words(at),
+                    old: self.describe(at),
+                    new: newer.describe(at),
                 });
             } else {
-                changes.restart.push(setting.name);
+                changes.needs_restart.push(setting.name);
             }
         }
         changes
@@ -314,21 +334,21 @@ impl Effective {
 
     /// Returns the settings after a reload: those of `newer` that a reload applies, and the rest of
     /// `self`.
-    pub(super) fn reloaded(&self, newer: &Self, faults: &mut Faults) -> Self {
+    pub(super) fn reloaded(&self, newer: &Self, faults: &mut SettingFaults) -> Self {
         let rows = SETTINGS.iter().zip(self.0.iter().zip(&newer.0));
         let rows = rows.map(|(setting, (old, new))| if setting.reload { new } else { old });
-        let effective = Effective(rows.cloned().collect());
-        effective.check_against_each_other(faults);
-        self.check_not_taken_away(&effective, faults);
+        let effective = EffectiveValues(rows.cloned().collect());
+        effective.check_combinations(faults);
+        self.check_restrictions_kept(&effective, faults);
         effective
     }
 
     /// Checks that restrictions which were given are still given after a reload. A file that is
     /// read while it is half written lacks its last lines. Without this check all apps would then
     /// be stopped, or every client could connect.
-    fn check_not_taken_away(&self, newer: &Self, faults: &mut Faults) {
-        for rows in KEEPS_OUT {
-            let given = rows.iter().find(|at| self.holds(**at));
+    fn check_restrictions_kept(&self, newer: &Self, faults: &mut SettingFaults) {
+        for rows in RESTRICTIONS {
+            let given = rows.iter().find(|at| self.has_value(**at));
             let is_absent = rows.iter().all(|at| newer.is_absent(*at));
             if let (Some(given), true) = (given, is_absent) {
                 let allowed = format!(
@@ -341,15 +361,15 @@ impl Effective {
     }
 
     /// Returns the row in which the value of the row `at` was given.
-    pub(super) fn source(&self, at: usize) -> usize {
+    pub(super) fn source_row(&self, at: usize) -> usize {
         match (self.0[at].origin, SETTINGS[at].default) {
-            (Origin::Default, Fallback::Of(name)) => row(name),
+            (ValueOrigin::Default, Fallback::SameAs(name)) => row(name),
             _ => at,
         }
     }
 
-    pub(super) fn fault(&self, at: usize, allowed: String) -> Fault {
-        Fault::Value {
+    pub(super) fn fault(&self, at: usize, allowed: String) -> SettingFault {
+        SettingFault::Value {
             name: SETTINGS[at].name,
             origin: self.0[at].origin,
             value: self.text(at),
@@ -371,59 +391,66 @@ impl Effective {
     /// Returns the value as it is written in a variable.
     pub(super) fn text(&self, at: usize) -> String {
         let value = self.0[at].value.as_ref();
-        value.map(Value::to_string).unwrap_or_default()
+        value.map(SettingValue::to_string).unwrap_or_default()
     }
 
     /// Returns the value, or words that say that there is no value.
-    fn words(&self, at: usize) -> String {
+    fn describe(&self, at: usize) -> String {
         let text = self.text(at);
         if self.is_absent(at) {
             SETTINGS[at].default.to_string()
         } else if text.is_empty() {
-            Fallback::Nothing.to_string()
+            Fallback::Absent.to_string()
         } else {
             text
         }
     }
 
     /// Returns whether the setting has a valid value.
-    pub(super) fn holds(&self, at: usize) -> bool {
+    pub(super) fn has_value(&self, at: usize) -> bool {
         self.0[at].value.is_some() && !self.is_absent(at)
     }
 
     /// Returns whether the setting surely has no value. With an invalid value, or a file that
     /// cannot be read, this is not known, and the result is `false`.
     pub(super) fn is_absent(&self, at: usize) -> bool {
-        self.0[at].value == Some(Value::Nothing)
+        self.0[at].value == Some(SettingValue::Absent)
     }
 }
 
 /// Reports variables with the prefix that the settings of apps had before. Without it, a setting
 /// that an operator relies on would silently return to its default.
-fn check_renamed(env: &impl Fn(&str) -> Option<OsString>, faults: &mut Faults) {
+fn check_renamed(env: &impl Fn(&str) -> Option<OsString>, faults: &mut SettingFaults) {
     for Setting { name, .. } in SETTINGS {
         let Some(rest) = name.strip_prefix("APP_") else {
             continue;
         };
         let old = format!("TPA_{rest}");
         if env(&old).is_some() {
-            faults.push(Fault::RenamedVariable { old, name });
+            faults.push(SettingFault::RenamedVariable { old, name });
         }
     }
 }
 
 /// Parses the given value, or reports the fault.
-fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) -> Option<Value> {
+fn parse_given(
+    setting: &Setting,
+    text: &OsStr,
+    origin: ValueOrigin,
+    faults: &mut SettingFaults,
+) -> Option<SettingValue> {
     let value = text.to_str().and_then(|text| setting.kind.parse(text));
     if value.is_none() {
         let text = text.to_string_lossy();
-        faults.push(Fault::Value {
+        faults.push(SettingFault::Value {
             name: setting.name,
             origin,
             value: match (setting.kind, origin) {
-                (Kind::Secret { .. } | Kind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
-                (_, Origin::File) => beginning(&text),
-                (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
+                (ValueKind::Secret { .. } | ValueKind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
+                (_, ValueOrigin::File) => excerpt(&text),
+                (_, ValueOrigin::Default | ValueOrigin::Variable | ValueOrigin::Flag) => {
+                    text.into_owned()
+                }
             },
             allowed: setting.allowed(),
         });

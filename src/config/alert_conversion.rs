@@ -1,11 +1,11 @@
 //! Builds the alert settings that the control thread uses.
 
-use super::effective::Effective;
-use super::kinds::Value;
+use super::effective_values::EffectiveValues;
 use super::table::row;
+use super::value_kind::SettingValue;
 use crate::side::{AlertSettings, WebhookUrl};
 
-impl Effective {
+impl EffectiveValues {
     /// Returns the alert settings; `None` only if there was a fault.
     pub(super) fn alerts(&self) -> Option<AlertSettings> {
         let millis = |at| self.millis(at);
@@ -45,7 +45,7 @@ impl Effective {
     }
 
     fn webhook_url(&self, at: usize) -> Option<WebhookUrl> {
-        let Value::Secret(url) = self.0[at].value.as_ref()? else {
+        let SettingValue::Secret(url) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(WebhookUrl::new(url.expose()))

@@ -3,7 +3,7 @@
 use super::table::SETTINGS;
 
 /// Names that other programs use for the same setting, without dashes.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 12] = [
     ("addr", "LISTEN_ADDR"),
     ("address", "LISTEN_ADDR"),
     ("bind", "LISTEN_ADDR"),
@@ -19,21 +19,21 @@ const ELSEWHERE: [(&str, &str); 12] = [
 ];
 
 /// The most letters of a name that may be wrong.
-const SLIPS: usize = 3;
+const TYPOS_MAX: usize = 3;
 
 /// Returns the setting with the most similar name, if one is similar.
-pub(super) fn setting(name: &str) -> Option<&'static str> {
+pub(super) fn suggest_setting(name: &str) -> Option<&'static str> {
     let name = name.trim_start_matches('-').to_ascii_lowercase();
     let name = name.replace('_', "-");
-    let called = ELSEWHERE.iter().find(|(other, _)| *other == name);
-    if let Some((_, setting)) = called {
+    let alias = ALIASES.iter().find(|(other, _)| *other == name);
+    if let Some((_, setting)) = alias {
         return Some(setting);
     }
     // Almost any name is similar to a short one.
-    let most = SLIPS.min(name.len() / 4);
+    let most = TYPOS_MAX.min(name.len() / 4);
     let near = |setting: &str| distance(&name, &setting.to_ascii_lowercase().replace('_', "-"));
     let all = SETTINGS.iter().map(|s| (near(s.name), s.name));
-    let nearest = all.filter(|(slips, _)| *slips <= most).min()?;
+    let nearest = all.filter(|(typos, _)| *typos <= most).min()?;
     Some(nearest.1)
 }
 
@@ -60,16 +60,16 @@ mod tests {
     #[test]
     fn the_nearest_setting_is_meant_and_what_is_near_to_none_is_not() {
         assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(setting("--port"), Some("LISTEN_ADDR"));
-        assert_eq!(setting("-p"), Some("LISTEN_ADDR"));
-        assert_eq!(setting("--DRAIN_MS"), Some("DRAIN_MS"));
+        assert_eq!(suggest_setting("--port"), Some("LISTEN_ADDR"));
+        assert_eq!(suggest_setting("-p"), Some("LISTEN_ADDR"));
+        assert_eq!(suggest_setting("--DRAIN_MS"), Some("DRAIN_MS"));
         assert_eq!(
-            setting("heartbeat_intervall_ms"),
+            suggest_setting("heartbeat_intervall_ms"),
             Some("HEARTBEAT_INTERVAL_MS")
         );
-        assert_eq!(setting("--frobnicate"), None);
-        assert_eq!(setting("-q"), None);
-        for (_, name) in ELSEWHERE {
+        assert_eq!(suggest_setting("--frobnicate"), None);
+        assert_eq!(suggest_setting("-q"), None);
+        for (_, name) in ALIASES {
             assert!(SETTINGS.iter().any(|s| s.name == name), "{name}");
         }
     }

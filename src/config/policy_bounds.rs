@@ -1,7 +1,7 @@
 //! The bounds of a policy that is changed live.
 
-use super::kinds::Kind;
 use super::table::{SETTINGS, row};
+use super::value_kind::ValueKind;
 use crate::base::time::Micros;
 use crate::health::Policy;
 
@@ -35,16 +35,16 @@ pub fn check_policy(policy: &Policy) -> Result<(), OutOfBounds> {
         ),
     ];
     for (field, time, row) in times {
-        let Kind::Number { least, most, .. } = SETTINGS[row].kind else {
+        let ValueKind::Number { min, max, .. } = SETTINGS[row].kind else {
             continue;
         };
-        let [least, most] = [least, most].map(Micros::from_millis);
-        if let Some(time) = time.filter(|time| !(least..=most).contains(time)) {
+        let [min, max] = [min, max].map(Micros::from_millis);
+        if let Some(time) = time.filter(|time| !(min..=max).contains(time)) {
             faults.push(BoundsFault::Time {
                 field,
                 time,
-                least,
-                most,
+                min,
+                max,
             });
         }
     }
@@ -83,16 +83,16 @@ impl OutOfBounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BoundsFault {
     /// A time is too short or too long.
-    #[error("{field} is {time}; it must be {least} to {most}")]
+    #[error("{field} is {time}; it must be {min} to {max}")]
     Time {
         /// The name of the field.
         field: &'static str,
         /// The value of the field.
         time: Micros,
         /// The least that is allowed.
-        least: Micros,
+        min: Micros,
         /// The most that is allowed.
-        most: Micros,
+        max: Micros,
     },
     /// The timeout is not longer than the interval.
     #[error(

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::kinds::Kind;
 use super::table::{Audience, Fallback, SETTINGS, Setting};
+use super::value_kind::ValueKind;
 
 /// Returns the text of `--help`: the basic settings; with `all`, the text of `--help-all`: every
 /// setting.
-pub(super) fn help(all: bool) -> String {
+pub(super) fn help_text(all: bool) -> String {
     let mut text = format!(
         "pulsegate {}: a WebSocket gateway that owns liveness\n\n{ABOUT}",
         env!("CARGO_PKG_VERSION")
@@ -90,15 +90,15 @@ fn groups() -> [(&'static str, impl Iterator<Item = &'static Setting>); 2] {
 
 fn unit(setting: &Setting) -> String {
     match setting.kind {
-        Kind::Number { unit, .. } => unit.to_string(),
+        ValueKind::Number { unit, .. } => unit.to_string(),
         _ => String::new(),
     }
 }
 
 fn default(setting: &Setting) -> String {
     match setting.default {
-        Fallback::Value(name) | Fallback::Of(name) => format!("`{name}`"),
-        Fallback::Derived(_) | Fallback::Nothing => setting.default.to_string(),
+        Fallback::Value(name) | Fallback::SameAs(name) => format!("`{name}`"),
+        Fallback::Derived(_) | Fallback::Absent => setting.default.to_string(),
     }
 }
 
@@ -109,7 +109,7 @@ fn reload(setting: &Setting) -> &'static str {
 /// Returns the allowed values without the unit, which has its own column.
 fn allowed(setting: &Setting) -> String {
     let bounds = match setting.kind {
-        Kind::Number { least, most, .. } => format!("{least} to {most}"),
+        ValueKind::Number { min, max, .. } => format!("{min} to {max}"),
         kind => kind.to_string(),
     };
     match setting.rule {

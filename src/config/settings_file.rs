@@ -4,22 +4,22 @@ use std::path::Path;
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::faults::{Fault, Faults, MustBe};
-use super::kinds::{Kind, Unit};
-use super::regular;
+use super::regular_file;
+use super::setting_faults::{Requirement, SettingFault, SettingFaults};
 use super::table::{SETTINGS, row};
+use super::value_kind::{Unit, ValueKind};
 
 /// The largest file, in bytes; a typical one has some thousand.
-const MOST: usize = 1 << 20;
+const BYTES_MAX: usize = 1 << 20;
 
 /// The values in a file, by the setting's row in the table.
-pub(super) struct File(Vec<Said>);
+pub(super) struct SettingsFile(Vec<FileValue>);
 
 /// The value of one setting in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum FileValue {
     /// The file does not have this setting, or there is no file.
-    Nothing,
+    Absent,
     /// The value, as it is written in a variable.
     Text(String),
     /// The value has a type that the setting does not take; the type in words.
@@ -28,61 +28,61 @@ pub(super) enum Said {
     Unknown,
 }
 
-impl File {
+impl SettingsFile {
     /// Returns the result without a file.
     pub(super) fn none() -> Self {
-        File(vec![Said::Nothing; SETTINGS.len()])
+        SettingsFile(vec![FileValue::Absent; SETTINGS.len()])
     }
 
     /// Returns the result for a file that cannot be parsed.
     pub(super) fn unknown() -> Self {
-        File(vec![Said::Unknown; SETTINGS.len()])
+        SettingsFile(vec![FileValue::Unknown; SETTINGS.len()])
     }
 
     /// Reads the file at `path`. Unknown keys are reported here; values are parsed later.
     ///
     /// # Errors
     /// What the file must be. The message repeats no line of it, which might be a secret.
-    pub(super) fn read(path: &Path, faults: &mut Faults) -> Result<Self, MustBe> {
-        let content = regular::read(path, MOST)?;
+    pub(super) fn read(path: &Path, faults: &mut SettingFaults) -> Result<Self, Requirement> {
+        let content = regular_file::read(path, BYTES_MAX)?;
         let text = str::from_utf8(&content).map_err(|e| {
             let line = line_and_column(&content[..e.valid_up_to()]).0;
-            MustBe(format!("a file in UTF-8; line {line} is not"))
+            Requirement(format!("a file in UTF-8; line {line} is not"))
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let table = DeTable::parse(text).map_err(|e| {
             let before = e.span().map_or(0, |span| span.start).min(text.len());
             let (line, column) = line_and_column(&text.as_bytes()[..before]);
             let what = e.message();
-            MustBe(format!(
+            Requirement(format!(
                 "a file in TOML; line {line}, column {column}: {what}"
             ))
         })?;
         Ok(Self::of(table.into_inner(), faults))
     }
 
-    fn of(table: DeTable<'_>, faults: &mut Faults) -> Self {
+    fn of(table: DeTable<'_>, faults: &mut SettingFaults) -> Self {
         let mut file = Self::none();
         for (key, value) in table {
             let (key, value) = (key.into_inner(), value.into_inner());
             let named = |name: &str| key == name || key == name.to_ascii_lowercase();
             let Some(row) = SETTINGS.iter().position(|setting| named(setting.name)) else {
-                let key = beginning(&key);
+                let key = excerpt(&key);
                 faults.push(match value {
-                    DeValue::Table(_) => Fault::Table(key),
-                    _ => Fault::UnknownKey(key),
+                    DeValue::Table(_) => SettingFault::Table(key),
+                    _ => SettingFault::UnknownKey(key),
                 });
                 continue;
             };
             file.0[row] = match file.0[row] {
-                Said::Nothing if row == const { self::row("CONFIG_FILE") } => {
-                    faults.push(Fault::NotInFile(SETTINGS[row].name));
-                    Said::Unknown
+                FileValue::Absent if row == const { self::row("CONFIG_FILE") } => {
+                    faults.push(SettingFault::NotInFile(SETTINGS[row].name));
+                    FileValue::Unknown
                 }
-                Said::Nothing => said(SETTINGS[row].kind, value),
-                Said::Text(_) | Said::WrongType(_) | Said::Unknown => {
-                    faults.push(Fault::KeyTwice(SETTINGS[row].name));
-                    Said::Unknown
+                FileValue::Absent => file_value(SETTINGS[row].kind, value),
+                FileValue::Text(_) | FileValue::WrongType(_) | FileValue::Unknown => {
+                    faults.push(SettingFault::KeyTwice(SETTINGS[row].name));
+                    FileValue::Unknown
                 }
             };
         }
@@ -90,14 +90,14 @@ impl File {
     }
 
     /// Returns the value for the setting in `row`.
-    pub(super) fn said(&self, row: usize) -> &Said {
+    pub(super) fn value(&self, row: usize) -> &FileValue {
         &self.0[row]
     }
 }
 
 /// Returns the part of a key or value that a message repeats: at most one line. A string that is
 /// not closed in its line continues into the lines of other settings.
-pub(super) fn beginning(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 100;
     let line = text.split(char::is_control).next().unwrap_or_default();
     let shown: String = line.chars().take(SHOWN).collect();
@@ -105,42 +105,46 @@ pub(super) fn beginning(text: &str) -> String {
     shown + rest
 }
 
-fn said(kind: Kind, value: DeValue<'_>) -> Said {
-    let is_text = !matches!(kind, Kind::Number { .. } | Kind::Switch);
+fn file_value(kind: ValueKind, value: DeValue<'_>) -> FileValue {
+    let is_text = !matches!(kind, ValueKind::Number { .. } | ValueKind::Switch);
     let is_time = matches!(
         kind,
-        Kind::Number {
+        ValueKind::Number {
             unit: Unit::Milliseconds,
             ..
         }
     );
-    let is_switch = matches!(kind, Kind::Switch);
+    let is_switch = matches!(kind, ValueKind::Switch);
     let is_list = matches!(
         kind,
-        Kind::Networks | Kind::Origins | Kind::FrameTypes | Kind::Subprotocols | Kind::HostNames
+        ValueKind::Networks
+            | ValueKind::Origins
+            | ValueKind::FrameTypes
+            | ValueKind::Subprotocols
+            | ValueKind::HostNames
     );
     match value {
-        DeValue::String(text) if is_text => Said::Text(text.into_owned()),
+        DeValue::String(text) if is_text => FileValue::Text(text.into_owned()),
         // A time with its unit is not a TOML number.
         DeValue::String(text) if is_time && text.ends_with(char::is_alphabetic) => {
-            Said::Text(text.into_owned())
+            FileValue::Text(text.into_owned())
         }
-        DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),
-        DeValue::Boolean(on) if is_switch => Said::Text(on.to_string()),
+        DeValue::Integer(number) if !is_text => FileValue::Text(decimal(&number)),
+        DeValue::Boolean(on) if is_switch => FileValue::Text(on.to_string()),
         DeValue::Array(items) if is_list => {
             let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             match texts {
-                Some(texts) => Said::Text(texts.join(",")),
-                None => Said::WrongType("an array with items that are not strings"),
+                Some(texts) => FileValue::Text(texts.join(",")),
+                None => FileValue::WrongType("an array with items that are not strings"),
             }
         }
-        DeValue::String(_) => Said::WrongType("a string"),
-        DeValue::Integer(_) => Said::WrongType("an integer"),
-        DeValue::Float(_) => Said::WrongType("a float"),
-        DeValue::Boolean(_) => Said::WrongType("a boolean"),
-        DeValue::Datetime(_) => Said::WrongType("a date or time"),
-        DeValue::Array(_) => Said::WrongType("an array"),
-        DeValue::Table(_) => Said::WrongType("a table"),
+        DeValue::String(_) => FileValue::WrongType("a string"),
+        DeValue::Integer(_) => FileValue::WrongType("an integer"),
+        DeValue::Float(_) => FileValue::WrongType("a float"),
+        DeValue::Boolean(_) => FileValue::WrongType("a boolean"),
+        DeValue::Datetime(_) => FileValue::WrongType("a date or time"),
+        DeValue::Array(_) => FileValue::WrongType("an array"),
+        DeValue::Table(_) => FileValue::WrongType("a table"),
     }
 }
 

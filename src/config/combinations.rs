@@ -1,10 +1,10 @@
 //! The rules that involve several settings.
 
-use super::effective::{CREDENTIALS, Effective, SECRETS};
-use super::faults::Faults;
-use super::kinds::Value;
+use super::conversion::{CLASSES, SUBPROTOCOLS};
+use super::effective_values::{CREDENTIALS, EffectiveValues, SECRETS};
+use super::setting_faults::SettingFaults;
 use super::table::{SETTINGS, row};
-use super::typed::{CLASSES, SUBPROTOCOLS};
+use super::value_kind::SettingValue;
 use crate::gateway::AcceptedSubprotocols;
 use crate::health::Policy;
 use crate::wire::frame::Role;
@@ -13,13 +13,13 @@ use std::net::SocketAddr;
 /// The longest header of a frame that we write (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = Role::Server.header_max() as u64;
 
-impl Effective {
+impl EffectiveValues {
     /// Returns warnings about settings that are allowed but close live peers: a timeout that ends
     /// before a second ping can be answered.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (timeout, interval) in CLASSES {
-            let (timeout, interval) = (self.source(timeout), self.source(interval));
+            let (timeout, interval) = (self.source_row(timeout), self.source_row(interval));
             if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
                 && t < Policy::SAFE_INTERVALS * i
             {
@@ -41,7 +41,7 @@ impl Effective {
 
     /// Checks the rules that involve more than one setting. A setting whose value is invalid by
     /// itself is left out.
-    pub(super) fn check_against_each_other(&self, faults: &mut Faults) {
+    pub(super) fn check_combinations(&self, faults: &mut SettingFaults) {
         let address = const { row("LISTEN_ADDR") };
         if let Some(listen) = self.address(address)
             && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
@@ -55,7 +55,7 @@ impl Effective {
         }
 
         for (secret, file) in SECRETS {
-            if self.holds(secret) && self.holds(file) {
+            if self.has_value(secret) && self.has_value(file) {
                 let (name, origin) = (SETTINGS[secret].name, self.0[secret].origin);
                 faults.push(self.fault(
                     file,
@@ -64,7 +64,7 @@ impl Effective {
             }
         }
         let admin = const { row("ADMIN_ADDR") };
-        if let Some(Value::Address(address)) = &self.0[admin].value
+        if let Some(SettingValue::Address(address)) = &self.0[admin].value
             && !address.ip().to_canonical().is_loopback()
             && self.is_absent(const { row("ADMIN_TOKEN") })
             && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
@@ -87,7 +87,7 @@ impl Effective {
         // Two classes that both inherit the general pair have one fault, not two.
         let mut told = Vec::new();
         for (timeout, interval) in CLASSES {
-            let (timeout, interval) = (self.source(timeout), self.source(interval));
+            let (timeout, interval) = (self.source_row(timeout), self.source_row(interval));
             if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
                 && t <= i
                 && !told.contains(&(timeout, interval))

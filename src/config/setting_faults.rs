@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::guess;
+use super::suggestion;
 use crate::gateway::AppRegistryError;
 
 /// The origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// The value was not given; it is the default.
     Default,
     /// The value is from the settings file.
@@ -20,13 +20,13 @@ pub enum Origin {
 
 /// One fault in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum SettingFault {
     /// A value that is not allowed, by itself or together with another.
     Value {
         /// The setting's environment variable.
         name: &'static str,
         /// The origin of the value.
-        origin: Origin,
+        origin: ValueOrigin,
         /// The value. Parts that are not UTF-8 are replaced, and a secret is replaced entirely.
         value: String,
         /// The allowed values, in words that follow "must be".
@@ -94,7 +94,7 @@ pub enum Fault {
         /// The setting.
         name: &'static str,
         /// The type of the value, in words.
-        is: &'static str,
+        value_type: &'static str,
         /// The allowed values, in words that follow "must be".
         allowed: String,
     },
@@ -102,11 +102,11 @@ pub enum Fault {
 
 /// A description of the allowed values, in words that follow "must be".
 #[derive(Debug)]
-pub(super) struct MustBe(pub(super) String);
+pub(super) struct Requirement(pub(super) String);
 
-impl From<AppRegistryError> for MustBe {
+impl From<AppRegistryError> for Requirement {
     fn from(error: AppRegistryError) -> Self {
-        MustBe(error.to_string())
+        Requirement(error.to_string())
     }
 }
 
@@ -114,11 +114,11 @@ impl From<AppRegistryError> for MustBe {
 /// table, including the file with its unknown keys. Conflicts between settings come last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("{}", list(.0))]
-pub struct Faults(Vec<Fault>);
+pub struct SettingFaults(Vec<SettingFault>);
 
-impl Faults {
+impl SettingFaults {
     /// Returns an iterator over the faults.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+    pub fn iter(&self) -> impl Iterator<Item = &SettingFault> {
         self.0.iter()
     }
 
@@ -127,12 +127,12 @@ impl Faults {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, fault: Fault) {
+    pub(super) fn push(&mut self, fault: SettingFault) {
         self.0.push(fault);
     }
 }
 
-fn list(faults: &[Fault]) -> String {
+fn list(faults: &[SettingFault]) -> String {
     let mut text = match faults.len() {
         1 => "1 setting is wrong:".to_owned(),
         n => format!("{n} settings are wrong:"),
@@ -143,30 +143,30 @@ fn list(faults: &[Fault]) -> String {
     text
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Value {
+            SettingFault::Value {
                 name,
                 origin,
                 value,
                 allowed,
             } => write!(f, "{name}={value:?} ({origin}): must be {allowed}"),
-            Fault::NoValue { flag, allowed } => {
+            SettingFault::NoValue { flag, allowed } => {
                 write!(f, "{flag} (flag): has no value; it must be {allowed}")
             }
-            Fault::SurplusValue { flag, value } => {
+            SettingFault::SurplusValue { flag, value } => {
                 write!(f, "{flag}={value:?} (flag): takes no value")
             }
-            Fault::UnknownFlag(flag) => {
+            SettingFault::UnknownFlag(flag) => {
                 write!(f, "{flag:?} (flag): is unknown; ")?;
-                meant(f, flag, |name| format!("--{}", name.replace('_', "-")))?;
+                suggest(f, flag, |name| format!("--{}", name.replace('_', "-")))?;
                 f.write_str("--help-all lists all flags")
             }
-            Fault::RenamedVariable { old, name } => {
+            SettingFault::RenamedVariable { old, name } => {
                 write!(f, "{old} (env): was renamed; set {name} instead")
             }
-            Fault::SecretFlag(name) => {
+            SettingFault::SecretFlag(name) => {
                 let flag = name.to_ascii_lowercase().replace('_', "-");
                 write!(
                     f,
@@ -174,39 +174,43 @@ impl fmt::Display for Fault {
                      variable {name} instead"
                 )
             }
-            Fault::SurplusArgument(argument) => {
+            SettingFault::SurplusArgument(argument) => {
                 write!(
                     f,
                     "{argument:?} (argument): is neither a flag nor the value of one; --help-all \
                      lists all flags"
                 )
             }
-            Fault::UnknownKey(key) => {
+            SettingFault::UnknownKey(key) => {
                 write!(f, "{key:?} (file): is unknown; ")?;
-                meant(f, key, str::to_owned)?;
+                suggest(f, key, str::to_owned)?;
                 f.write_str("--help-all lists all settings")
             }
-            Fault::Table(key) => {
+            SettingFault::Table(key) => {
                 write!(
                     f,
                     "{key:?} (file): is a table; settings must be outside of tables"
                 )
             }
-            Fault::KeyTwice(name) => {
+            SettingFault::KeyTwice(name) => {
                 let key = name.to_ascii_lowercase();
                 write!(
                     f,
                     "{name} (file): is given twice, as {name} and as {key}; remove one of them"
                 )
             }
-            Fault::NotInFile(name) => {
+            SettingFault::NotInFile(name) => {
                 write!(
                     f,
                     "{name} (file): is not allowed in the file; set the flag or the variable"
                 )
             }
-            Fault::WrongType { name, is, allowed } => {
-                write!(f, "{name} (file): is {is}; it must be {allowed}")
+            SettingFault::WrongType {
+                name,
+                value_type,
+                allowed,
+            } => {
+                write!(f, "{name} (file): is {value_type}; it must be {allowed}")
             }
         }
     }
@@ -214,8 +218,12 @@ impl fmt::Display for Fault {
 
 /// Writes the name of the setting that was probably meant, in the form that `written` returns. A
 /// secret has no flag, so the name of its variable is written.
-fn meant(f: &mut fmt::Formatter<'_>, name: &str, written: impl Fn(&str) -> String) -> fmt::Result {
-    let Some(setting) = guess::setting(name) else {
+fn suggest(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    written: impl Fn(&str) -> String,
+) -> fmt::Result {
+    let Some(setting) = suggestion::suggest_setting(name) else {
         return Ok(());
     };
     let is_flag = super::SETTINGS
@@ -231,13 +239,13 @@ fn meant(f: &mut fmt::Formatter<'_>, name: &str, written: impl Fn(&str) -> Strin
     )
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Origin::Default => "default",
-            Origin::File => "file",
-            Origin::Variable => "env",
-            Origin::Flag => "flag",
+            ValueOrigin::Default => "default",
+            ValueOrigin::File => "file",
+            ValueOrigin::Variable => "env",
+            ValueOrigin::Flag => "flag",
         })
     }
 }

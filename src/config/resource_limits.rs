@@ -11,13 +11,13 @@ use crate::side::MemoryLimit;
 const RESERVED_DESCRIPTORS: usize = 192;
 
 /// The lower bound of the default of `MAX_BUFFERED_BYTES`.
-const BUFFERED_LEAST: u64 = 64 << 20;
+const BUFFERED_MIN: u64 = 64 << 20;
 
 /// The default of `MAX_BUFFERED_BYTES` if no memory limit is known.
 const BUFFERED_UNKNOWN: u64 = 1 << 30;
 
 /// The largest value of `MAX_BUFFERED_BYTES`.
-const BUFFERED_MOST: u64 = 1 << 40;
+const BUFFERED_MAX: u64 = 1 << 40;
 
 /// Memory of the process without connections and buffers, in bytes.
 const PROCESS_BYTES: u64 = 64 << 20;
@@ -28,18 +28,18 @@ const CONNECTION_BYTES: u64 = 9 << 10;
 
 /// The resources that a process may use on this machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Machine {
+pub struct ResourceLimits {
     /// The limit of file descriptors.
     pub descriptors: usize,
     /// The memory limit; `None`: unknown.
     pub memory: Option<MemoryLimit>,
 }
 
-impl Machine {
+impl ResourceLimits {
     /// Returns the connections that the descriptors allow, at least 1. 192 descriptors, or a
     /// quarter if that is less, are kept for the admin listener, webhooks, the state file and a
     /// reload.
-    pub fn connections(&self) -> usize {
+    pub fn max_connections(&self) -> usize {
         let reserved = RESERVED_DESCRIPTORS.min(self.descriptors / 4);
         let room = self
             .descriptors
@@ -57,7 +57,7 @@ impl Machine {
 
     /// Returns the bytes for buffers that memory allows with this many connections. The factor of 2
     /// is for frames kept for a replay, which have their own limit, and for allocation overhead.
-    fn buffers(&self, connections: usize) -> Option<u64> {
+    fn buffer_bytes(&self, connections: usize) -> Option<u64> {
         let idle = PROCESS_BYTES + connections as u64 * CONNECTION_BYTES;
         let limit = self.memory?.bytes;
         Some(limit.saturating_sub(idle) / 2)
@@ -68,24 +68,24 @@ impl Settings {
     /// Fills in settings that were not given and follow from the machine, and lowers
     /// `MAX_CONNECTIONS` to what the descriptors allow. Returns a warning in one sentence for every
     /// setting that does not fit.
-    pub fn fit(&mut self, machine: &Machine) -> Vec<String> {
+    pub fn fit_to(&mut self, limits: &ResourceLimits) -> Vec<String> {
         let mut warnings = Vec::new();
-        let room = machine.connections();
+        let room = limits.max_connections();
         let connections = self.max_connections.unwrap_or(room).min(room);
         if let Some(given) = self.max_connections.filter(|given| *given > room) {
             warnings.push(format!(
                 "MAX_CONNECTIONS=\"{given}\": is lowered to {room}: the limit of file descriptors \
                  is {}, of which some are kept for the admin listener, the state file and reloads",
-                machine.descriptors
+                limits.descriptors
             ));
         }
         self.max_connections = Some(connections);
         self.alerts.capped_by_descriptors = connections == room;
 
-        let room = machine.buffers(connections);
+        let room = limits.buffer_bytes(connections);
         let by_default = || {
             let most = room.map_or(BUFFERED_UNKNOWN, |room| {
-                room.clamp(BUFFERED_LEAST, BUFFERED_MOST)
+                room.clamp(BUFFERED_MIN, BUFFERED_MAX)
             });
             usize::try_from(most)
                 .unwrap_or(usize::MAX)
@@ -95,7 +95,7 @@ impl Settings {
             Some(given) => (given, "as given"),
             None => (by_default(), "by default"),
         };
-        if let (Some(room), Some(memory)) = (room, machine.memory)
+        if let (Some(room), Some(memory)) = (room, limits.memory)
             && buffered as u64 > room
         {
             warnings.push(format!(
@@ -111,7 +111,7 @@ impl Settings {
 
     /// Returns `MAX_BUFFERED_BYTES`, as given or filled in; before that, the default if no memory
     /// limit is known.
-    pub(super) fn buffered(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.max_buffered_bytes.unwrap_or(BUFFERED_UNKNOWN as usize)
     }
 }

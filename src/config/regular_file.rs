@@ -4,29 +4,29 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use super::faults::MustBe;
+use super::setting_faults::Requirement;
 
-/// Reads the file at `path`, which may be a link to one, if it has at most `most` bytes.
+/// Reads the file at `path`, which may be a link to one, if it has at most `max` bytes.
 ///
 /// Only a regular file is opened. Opening a FIFO blocks until it has a writer, possibly without
 /// end, and opening a device may have any effect.
 ///
 /// # Errors
 /// What the path must be instead.
-pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
-    let unreadable = |e: std::io::Error| MustBe(format!("a readable file: {e}"));
+pub(super) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Requirement> {
+    let unreadable = |e: std::io::Error| Requirement(format!("a readable file: {e}"));
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(MustBe("a regular file".to_owned()));
+        return Err(Requirement("a regular file".to_owned()));
     }
     let mut content = Vec::new();
     // The length reported by the file system may be outdated, and is zero below /proc.
-    let limit = u64::try_from(most).map_or(u64::MAX, |most| most.saturating_add(1));
+    let limit = u64::try_from(max).map_or(u64::MAX, |max| max.saturating_add(1));
     let file = File::open(path).map_err(unreadable)?;
     file.take(limit)
         .read_to_end(&mut content)
         .map_err(unreadable)?;
-    if content.len() > most {
-        return Err(MustBe(format!("a file of at most {most} bytes")));
+    if content.len() > max {
+        return Err(Requirement(format!("a file of at most {max} bytes")));
     }
     Ok(content)
 }
@@ -36,9 +36,9 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
 ///
 /// # Errors
 /// What the path must be instead.
-pub(super) fn look_for_place(path: &Path) -> Result<(), MustBe> {
-    let must_be = |what: &str| Err(MustBe(what.to_owned()));
-    let no_folder = |e| Err(MustBe(format!("a file in an existing folder: {e}")));
+pub(super) fn check_creatable(path: &Path) -> Result<(), Requirement> {
+    let must_be = |what: &str| Err(Requirement(what.to_owned()));
+    let no_folder = |e| Err(Requirement(format!("a file in an existing folder: {e}")));
     match fs::metadata(path) {
         Ok(found) if found.is_file() => return Ok(()),
         Ok(_) => return must_be("a regular file, or one that does not exist yet"),

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::Settings;
-use super::effective::{Effective, SECRETS};
-use super::kinds::Value;
+use super::effective_values::{EffectiveValues, SECRETS};
 use super::secret::Secret;
 use super::table::row;
+use super::value_kind::SettingValue;
 use crate::base::time::Micros;
 use crate::gateway::{
     AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Subprotocols,
@@ -42,7 +42,7 @@ pub(super) const SUBPROTOCOLS: [(usize, usize); 2] = [
 /// easily.
 const APP_INIT_BYTES: usize = 4 * 1024;
 
-impl Effective {
+impl EffectiveValues {
     /// Returns the settings that the program uses; `None` only if there was a fault.
     pub(super) fn settings(&self) -> Option<Settings> {
         let [glasses, app] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
@@ -133,7 +133,7 @@ impl Effective {
     }
 
     pub(super) fn number(&self, at: usize) -> Option<u64> {
-        let Value::Number(number) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Number(number) = *self.0[at].value.as_ref()? else {
             return None;
         };
         Some(number)
@@ -150,21 +150,21 @@ impl Effective {
     }
 
     pub(super) fn word(&self, at: usize) -> Option<&'static str> {
-        let Value::Word(word) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Word(word) = *self.0[at].value.as_ref()? else {
             return None;
         };
         Some(word)
     }
 
     pub(super) fn switch(&self, at: usize) -> Option<bool> {
-        let Value::Switch(on) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Switch(on) = *self.0[at].value.as_ref()? else {
             return None;
         };
         Some(on)
     }
 
     pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
-        let Value::Address(address) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Address(address) = *self.0[at].value.as_ref()? else {
             return None;
         };
         Some(address)
@@ -172,7 +172,7 @@ impl Effective {
 
     /// Returns a path, unless the content of its file was already read.
     pub(super) fn path(&self, at: usize) -> Option<PathBuf> {
-        let Value::Path(path) = self.0[at].value.as_ref()? else {
+        let SettingValue::Path(path) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(path.clone())
@@ -191,7 +191,7 @@ impl Effective {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let Value::Networks(networks) = self.0[at].value.as_ref()? else {
+        let SettingValue::Networks(networks) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(networks)
@@ -202,21 +202,21 @@ impl Effective {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let Value::Origins(origins) = self.0[at].value.as_ref()? else {
+        let SettingValue::Origins(origins) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(origins)
     }
 
     pub(super) fn types(&self, at: usize) -> Option<&[Box<str>]> {
-        let Value::FrameTypes(types) = self.0[at].value.as_ref()? else {
+        let SettingValue::FrameTypes(types) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(types)
     }
 
     pub(super) fn subprotocols(&self, at: usize) -> Option<&AcceptedSubprotocols> {
-        let Value::Subprotocols(accepted) = self.0[at].value.as_ref()? else {
+        let SettingValue::Subprotocols(accepted) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(accepted)
@@ -227,14 +227,14 @@ impl Effective {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let Value::HostNames(names) = self.0[at].value.as_ref()? else {
+        let SettingValue::HostNames(names) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(names)
     }
 
     pub(super) fn url(&self, at: usize) -> Option<String> {
-        let Value::Url(url) = self.0[at].value.as_ref()? else {
+        let SettingValue::Url(url) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(url.clone())
@@ -242,7 +242,7 @@ impl Effective {
 
     pub(super) fn apps(&self) -> Option<AppRegistry> {
         let at = const { row("APPS_FILE") };
-        let Value::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
+        let SettingValue::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
             return None;
         };
         Some(apps.clone())
@@ -253,7 +253,7 @@ impl Effective {
         let (secret, file) = SECRETS.into_iter().find(|(secret, _)| *secret == at)?;
         let given = |at: usize| {
             let value = self.0[at].value.as_ref()?;
-            let (Value::Secret(secret) | Value::SecretFile(_, secret)) = value else {
+            let (SettingValue::Secret(secret) | SettingValue::SecretFile(_, secret)) = value else {
                 return None;
             };
             Some(secret.clone())

@@ -1,9 +1,9 @@
 //! The settings of the process: its log and its shutdown.
 
 use super::bounds::{TIME, TIME_OR_NONE};
-use super::setting::Audience::{Advanced, Basic};
-use super::setting::{Fallback, Setting};
-use crate::config::kinds::Kind;
+use super::definition::Audience::{Advanced, Basic};
+use super::definition::{Fallback, Setting};
+use crate::config::value_kind::ValueKind;
 
 /// The setting of the statistics in the log.
 pub(super) const STATISTICS: &[Setting] = &[Setting {
@@ -20,7 +20,7 @@ pub(super) const STATISTICS: &[Setting] = &[Setting {
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "LOG_LEVEL",
-        kind: Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        kind: ValueKind::Word(&["error", "warn", "info", "debug", "trace"]),
         default: Fallback::Value("info"),
         rule: None,
         audience: Basic,
@@ -30,7 +30,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
     Setting {
         name: "LOG_FORMAT",
-        kind: Kind::Word(&["text", "json"]),
+        kind: ValueKind::Word(&["text", "json"]),
         default: Fallback::Value("text"),
         rule: None,
         audience: Basic,
