@@ -9,6 +9,6 @@ mod reload;
 mod run;
 mod service;
 mod signals;
-mod words;
+mod startup_log;
 
 pub use run::run;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The state needed to read the settings again, and to apply them.
-pub(crate) struct Reload {
+pub(crate) struct Reloader {
     /// The command line, which does not change.
     pub args: Vec<OsString>,
     /// The current settings.
@@ -30,32 +30,32 @@ pub(crate) struct Reload {
     pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 
-impl Reload {
+impl Reloader {
     /// Returns the delay and the spread of a drain.
     pub(crate) fn drain_times(&self) -> (Micros, Micros) {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the settings again and applies those that can change while the gateway runs.
-    pub(crate) fn run(&mut self) {
+    pub(crate) fn reload(&mut self) {
         let read = config::load(self.args.iter().cloned(), |name| std::env::var_os(name));
         let newer = match read {
             Ok(CliAction::Run(newer)) => newer,
             // The command line has not changed, and at the start it asked to run.
             Ok(CliAction::Check(_) | CliAction::Print(_)) => return,
-            Err(faults) => return refused(faults.iter()),
+            Err(faults) => return log_refused(faults.iter()),
         };
         let changes = self.settings.diff(&newer);
         let settings = match self.settings.reloaded(&newer) {
             Ok(settings) => settings,
-            Err(faults) => return refused(faults.iter()),
+            Err(faults) => return log_refused(faults.iter()),
         };
         if let Some(setting) = settings.https_webhook()
             && self.settings.https_webhook().is_none()
             && let Err(e) = side::check_certificates()
         {
             let fault = format!("{setting} has a URL with https: {e}");
-            return refused([fault].iter());
+            return log_refused([fault].iter());
         }
         if !changes.needs_restart.is_empty() {
             let names = changes.needs_restart.join(",");
@@ -65,10 +65,10 @@ impl Reload {
             return log::info!("reload changed=none");
         }
         let applied = changes.applied.iter();
-        let words: Vec<_> = applied
+        let changed: Vec<_> = applied
             .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
             .collect();
-        let words = words.join(" ");
+        let changed = changed.join(" ");
         let (old, mut new) = (self.settings.clone(), settings.clone());
         let limits = ResourceLimits {
             descriptors: self.descriptors,
@@ -79,12 +79,12 @@ impl Reload {
         warnings.extend(new.warnings());
         let most = new.max_connections.unwrap_or(1);
         let alerts = new.alerts.clone();
-        let done = Arc::new(Done {
-            words,
+        let pending = Arc::new(PendingReload {
+            changed,
             level: settings.log_level,
             is_applied: AtomicBool::new(false),
         });
-        let by_loop = done.clone();
+        let by_loop = pending.clone();
         let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // Only the loop knows the policies that were changed live.
             let old = old.engine_config(gateway.classes());
@@ -107,7 +107,7 @@ impl Reload {
                         let new = io.policy(Class(nth as u8)).copied();
                         if let (Some(held), Some(new)) = (held, new) {
                             let name = gateway.classes().name(Class(nth as u8));
-                            revert(name, old, held, &new);
+                            log_reverts(name, old, held, &new);
                         }
                     }
                 }
@@ -133,22 +133,22 @@ impl Reload {
         warnings.for_each(|warning| log::warn!("{warning}"));
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhook_settings();
         self.settings = settings;
-        drop(done);
+        drop(pending);
     }
 }
 
 /// A reload that two threads apply: the loop and the signal thread. When both have dropped their
 /// reference, the log level is set and a line reports that the reload is complete.
-struct Done {
+struct PendingReload {
     /// The changes, in words.
-    words: String,
+    changed: String,
     /// The new log level.
     level: LevelFilter,
     /// Whether the loop has applied its part.
     is_applied: AtomicBool,
 }
 
-impl Drop for Done {
+impl Drop for PendingReload {
     fn drop(&mut self) {
         if !*self.is_applied.get_mut() {
             return;
@@ -157,15 +157,18 @@ impl Drop for Done {
         if self.level >= log::Level::Info {
             log::set_max_level(self.level);
         }
-        log::info!("reload {}", self.words);
+        log::info!("reload {}", self.changed);
         log::set_max_level(self.level);
     }
 }
 
 /// Logs what happens to a class's policy that was changed live: the old settings had `old`, the
 /// loop had `held`, and now it is `new`.
-fn revert(class: &str, old: &Policy, held: &Policy, new: &Policy) {
-    let fields = words(old).into_iter().zip(words(held)).zip(words(new));
+fn log_reverts(class: &str, old: &Policy, held: &Policy, new: &Policy) {
+    let fields = policy_fields(old)
+        .into_iter()
+        .zip(policy_fields(held))
+        .zip(policy_fields(new));
     let reverted: Vec<String> = fields
         .filter(|(((_, old), (_, held)), (_, new))| held != old && held != new)
         .map(|((_, (name, held)), (_, new))| format!("{name}={held:?}->{new:?}"))
@@ -176,7 +179,7 @@ fn revert(class: &str, old: &Policy, held: &Policy, new: &Policy) {
 }
 
 /// Returns the fields of a policy that can be changed live, with the names of the API.
-fn words(policy: &Policy) -> [(&'static str, String); 5] {
+fn policy_fields(policy: &Policy) -> [(&'static str, String); 5] {
     let ms = |time: Micros| time.as_millis().to_string();
     let mode = match policy.mode {
         HeartbeatMode::Always => "always",
@@ -191,7 +194,7 @@ fn words(policy: &Policy) -> [(&'static str, String); 5] {
     ]
 }
 
-fn refused(faults: impl Iterator<Item = impl std::fmt::Display>) {
+fn log_refused(faults: impl Iterator<Item = impl std::fmt::Display>) {
     for fault in faults {
         log::error!("reload refused fault={:?}", fault.to_string());
     }

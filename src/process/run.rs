@@ -1,8 +1,8 @@
 //! The run of the gateway: settings, log, sockets, the loop, and what is written before the end.
 
 use super::logging::{self, LogFormat, LogQueue};
-use super::reload::Reload;
-use super::{service, signals, words};
+use super::reload::Reloader;
+use super::{service, signals, startup_log};
 use crate::base::cause::CauseTable;
 use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::gateway::{CAUSES, Gateway, GatewayOptions};
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long to wait until the last changes of the state file are on disk.
-const LAST_STATE: Duration = Duration::from_secs(2);
+const STATE_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to wait until the last log lines are written.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the gateway with the arguments of its command line, without the program's name, until it is
 /// drained or stopped.
@@ -30,9 +30,9 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 /// main thread: it installs signal handlers and a logger.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     // First of all, because a signal during the start must not end the process.
-    let signals = match signals::set_up() {
+    let signals = match signals::install_handlers() {
         Ok(signals) => signals,
-        Err(e) => return failed(&format!("cannot handle signals: {e}")),
+        Err(e) => return print_failure(&format!("cannot handle signals: {e}")),
     };
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(CliAction::Run(settings)) => settings,
@@ -48,23 +48,23 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Ok(CliAction::Print(text)) => {
             return match print(&text) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(e) => failed(&format!("cannot write to standard output: {e}")),
+                Err(e) => print_failure(&format!("cannot write to standard output: {e}")),
             };
         }
         Err(faults) => {
-            failed(&faults.to_string());
+            print_failure(&faults.to_string());
             return ExitCode::from(2);
         }
     };
     let queue = match logging::init(settings.log_level, log_format(&settings)) {
         Ok(queue) => queue,
-        Err(e) => return failed(&format!("cannot start logging: {e}")),
+        Err(e) => return print_failure(&format!("cannot start logging: {e}")),
     };
     let result = serve(settings, args, queue.clone(), signals);
     if let Err(e) = &result {
         log::error!("end error=\"{e}\"");
     }
-    queue.close(LAST_LINES);
+    queue.close(LOG_FLUSH_TIMEOUT);
     if result.is_ok() {
         ExitCode::SUCCESS
     } else {
@@ -83,7 +83,7 @@ fn print(text: &str) -> io::Result<()> {
 
 /// Reports why the process ends, if standard error can be written: `eprintln!` would panic
 /// otherwise.
-fn failed(why: &str) -> ExitCode {
+fn print_failure(why: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "pulsegate: {why}");
     ExitCode::FAILURE
 }
@@ -106,36 +106,39 @@ fn serve(
     };
     let warnings = settings.fit_to(&limits);
     let max_connections = settings.max_connections.unwrap_or(1);
-    let inherited = service::inherited(settings.listen_addr, settings.admin_addr)?;
+    let inherited = service::take_inherited(settings.listen_addr, settings.admin_addr)?;
     check_inherited(&settings, &inherited)?;
     let leave_queue = inherited.listener.is_some();
     let listener = match inherited.listener {
         Some(listener) => listener,
         None => {
             let opened = listen(settings.listen_addr, settings.reuse_port);
-            named("LISTEN_ADDR", opened.map_err(may_be_shared))?
+            with_setting("LISTEN_ADDR", opened.map_err(with_reuse_hint))?
         }
     };
     let admin_listener = match (inherited.admin, settings.admin_addr) {
         (Some(listener), _) => Some(listener),
-        (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
+        (None, Some(addr)) => Some(with_setting("ADMIN_ADDR", listen(addr, false))?),
         (None, None) => None,
     };
     if let Some(setting) = settings.https_webhook() {
         let what = format!("{setting} has a URL with https");
-        named(&what, side::check_certificates())?;
+        with_setting(&what, side::check_certificates())?;
     }
     let _lock = match &settings.state_file {
         Some(path) => {
             let waits = leave_queue || settings.reuse_port;
             let locked = side::lock_state(path, waits);
-            Some(named(&format!("STATE_FILE={}", path.display()), locked)?)
+            Some(with_setting(
+                &format!("STATE_FILE={}", path.display()),
+                locked,
+            )?)
         }
         None => None,
     };
     let mut state = match &settings.state_file {
         Some(path) => Some(StateFile {
-            started: named(
+            started: with_setting(
                 &format!("STATE_FILE={}", path.display()),
                 side::load_state(path),
             )?,
@@ -159,7 +162,7 @@ fn serve(
         proxy_protocol: settings.proxy_protocol,
         trusted_proxies: settings.trusted_proxies.clone(),
         max_connections,
-        watchdog: service::watchdog()?,
+        watchdog: service::start_watchdog()?,
         relay: settings.relay_settings(),
         credentials: settings.credentials(),
         products: Vec::new(),
@@ -188,8 +191,8 @@ fn serve(
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let webhooks = Arc::new(Mutex::new(settings.webhook_settings()));
     let remote = reactor.remote();
-    let drain: signals::Drain = Arc::new(move |delay, spread| {
-        service::stopping();
+    let drain: signals::StartDrain = Arc::new(move |delay, spread| {
+        service::notify_stopping();
         remote.drain(delay, spread);
     });
     let control = side::start(side::SideOptions {
@@ -219,7 +222,7 @@ fn serve(
         drain_times: drain_times.clone(),
         drain: drain.clone(),
     })?;
-    let reload = Reload {
+    let reloader = Reloader {
         args,
         settings: as_given,
         desk: desk.clone(),
@@ -228,7 +231,7 @@ fn serve(
         descriptors,
         webhooks,
     };
-    signals::watch(signals, desk, drain, reload)?;
+    signals::start_thread(signals, desk, drain, reloader)?;
     log::info!(
         "start version={} listen={} admin={} max_connections={max_connections} \
          max_buffered_bytes={} descriptors={descriptors} backlog={}",
@@ -240,22 +243,22 @@ fn serve(
         settings.max_buffered_bytes.unwrap_or_default(),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
     );
-    words::announce(&settings, reactor.local_addr(), control.addr());
+    startup_log::log_listeners(&settings, reactor.local_addr(), control.addr());
     log::debug!("settings {}", settings.describe());
     log::info!(
         "memory max_buffered_bytes={} origin={buffered_origin} {}",
         settings.max_buffered_bytes.unwrap_or_default(),
         limits.describe_memory()
     );
-    words::warn(&settings, leave_queue);
+    startup_log::log_warnings(&settings, leave_queue);
     let proxies = settings.proxy_warnings();
     proxies.iter().for_each(|warning| log::warn!("{warning}"));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     reactor.with_io(Gateway::start);
-    service::ready();
+    service::notify_ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.log_statistics(io));
-    if let Err(e) = control.flush(LAST_STATE) {
+    if let Err(e) = control.flush(STATE_FLUSH_TIMEOUT) {
         log::error!("state_file outcome=not_written error=\"{e}\"");
     }
     log::info!("end");
@@ -263,7 +266,7 @@ fn serve(
 }
 
 /// Checks the rules for addresses on inherited sockets, too.
-fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::Result<()> {
+fn check_inherited(settings: &Settings, inherited: &service::InheritedSockets) -> io::Result<()> {
     let is_open = |listener: &Option<_>| {
         let addr = listener.as_ref().map(std::net::TcpListener::local_addr);
         let addr = addr.transpose()?;
@@ -321,7 +324,7 @@ fn app_url(settings: &Settings, listen: SocketAddr) -> String {
 
 /// Adds a hint to an error about a port in use: only the port for peers may be shared with another
 /// process.
-fn may_be_shared(e: io::Error) -> io::Error {
+fn with_reuse_hint(e: io::Error) -> io::Error {
     match e.kind() {
         io::ErrorKind::AddrInUse => io::Error::new(
             e.kind(),
@@ -332,6 +335,6 @@ fn may_be_shared(e: io::Error) -> io::Error {
 }
 
 /// Adds the setting's name to an error.
-fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
+fn with_setting<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
 }

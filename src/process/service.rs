@@ -12,7 +12,7 @@ use std::sync::mpsc::sync_channel;
 /// Sockets that the service manager has opened for us (`LISTEN_FDS`). It keeps them open, too:
 /// connections that arrive while no gateway runs wait in their queues.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited {
+pub(crate) struct InheritedSockets {
     /// The inherited socket for `LISTEN_ADDR`.
     pub listener: Option<TcpListener>,
     /// The inherited socket for `ADMIN_ADDR`.
@@ -27,7 +27,7 @@ const ADMIN_NAME: &str = "admin";
 
 /// The setting that an inherited socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+enum SocketPurpose {
     Listen,
     Admin,
 }
@@ -41,7 +41,10 @@ enum Purpose {
 /// # Errors
 /// If a socket is no TCP listener, if there are more than two, or if the purpose of one is not
 /// clear.
-pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<Inherited> {
+pub(crate) fn take_inherited(
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> io::Result<InheritedSockets> {
     let mut given = ListenFd::from_env();
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
     if given.len() > 2 {
@@ -70,28 +73,28 @@ pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Re
         .map(|(_, name, addr)| (&**name, *addr))
         .collect();
     let purposes = purposes(&told, listen, admin).map_err(|e| invalid(e.to_string()))?;
-    let mut inherited = Inherited::default();
+    let mut inherited = InheritedSockets::default();
     for ((socket, ..), purpose) in sockets.into_iter().zip(purposes) {
         match purpose {
-            Purpose::Listen => inherited.listener = Some(socket),
-            Purpose::Admin => inherited.admin = Some(socket),
+            SocketPurpose::Listen => inherited.listener = Some(socket),
+            SocketPurpose::Admin => inherited.admin = Some(socket),
         }
     }
     Ok(inherited)
 }
 
-impl Purpose {
+impl SocketPurpose {
     fn setting(self) -> &'static str {
         match self {
-            Purpose::Listen => "LISTEN_ADDR",
-            Purpose::Admin => "ADMIN_ADDR",
+            SocketPurpose::Listen => "LISTEN_ADDR",
+            SocketPurpose::Admin => "ADMIN_ADDR",
         }
     }
 }
 
 /// Why the purpose of the sockets is not clear; the service manager's units are wrong.
 #[derive(Debug, thiserror::Error)]
-enum Unclear {
+enum PurposeError {
     #[error(
         "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must \
          be {LISTEN_NAME} or \
@@ -115,7 +118,7 @@ fn purposes(
     sockets: &[(&str, SocketAddr)],
     listen: SocketAddr,
     admin: Option<SocketAddr>,
-) -> Result<Vec<Purpose>, Unclear> {
+) -> Result<Vec<SocketPurpose>, PurposeError> {
     let known: Vec<_> = sockets
         .iter()
         .map(|(name, addr)| by_name(name).or_else(|| by_address(*addr, listen, admin)))
@@ -125,19 +128,19 @@ fn purposes(
     let others = |but: usize| known.iter().enumerate().filter(move |(at, _)| *at != but);
     let mut purposes = Vec::new();
     for (at, &(name, addr)) in sockets.iter().enumerate() {
-        let left_over = others(at).all(|(_, other)| *other == Some(Purpose::Admin));
-        let Some(purpose) = known[at].or(left_over.then_some(Purpose::Listen)) else {
-            return Err(Unclear::Unknown {
+        let left_over = others(at).all(|(_, other)| *other == Some(SocketPurpose::Admin));
+        let Some(purpose) = known[at].or(left_over.then_some(SocketPurpose::Listen)) else {
+            return Err(PurposeError::Unknown {
                 at,
                 addr,
                 name: name.to_owned(),
             });
         };
         if purposes.contains(&purpose) {
-            return Err(Unclear::Twice(purpose.setting()));
+            return Err(PurposeError::Twice(purpose.setting()));
         }
-        if purpose == Purpose::Admin && admin.is_none() {
-            return Err(Unclear::AdminIsOff(at));
+        if purpose == SocketPurpose::Admin && admin.is_none() {
+            return Err(PurposeError::AdminIsOff(at));
         }
         purposes.push(purpose);
     }
@@ -146,31 +149,35 @@ fn purposes(
 
 /// Returns the purpose for a socket's name. Any other name has no meaning: the default is the name
 /// of the socket's unit.
-fn by_name(name: &str) -> Option<Purpose> {
+fn by_name(name: &str) -> Option<SocketPurpose> {
     match name {
-        LISTEN_NAME => Some(Purpose::Listen),
-        ADMIN_NAME => Some(Purpose::Admin),
+        LISTEN_NAME => Some(SocketPurpose::Listen),
+        ADMIN_NAME => Some(SocketPurpose::Admin),
         _ => None,
     }
 }
 
-fn by_address(addr: SocketAddr, listen: SocketAddr, admin: Option<SocketAddr>) -> Option<Purpose> {
+fn by_address(
+    addr: SocketAddr,
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Option<SocketPurpose> {
     let canonical = |addr: SocketAddr| (addr.ip().to_canonical(), addr.port());
     let is = |other: SocketAddr| canonical(addr) == canonical(other);
     match (is(listen), admin.is_some_and(is)) {
-        (true, false) => Some(Purpose::Listen),
-        (false, true) => Some(Purpose::Admin),
+        (true, false) => Some(SocketPurpose::Listen),
+        (false, true) => Some(SocketPurpose::Admin),
         (true, true) | (false, false) => None,
     }
 }
 
 /// Notifies that connections are accepted.
-pub(crate) fn ready() {
+pub(crate) fn notify_ready() {
     notify(&[NotifyState::Ready]);
 }
 
 /// Notifies that the gateway is shutting down, so that the manager gives it time.
-pub(crate) fn stopping() {
+pub(crate) fn notify_stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
@@ -180,16 +187,16 @@ pub(crate) fn stopping() {
 ///
 /// # Errors
 /// If that thread cannot be started.
-pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
+pub(crate) fn start_watchdog() -> io::Result<Option<Watchdog>> {
     let mut timeout_us = 0;
     if !sd_notify::watchdog_enabled(false, &mut timeout_us) {
         return Ok(None);
     }
-    let (knock, knocks) = sync_channel::<()>(1);
+    let (wake, wakes) = sync_channel::<()>(1);
     std::thread::Builder::new()
         .name("watchdog".to_owned())
         .spawn(move || {
-            while knocks.recv().is_ok() {
+            while wakes.recv().is_ok() {
                 notify(&[NotifyState::Watchdog]);
             }
         })?;
@@ -197,7 +204,7 @@ pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
         interval: Micros((timeout_us / 3).max(10_000)),
         // If the last notification is not sent yet, another one would be redundant.
         notify: Box::new(move || {
-            let _ = knock.try_send(());
+            let _ = wake.try_send(());
         }),
     }))
 }
@@ -211,9 +218,9 @@ fn notify(what: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Purpose::{Admin, Listen};
+    use SocketPurpose::{Admin, Listen};
 
-    fn of(sockets: &[(&str, &str)], admin: Option<&str>) -> Result<Vec<Purpose>, String> {
+    fn of(sockets: &[(&str, &str)], admin: Option<&str>) -> Result<Vec<SocketPurpose>, String> {
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let sockets: Vec<_> = sockets.iter().map(|(name, at)| (*name, addr(at))).collect();
         purposes(&sockets, addr("127.0.0.1:8002"), admin.map(addr)).map_err(|e| e.to_string())

@@ -1,7 +1,7 @@
 //! The signals. SIGTERM and SIGINT drain (or shorten a drain by the API); a second one stops, a
 //! third one exits. SIGUSR1 logs the statistics; SIGHUP reads the settings again.
 
-use super::reload::Reload;
+use super::reload::Reloader;
 use crate::base::time::Micros;
 use crate::gateway::Desk;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
@@ -10,17 +10,17 @@ use std::io;
 use std::sync::Arc;
 
 /// Starts the shutdown: the delay before accepting stops, and the spread of the closes.
-pub(crate) type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
+pub(crate) type StartDrain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 
 /// Installs the handlers, so that no signal ends the process by default. Signals that arrive before
-/// [`watch`] are queued.
+/// [`start_thread`] are queued.
 ///
 /// SIGXFSZ arrives when a file would exceed the limit of its size (`RLIMIT_FSIZE`, `ulimit -f`).
 /// With a handler the write fails instead, and is reported like any other failure.
 ///
 /// # Errors
 /// If they cannot be installed.
-pub(crate) fn set_up() -> io::Result<Signals> {
+pub(crate) fn install_handlers() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXFSZ])
 }
 
@@ -28,24 +28,24 @@ pub(crate) fn set_up() -> io::Result<Signals> {
 ///
 /// # Errors
 /// If the thread cannot be started.
-pub(crate) fn watch(
+pub(crate) fn start_thread(
     mut signals: Signals,
     desk: Desk,
-    drain: Drain,
-    mut reload: Reload,
+    drain: StartDrain,
+    mut reloader: Reloader,
 ) -> io::Result<()> {
-    let mut ends = 0;
+    let mut stop_signals = 0;
     let run = move || {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => log_statistics(&desk),
-                SIGHUP => reload.run(),
+                SIGHUP => reloader.reload(),
                 SIGXFSZ => {}
                 _ => {
-                    ends += 1;
-                    match ends {
+                    stop_signals += 1;
+                    match stop_signals {
                         1 => {
-                            let (delay, spread) = reload.drain_times();
+                            let (delay, spread) = reloader.drain_times();
                             begin_drain(&desk, delay, spread);
                             // Also if the desk was full, and to notify the service manager.
                             drain(delay, spread);
@@ -71,16 +71,16 @@ pub(crate) fn watch(
 /// ones. The loop logs the line when it has begun, so a reader of the line finds the `/healthz` of
 /// `LISTEN_ADDR` at 503.
 fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
-    let say = |(delay, spread): (Micros, Micros)| {
+    let log_drain = |(delay, spread): (Micros, Micros)| {
         log::info!(
             "signal effect=drain delay_ms={} spread_ms={}",
             delay.as_millis(),
             spread.as_millis()
         );
     };
-    let asked = desk.send(move |_, io| say(io.drain(delay, spread)));
+    let asked = desk.send(move |_, io| log_drain(io.drain(delay, spread)));
     if asked.is_err() {
-        say((delay, spread));
+        log_drain((delay, spread));
     }
 }
 

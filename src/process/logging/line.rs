@@ -17,14 +17,14 @@ pub(crate) enum LogFormat {
 /// Finishes the collected line and empties the buffer. The result is one line for one record, with
 /// its time in milliseconds, not longer than allowed. `priorities` puts the journal's priority in
 /// front.
-pub(super) fn end(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Box<[u8]> {
+pub(super) fn finish_line(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Box<[u8]> {
     if line.last() == Some(&b'\n') {
         line.pop();
     }
     for byte in line.iter_mut().filter(|byte| byte.is_ascii_control()) {
         *byte = b' ';
     }
-    stamp_in_ms(line);
+    trim_timestamp(line);
     if line.len() >= LINE_BYTES {
         let mut end = LINE_BYTES - 1 - '…'.len_utf8();
         while line[end] & 0xC0 == 0x80 {
@@ -33,13 +33,13 @@ pub(super) fn end(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Bo
         line.truncate(end);
         line.extend_from_slice("…".as_bytes());
     }
-    let ended = finish(&String::from_utf8_lossy(line), format, priorities);
+    let ended = format_line(&String::from_utf8_lossy(line), format, priorities);
     line.clear();
     ended.into_bytes().into()
 }
 
 /// Formats a line `time [LEVEL] message` without its end.
-pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String {
+pub(super) fn format_line(line: &str, format: LogFormat, priorities: bool) -> String {
     let (time, rest) = line.split_once(" [").unwrap_or_default();
     let (level, message) = rest.split_once("] ").unwrap_or(("", line));
     let priority = match level {
@@ -62,7 +62,7 @@ pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String 
 
 /// Sets the time stamp to three digits after the second: simplelog prints as many as the clock
 /// yields.
-pub(super) fn stamp_in_ms(line: &mut Vec<u8>) {
+pub(super) fn trim_timestamp(line: &mut Vec<u8>) {
     const SECONDS_END: usize = "2026-01-31T12:00:00".len();
     let Some(end) = line.iter().position(|byte| *byte == b' ') else {
         return;

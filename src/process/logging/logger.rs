@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
 use super::line::{self, LINE_BYTES, LogFormat};
-use super::queue::{Entrance, LogQueue, queue_to};
+use super::queue::{LineSender, LogQueue, start_writer};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 /// Crates that log payloads (and so tokens and keys), or every event, at the levels below info.
 /// Those records are refused.
-const TALKATIVE: [&str; 2] = ["tungstenite", "mio"];
+const VERBOSE_CRATES: [&str; 2] = ["tungstenite", "mio"];
 
 /// Returns whether standard error is systemd's journal (`JOURNAL_STREAM`), which expects a priority
 /// in front of each line.
@@ -44,7 +44,7 @@ pub(crate) fn init_to<W: Write + Send + 'static>(
     priorities: bool,
     sink: W,
 ) -> io::Result<LogQueue> {
-    let (logger, queue) = logger_in(format, priorities, sink)?;
+    let (logger, queue) = new_logger(format, priorities, sink)?;
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     log::set_max_level(level);
     Ok(queue)
@@ -56,29 +56,29 @@ pub(crate) fn init_to<W: Write + Send + 'static>(
 /// If the writer thread cannot be started.
 #[cfg(test)]
 pub(super) fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
-    logger_in(LogFormat::Text, false, sink)
+    new_logger(LogFormat::Text, false, sink)
 }
 
-fn logger_in<W: Write + Send + 'static>(
+fn new_logger<W: Write + Send + 'static>(
     format: LogFormat,
     priorities: bool,
     sink: W,
 ) -> io::Result<(QueueLogger, LogQueue)> {
-    let (entrance, queue) = queue_to(sink)?;
+    let (sender, queue) = start_writer(sink)?;
     let config = ConfigBuilder::new()
         .set_time_format_rfc3339()
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .build();
-    let line = Line {
+    let line = LineBuffer {
         bytes: Vec::with_capacity(LINE_BYTES),
         format,
         priorities,
-        entrance,
+        sender,
     };
     let logger = QueueLogger {
-        one_record: Mutex::new(()),
+        record_lock: Mutex::new(()),
         writer: WriteLogger::new(LevelFilter::Trace, config, line),
     };
     Ok((logger, queue))
@@ -92,14 +92,14 @@ fn logger_in<W: Write + Send + 'static>(
 pub(crate) struct QueueLogger {
     /// A lock that is held while one record is written. simplelog writes a record in pieces without
     /// an end mark; a flush marks the end. So no other record may come in between.
-    one_record: Mutex<()>,
-    writer: Box<WriteLogger<Line>>,
+    record_lock: Mutex<()>,
+    writer: Box<WriteLogger<LineBuffer>>,
 }
 
 impl Log for QueueLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= Level::Info
-            || !TALKATIVE
+            || !VERBOSE_CRATES
                 .iter()
                 .any(|name| metadata.target().starts_with(name))
     }
@@ -108,8 +108,8 @@ impl Log for QueueLogger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let _one_record = self
-            .one_record
+        let _record_lock = self
+            .record_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         self.writer.log(record);
@@ -122,31 +122,31 @@ impl Log for QueueLogger {
 }
 
 /// Collects the pieces of one record; a flush finishes the line and queues it.
-struct Line {
+struct LineBuffer {
     bytes: Vec<u8>,
     format: LogFormat,
     /// Whether each line begins with a priority.
     priorities: bool,
-    entrance: Entrance,
+    sender: LineSender,
 }
 
-impl Line {
+impl LineBuffer {
     /// The most bytes collected for a line. This is more than [`LINE_BYTES`], so that a line to be
     /// cut is still too long after its time stamp has become shorter.
-    const MOST_COLLECTED: usize = LINE_BYTES + 16;
+    const BYTES_MAX: usize = LINE_BYTES + 16;
 }
 
-impl Write for Line {
+impl Write for LineBuffer {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let room = Self::MOST_COLLECTED.saturating_sub(self.bytes.len());
+        let room = Self::BYTES_MAX.saturating_sub(self.bytes.len());
         self.bytes
             .extend_from_slice(&piece[..piece.len().min(room)]);
         Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let line = line::end(&mut self.bytes, self.format, self.priorities);
-        self.entrance.put(line);
+        let line = line::finish_line(&mut self.bytes, self.format, self.priorities);
+        self.sender.push(line);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// The queue of log lines, seen from outside: its counters. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct LogQueue(Arc<Counts>);
+pub(crate) struct LogQueue(Arc<QueueCounts>);
 
 impl LogQueue {
     /// Returns the lines that were lost: the queue was full, or writing failed.
@@ -50,7 +50,9 @@ impl LogQueue {
 ///
 /// # Errors
 /// If the thread cannot be started.
-pub(super) fn queue_to<W: Write + Send + 'static>(sink: W) -> io::Result<(Entrance, LogQueue)> {
+pub(super) fn start_writer<W: Write + Send + 'static>(
+    sink: W,
+) -> io::Result<(LineSender, LogQueue)> {
     let (sender, receiver) = sync_channel(QUEUE_LINES);
     let queue = LogQueue(Arc::default());
     let counts = queue.0.clone();
@@ -58,18 +60,18 @@ pub(super) fn queue_to<W: Write + Send + 'static>(sink: W) -> io::Result<(Entran
         .name("pulsegate-log".to_owned())
         .spawn(move || write_lines(&receiver, &counts, sink))?;
     let counts = queue.0.clone();
-    Ok((Entrance { sender, counts }, queue))
+    Ok((LineSender { sender, counts }, queue))
 }
 
 /// The input of the queue. The writer ends when this is dropped.
-pub(super) struct Entrance {
+pub(super) struct LineSender {
     sender: SyncSender<Box<[u8]>>,
-    counts: Arc<Counts>,
+    counts: Arc<QueueCounts>,
 }
 
-impl Entrance {
+impl LineSender {
     /// Queues a line; if the queue is full, drops and counts it. Never blocks.
-    pub(super) fn put(&self, line: Box<[u8]>) {
+    pub(super) fn push(&self, line: Box<[u8]>) {
         match self.sender.try_send(line) {
             Ok(()) => self.counts.queued.fetch_add(1, Ordering::Release),
             Err(_) => self.counts.dropped.fetch_add(1, Ordering::Relaxed),
@@ -79,7 +81,7 @@ impl Entrance {
 
 /// The counters that both ends of the queue share.
 #[derive(Debug, Default)]
-struct Counts {
+struct QueueCounts {
     /// Lines that entered the queue.
     queued: AtomicU64,
     /// Queued lines that the writer has written or lost.
@@ -89,7 +91,7 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-impl Counts {
+impl QueueCounts {
     fn settled(&self) -> MutexGuard<'_, u64> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +99,7 @@ impl Counts {
 
 /// Runs the writer thread: writes all queued lines, up to a batch, with one `write`. Ends when the
 /// logger is dropped.
-fn write_lines<W: Write>(lines: &Receiver<Box<[u8]>>, counts: &Counts, mut sink: W) {
+fn write_lines<W: Write>(lines: &Receiver<Box<[u8]>>, counts: &QueueCounts, mut sink: W) {
     let mut batch = Vec::with_capacity(BATCH_BYTES + LINE_BYTES);
     while let Ok(first) = lines.recv() {
         batch.clear();

@@ -1,6 +1,6 @@
 //! The queue, the logger and the lines that it writes, with a sink that a test holds up.
 
-use super::line::{LINE_BYTES, LogFormat, finish, stamp_in_ms};
+use super::line::{LINE_BYTES, LogFormat, format_line, trim_timestamp};
 use super::logger::{QueueLogger, logger_to};
 use super::queue::{BATCH_BYTES, LogQueue, QUEUE_LINES};
 use log::{Level, Log, Record};
@@ -10,23 +10,23 @@ use std::thread;
 use std::time::Duration;
 
 /// A sink that passes on what is written to it once the gate is open (its sender dropped).
-struct Gated {
+struct GatedSink {
     gate: Receiver<()>,
     out: Sender<Vec<u8>>,
 }
 
-fn gated() -> (Gated, Sender<()>, Receiver<Vec<u8>>) {
+fn gated() -> (GatedSink, Sender<()>, Receiver<Vec<u8>>) {
     let (opener, gate) = channel();
     let (out, written) = channel();
-    (Gated { gate, out }, opener, written)
+    (GatedSink { gate, out }, opener, written)
 }
 
-fn open() -> (Gated, Receiver<Vec<u8>>) {
+fn open() -> (GatedSink, Receiver<Vec<u8>>) {
     let (sink, _, written) = gated();
     (sink, written)
 }
 
-impl Write for Gated {
+impl Write for GatedSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let _ = self.gate.recv();
         let _ = self.out.send(bytes.to_vec());
@@ -94,7 +94,7 @@ fn time_stamps_have_three_digits_whatever_the_clock_yields() {
         ("", ""),
     ] {
         let mut line = printed.as_bytes().to_vec();
-        stamp_in_ms(&mut line);
+        trim_timestamp(&mut line);
         assert_eq!(String::from_utf8(line).unwrap(), wanted);
     }
 }
@@ -102,16 +102,22 @@ fn time_stamps_have_three_digits_whatever_the_clock_yields() {
 #[test]
 fn lines_may_be_json_and_have_priorities_for_the_journal() {
     let line = r#"2026-01-31T12:00:00.000Z [WARN] close user=ada reason="it \\ was [odd] here""#;
-    assert_eq!(finish(line, LogFormat::Text, true), format!("<4>{line}\n"));
-    assert_eq!(finish(line, LogFormat::Text, false), format!("{line}\n"));
+    assert_eq!(
+        format_line(line, LogFormat::Text, true),
+        format!("<4>{line}\n")
+    );
+    assert_eq!(
+        format_line(line, LogFormat::Text, false),
+        format!("{line}\n")
+    );
     let message = r#"close user=ada reason=\"it \\\\ was [odd] here\""#;
     let wanted = format!(
         "{{\"time\":\"2026-01-31T12:00:00.000Z\",\"level\":\"warn\",\"message\":\"{message}\"}}\n"
     );
-    assert_eq!(finish(line, LogFormat::Json, false), wanted);
+    assert_eq!(format_line(line, LogFormat::Json, false), wanted);
     for (level, wanted) in [("ERROR", "<3>{"), ("INFO", "<6>{"), ("DEBUG", "<7>{")] {
         let line = format!("2026-01-31T12:00:00.000Z [{level}] x");
-        assert!(finish(&line, LogFormat::Json, true).starts_with(wanted));
+        assert!(format_line(&line, LogFormat::Json, true).starts_with(wanted));
     }
 }
 
@@ -244,8 +250,8 @@ fn a_record_is_one_line_of_bounded_length() {
 
 #[test]
 fn lines_that_cannot_be_written_are_counted() {
-    struct Closed;
-    impl Write for Closed {
+    struct ClosedSink;
+    impl Write for ClosedSink {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -253,7 +259,7 @@ fn lines_that_cannot_be_written_are_counted() {
             Ok(())
         }
     }
-    let (logger, queue) = logger_to(Closed).unwrap();
+    let (logger, queue) = logger_to(ClosedSink).unwrap();
     for _ in 0..10 {
         info(&logger, "lost");
     }
@@ -263,8 +269,8 @@ fn lines_that_cannot_be_written_are_counted() {
 
 #[test]
 fn a_sink_that_takes_little_at_a_time_gets_it_all() {
-    struct Reluctant(Sender<Vec<u8>>, u32);
-    impl Write for Reluctant {
+    struct SlowSink(Sender<Vec<u8>>, u32);
+    impl Write for SlowSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1 += 1;
             match self.1 % 3 {
@@ -282,7 +288,7 @@ fn a_sink_that_takes_little_at_a_time_gets_it_all() {
         }
     }
     let (out, written) = channel();
-    let (logger, queue) = logger_to(Reluctant(out, 0)).unwrap();
+    let (logger, queue) = logger_to(SlowSink(out, 0)).unwrap();
     info(&logger, "one");
     info(&logger, "two");
     assert_eq!(

@@ -6,7 +6,7 @@ use crate::config::Settings;
 use std::net::SocketAddr;
 
 /// Logs where the gateway listens, where the page is, and which access is open.
-pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
+pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
     let from = |addr: SocketAddr| {
         if addr.ip().to_canonical().is_loopback() {
             "from this machine only"
@@ -45,7 +45,7 @@ pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<So
 }
 
 /// Logs warnings about settings that may be mistakes.
-pub(crate) fn warn(settings: &Settings, has_successor: bool) {
+pub(crate) fn log_warnings(settings: &Settings, has_successor: bool) {
     /// An app's SDK reconnects after 1 s and 3 s, and then gives up. An app that is closed first
     /// must find us, or the next process.
     const WINDOW: Micros = Micros::from_secs(2);
