@@ -39,7 +39,7 @@ Exit code: 0 it ran, whatever it found; 1 not one connection opened; 2 bad argum
 ";
 
 /// The result of reading the command line.
-pub enum Wanted {
+pub enum Invocation {
     Run(Args),
     Help,
 }
@@ -69,11 +69,11 @@ pub struct Args {
 }
 
 /// Reads the process's arguments; an error is one line for the user.
-pub fn parse() -> Result<Wanted, String> {
+pub fn parse() -> Result<Invocation, String> {
     parse_from(lexopt::Parser::from_env())
 }
 
-fn parse_from(mut parser: lexopt::Parser) -> Result<Wanted, String> {
+fn parse_from(mut parser: lexopt::Parser) -> Result<Invocation, String> {
     let mut target = None;
     let mut path = "/glasses-ws?user=swarm-{n}".to_owned();
     let mut sources = None;
@@ -102,7 +102,7 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Wanted, String> {
             Long("talk-bytes") => talk_bytes = number(&mut parser, "talk-bytes", 15, 1 << 20)?,
             Long("seed") => seed = number(&mut parser, "seed", 0, u64::MAX)?,
             Long("allow-remote") => allow_remote = true,
-            Long("help") | Short('h') => return Ok(Wanted::Help),
+            Long("help") | Short('h') => return Ok(Invocation::Help),
             other => return Err(format!("{}; --help lists the flags", other.unexpected())),
         }
     }
@@ -114,10 +114,10 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Wanted, String> {
             target.addr
         ));
     }
-    let roles = u64::from(ghosts) + u64::from(slow) + u64::from(talkers);
-    if roles > u64::from(connections) {
+    let behaviors = u64::from(ghosts) + u64::from(slow) + u64::from(talkers);
+    if behaviors > u64::from(connections) {
         return Err(format!(
-            "--ghosts, --slow and --talkers: {roles} of {connections} connections"
+            "--ghosts, --slow and --talkers: {behaviors} of {connections} connections"
         ));
     }
     let duration = duration_s * SECOND;
@@ -134,7 +134,7 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Wanted, String> {
         Some(text) => parse_sources(&text, &target)?,
         None => Vec::new(),
     };
-    Ok(Wanted::Run(Args {
+    Ok(Invocation::Run(Args {
         target,
         path,
         connections,
@@ -178,8 +178,8 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Args, String> {
         match parse_from(lexopt::Parser::from_args(line.split_whitespace()))? {
-            Wanted::Run(args) => Ok(args),
-            Wanted::Help => Err("help".into()),
+            Invocation::Run(args) => Ok(args),
+            Invocation::Help => Err("help".into()),
         }
     }
 

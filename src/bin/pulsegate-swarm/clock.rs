@@ -3,16 +3,16 @@
 use std::time::Instant;
 
 /// The only reader of the clock. It never returns 0, so that 0 can mean "not yet" in stored times.
-pub struct Clock(Instant);
+pub struct SwarmClock(Instant);
 
 /// Microseconds in a second.
 pub const SECOND: u64 = 1_000_000;
 /// Microseconds in a millisecond.
 pub const MILLI: u64 = 1_000;
 
-impl Clock {
+impl SwarmClock {
     pub fn start() -> Self {
-        Clock(Instant::now())
+        SwarmClock(Instant::now())
     }
 
     /// Returns the microseconds since the start, plus one.

@@ -8,31 +8,31 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::clock::Clock;
-use crate::end::End;
-use crate::frame::{self, Frame, Frames, Opcode};
-use crate::plan::Role;
+use crate::clock::SwarmClock;
+use crate::conn_end::ConnEnd;
+use crate::frame::{self, FrameReader, Opcode, ServerFrame};
+use crate::handshake::ClientHandshake;
+use crate::measurements::Measurements;
+use crate::plan::Behavior;
 use crate::rng::Rng;
-use crate::tally::Tally;
-use crate::upgrade::Upgrade;
 
 /// The state that all connections share. It may be large, because it exists once.
-pub struct Commons {
+pub struct SharedState {
     pub registry: Registry,
-    pub clock: Clock,
+    pub clock: SwarmClock,
     pub rng: Rng,
-    pub tally: Tally,
+    pub measurements: Measurements,
     /// The server's connection timeout, in µs.
     pub timeout: u64,
     read: Box<[u8]>,
     replies: Vec<u8>,
 }
 
-pub struct Conn {
+pub struct SwarmConn {
     stream: TcpStream,
     token: Token,
-    phase: Phase,
-    role: Role,
+    phase: SwarmPhase,
+    behavior: Behavior,
     /// The time of the connect call.
     started: u64,
     /// The time just before the last bytes were written. The server cannot have received them
@@ -43,41 +43,41 @@ pub struct Conn {
     /// When the oldest unanswered JSON ping was sent; 0: none.
     asked: u64,
     pings: u32,
-    frames: Frames,
+    frames: FrameReader,
     unsent: Vec<u8>,
 }
 
 /// The phase of a connection.
-enum Phase {
+enum SwarmPhase {
     /// The socket is not connected yet. The request waits for it, with the expected answer.
-    Connecting(Box<(Upgrade, Vec<u8>)>),
-    Upgrading(Box<Upgrade>),
+    Connecting(Box<(ClientHandshake, Vec<u8>)>),
+    Handshaking(Box<ClientHandshake>),
     Open,
     /// A ghost (a peer that pretends to be dead) that has fallen silent.
     Silent,
     /// A ghost that the server has closed; its socket stays open, as with a real ghost.
-    Buried,
+    Closed,
     /// The swarm has sent its close frame.
-    Leaving,
+    Closing,
     /// The server has answered the close frame with this code; it closes the socket first (RFC 6455
     /// §7.1.1).
-    Left(Option<u16>),
+    CloseAnswered(Option<u16>),
 }
 
 /// The most unsent bytes of a connection before it is given up.
 const UNSENT_LIMIT: usize = 4 << 20;
 /// The number of bytes that a slow reader reads at a time. The next constant is the size of its
 /// receive buffer, which the kernel doubles.
-const SIP: usize = 512;
+const SLOW_READ_BYTES: usize = 512;
 const SLOW_RECEIVE_BUFFER: usize = 4 * 1024;
 
-impl Commons {
-    pub fn new(registry: Registry, clock: Clock, rng: Rng, timeout: u64) -> Self {
-        Commons {
+impl SharedState {
+    pub fn new(registry: Registry, clock: SwarmClock, rng: Rng, timeout: u64) -> Self {
+        SharedState {
             registry,
             clock,
             rng,
-            tally: Tally::new(),
+            measurements: Measurements::new(),
             timeout,
             read: vec![0; 64 * 1024].into(),
             replies: Vec::new(),
@@ -85,24 +85,24 @@ impl Commons {
     }
 }
 
-impl Conn {
+impl SwarmConn {
     /// Starts to connect, from `source` if given. The request follows once the socket is connected.
     pub fn start(
         token: Token,
-        role: Role,
+        behavior: Behavior,
         addr: SocketAddr,
         source: Option<IpAddr>,
-        request: (Upgrade, Vec<u8>),
-        commons: &mut Commons,
-    ) -> Result<Conn, End> {
-        let started = commons.clock.now();
+        request: (ClientHandshake, Vec<u8>),
+        shared: &mut SharedState,
+    ) -> Result<SwarmConn, ConnEnd> {
+        let started = shared.clock.now();
         let socket = Socket::new(
             Domain::for_address(addr),
             Type::STREAM.nonblocking(),
             Some(Protocol::TCP),
         )?;
         socket.set_tcp_nodelay(true)?;
-        if role == Role::Slow {
+        if behavior == Behavior::Slow {
             socket.set_recv_buffer_size(SLOW_RECEIVE_BUFFER)?;
         }
         if let Some(ip) = source {
@@ -113,26 +113,26 @@ impl Conn {
             Err(_) | Ok(()) => {}
         }
         let mut stream = TcpStream::from_std(socket.into());
-        commons
+        shared
             .registry
             .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Conn {
+        Ok(SwarmConn {
             stream,
             token,
-            phase: Phase::Connecting(Box::new(request)),
-            role,
+            phase: SwarmPhase::Connecting(Box::new(request)),
+            behavior,
             started,
             last_sent: started,
             last_ping: 0,
             asked: 0,
             pings: 0,
-            frames: Frames::default(),
+            frames: FrameReader::default(),
             unsent: Vec::new(),
         })
     }
 
-    pub fn role(&self) -> Role {
-        self.role
+    pub fn behavior(&self) -> Behavior {
+        self.behavior
     }
 
     pub fn pings(&self) -> u64 {
@@ -141,53 +141,61 @@ impl Conn {
 
     /// Returns whether the handshake is not finished.
     pub fn is_opening(&self) -> bool {
-        matches!(self.phase, Phase::Connecting(_) | Phase::Upgrading(_))
+        matches!(
+            self.phase,
+            SwarmPhase::Connecting(_) | SwarmPhase::Handshaking(_)
+        )
     }
 
     /// Returns whether the connection is open and answers.
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.phase, SwarmPhase::Open)
     }
 
     /// Returns whether the connection is a silent ghost that the server has not closed.
     pub fn is_silent(&self) -> bool {
-        matches!(self.phase, Phase::Silent)
+        matches!(self.phase, SwarmPhase::Silent)
     }
 
     /// Counts the end of a connection that will be dropped.
-    pub fn count_end(&self, end: &End, commons: &mut Commons) {
-        let late = self.late(commons.clock.now(), commons.timeout);
-        let tally = &mut commons.tally;
+    pub fn count_end(&self, end: &ConnEnd, shared: &mut SharedState) {
+        let late = self.late(shared.clock.now(), shared.timeout);
+        let measurements = &mut shared.measurements;
         match &self.phase {
-            Phase::Connecting(_) | Phase::Upgrading(_) => tally.failed(end.kind()),
-            Phase::Open => tally.unexpected(end),
-            Phase::Silent => tally.ghosts.found(end, late),
-            Phase::Buried => tally.ghosts.dropped += 1,
-            Phase::Leaving => tally.farewell(end),
-            Phase::Left(code) => tally.farewell(&End::Closed(*code)),
+            SwarmPhase::Connecting(_) | SwarmPhase::Handshaking(_) => {
+                measurements.count_failure(end.kind())
+            }
+            SwarmPhase::Open => measurements.count_unexpected(end),
+            SwarmPhase::Silent => measurements.ghosts.count_found(end, late),
+            SwarmPhase::Closed => measurements.ghosts.dropped += 1,
+            SwarmPhase::Closing => measurements.count_farewell(end),
+            SwarmPhase::CloseAnswered(code) => measurements.count_farewell(&ConnEnd::Closed(*code)),
         }
         if matches!(
             self.phase,
-            Phase::Open | Phase::Silent | Phase::Leaving | Phase::Left(_)
+            SwarmPhase::Open
+                | SwarmPhase::Silent
+                | SwarmPhase::Closing
+                | SwarmPhase::CloseAnswered(_)
         ) {
-            tally.open -= 1;
+            measurements.open -= 1;
         }
     }
 
     /// Handles an event of the socket.
-    pub fn ready(&mut self, event: &Event, commons: &mut Commons) -> Result<(), End> {
-        if matches!(self.phase, Phase::Connecting(_)) && !self.send_request(commons)? {
+    pub fn on_event(&mut self, event: &Event, shared: &mut SharedState) -> Result<(), ConnEnd> {
+        if matches!(self.phase, SwarmPhase::Connecting(_)) && !self.send_request(shared)? {
             return Ok(());
         }
         if event.is_writable() {
-            self.flush(commons)?;
+            self.flush(shared)?;
         }
         let ended = event.is_read_closed() || event.is_error();
-        if self.role == Role::Slow && self.is_open() && !event.is_error() {
+        if self.behavior == Behavior::Slow && self.is_open() && !event.is_error() {
             return Ok(());
         }
         if event.is_readable() || ended {
-            self.receive(ended, usize::MAX, commons)?;
+            self.receive(ended, usize::MAX, shared)?;
         }
         Ok(())
     }
@@ -196,46 +204,46 @@ impl Conn {
     pub fn fall_silent(&mut self) -> bool {
         let was_open = self.is_open();
         if was_open {
-            self.phase = Phase::Silent;
+            self.phase = SwarmPhase::Silent;
         }
         was_open
     }
 
     /// Reads a little, for a slow reader.
-    pub fn sip(&mut self, commons: &mut Commons) -> Result<(), End> {
-        self.receive(false, SIP, commons)
+    pub fn read_slowly(&mut self, shared: &mut SharedState) -> Result<(), ConnEnd> {
+        self.receive(false, SLOW_READ_BYTES, shared)
     }
 
     /// Sends the message of a talker (a connection with that role), which the server should answer.
-    pub fn talk(&mut self, message: &[u8], commons: &mut Commons) -> Result<(), End> {
+    pub fn talk(&mut self, message: &[u8], shared: &mut SharedState) -> Result<(), ConnEnd> {
         frame::put(
-            &mut commons.replies,
+            &mut shared.replies,
             Opcode::Text,
             message,
-            commons.rng.mask(),
+            shared.rng.mask(),
         );
-        commons.tally.asked += 1;
+        shared.measurements.asked += 1;
         if self.asked == 0 {
-            self.asked = commons.clock.now();
+            self.asked = shared.clock.now();
         }
-        self.reply(commons)
+        self.reply(shared)
     }
 
     /// Sends a close frame with code 1000.
-    pub fn leave(&mut self, commons: &mut Commons) -> Result<(), End> {
-        self.phase = Phase::Leaving;
+    pub fn close(&mut self, shared: &mut SharedState) -> Result<(), ConnEnd> {
+        self.phase = SwarmPhase::Closing;
         frame::put(
-            &mut commons.replies,
+            &mut shared.replies,
             Opcode::Close,
             &1000u16.to_be_bytes(),
-            commons.rng.mask(),
+            shared.rng.mask(),
         );
-        self.reply(commons)
+        self.reply(shared)
     }
 
     /// Sends the request once the socket is connected, which a writable event does not guarantee.
     /// Returns whether it is connected.
-    fn send_request(&mut self, commons: &mut Commons) -> Result<bool, End> {
+    fn send_request(&mut self, shared: &mut SharedState) -> Result<bool, ConnEnd> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error.into());
         }
@@ -244,10 +252,12 @@ impl Conn {
             Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        if let Phase::Connecting(request) = std::mem::replace(&mut self.phase, Phase::Open) {
-            let (upgrade, head) = *request;
-            self.phase = Phase::Upgrading(Box::new(upgrade));
-            self.send(&head, commons)?;
+        if let SwarmPhase::Connecting(request) =
+            std::mem::replace(&mut self.phase, SwarmPhase::Open)
+        {
+            let (handshake, head) = *request;
+            self.phase = SwarmPhase::Handshaking(Box::new(handshake));
+            self.send(&head, shared)?;
         }
         Ok(true)
     }
@@ -256,16 +266,21 @@ impl Conn {
     ///
     /// `to_the_end`: a FIN or an error came with the data and is not reported again, so read until
     /// it appears.
-    fn receive(&mut self, to_the_end: bool, most: usize, commons: &mut Commons) -> Result<(), End> {
-        let mut buffer = std::mem::take(&mut commons.read);
+    fn receive(
+        &mut self,
+        to_the_end: bool,
+        most: usize,
+        shared: &mut SharedState,
+    ) -> Result<(), ConnEnd> {
+        let mut buffer = std::mem::take(&mut shared.read);
         let room = buffer.len().min(most);
         let outcome = loop {
             match self.stream.read(&mut buffer[..room]) {
                 Ok(0) => break self.on_eof(),
                 Ok(count) => {
-                    commons.tally.bytes_in += count as u64;
-                    let now = commons.clock.now();
-                    if let Err(end) = self.take(&buffer[..count], now, commons) {
+                    shared.measurements.bytes_in += count as u64;
+                    let now = shared.clock.now();
+                    if let Err(end) = self.take(&buffer[..count], now, shared) {
                         break Err(end);
                     }
                     if (count < room || room == most) && !to_the_end {
@@ -277,59 +292,64 @@ impl Conn {
                 Err(error) => break Err(error.into()),
             }
         };
-        commons.read = buffer;
+        shared.read = buffer;
         // Answers are sent even if the connection ends here, in particular the echo of a close
         // frame.
-        let replied = self.reply(commons);
+        let replied = self.reply(shared);
         outcome.and(replied)
     }
 
-    fn on_eof(&self) -> Result<(), End> {
+    fn on_eof(&self) -> Result<(), ConnEnd> {
         match self.phase {
-            Phase::Buried => Ok(()),
-            _ => Err(End::Eof),
+            SwarmPhase::Closed => Ok(()),
+            _ => Err(ConnEnd::Eof),
         }
     }
 
-    fn take(&mut self, bytes: &[u8], now: u64, commons: &mut Commons) -> Result<(), End> {
-        let Phase::Upgrading(upgrade) = &mut self.phase else {
-            return self.take_frames(bytes, now, commons);
+    fn take(&mut self, bytes: &[u8], now: u64, shared: &mut SharedState) -> Result<(), ConnEnd> {
+        let SwarmPhase::Handshaking(handshake) = &mut self.phase else {
+            return self.take_frames(bytes, now, shared);
         };
-        let Some(rest) = upgrade.go_on(bytes).map_err(End::Refused)? else {
+        let Some(rest) = handshake.advance(bytes).map_err(ConnEnd::Refused)? else {
             return Ok(());
         };
-        self.phase = Phase::Open;
-        commons.tally.connected += 1;
-        commons.tally.open += 1;
-        commons.tally.handshakes.add(now - self.started);
-        commons
+        self.phase = SwarmPhase::Open;
+        shared.measurements.connected += 1;
+        shared.measurements.open += 1;
+        shared.measurements.handshakes.add(now - self.started);
+        shared
             .registry
             .reregister(&mut self.stream, self.token, Interest::READABLE)?;
-        self.take_frames(&rest, now, commons)
+        self.take_frames(&rest, now, shared)
     }
 
     fn take_frames(
         &mut self,
         mut bytes: &[u8],
         now: u64,
-        commons: &mut Commons,
-    ) -> Result<(), End> {
+        shared: &mut SharedState,
+    ) -> Result<(), ConnEnd> {
         while let Some(frame) = self
             .frames
             .next(&mut bytes)
-            .map_err(|_| End::Refused("violation".into()))?
+            .map_err(|_| ConnEnd::Refused("violation".into()))?
         {
-            self.on_frame(&frame, now, commons)?;
+            self.on_frame(&frame, now, shared)?;
         }
         Ok(())
     }
 
-    fn on_frame(&mut self, frame: &Frame, now: u64, commons: &mut Commons) -> Result<(), End> {
+    fn on_frame(
+        &mut self,
+        frame: &ServerFrame,
+        now: u64,
+        shared: &mut SharedState,
+    ) -> Result<(), ConnEnd> {
         match frame.opcode {
-            Opcode::Ping => self.on_ping(frame, now, commons),
-            Opcode::Close => return self.on_close(frame, now, commons),
+            Opcode::Ping => self.on_ping(frame, now, shared),
+            Opcode::Close => return self.on_close(frame, now, shared),
             Opcode::Text if self.asked > 0 && is_answer(frame.prefix()) => {
-                commons.tally.round_trips.add(now - self.asked);
+                shared.measurements.round_trips.add(now - self.asked);
                 self.asked = 0;
             }
             Opcode::Text | Opcode::Binary | Opcode::Continue | Opcode::Pong => {}
@@ -337,47 +357,50 @@ impl Conn {
         Ok(())
     }
 
-    fn on_ping(&mut self, frame: &Frame, now: u64, commons: &mut Commons) {
-        if !matches!(self.phase, Phase::Open | Phase::Silent) {
+    fn on_ping(&mut self, frame: &ServerFrame, now: u64, shared: &mut SharedState) {
+        if !matches!(self.phase, SwarmPhase::Open | SwarmPhase::Silent) {
             return;
         }
-        commons.tally.pings += 1;
+        shared.measurements.pings += 1;
         self.pings += 1;
         if self.last_ping > 0 {
-            commons.tally.ping_intervals.add(now - self.last_ping);
+            shared.measurements.ping_intervals.add(now - self.last_ping);
         }
         self.last_ping = now;
         if self.is_open() {
             frame::put(
-                &mut commons.replies,
+                &mut shared.replies,
                 Opcode::Pong,
                 frame.prefix(),
-                commons.rng.mask(),
+                shared.rng.mask(),
             );
         }
     }
 
-    fn on_close(&mut self, frame: &Frame, now: u64, commons: &mut Commons) -> Result<(), End> {
+    fn on_close(
+        &mut self,
+        frame: &ServerFrame,
+        now: u64,
+        shared: &mut SharedState,
+    ) -> Result<(), ConnEnd> {
         let code = frame.close_code();
         match self.phase {
-            Phase::Silent => {
-                let late = self.late(now, commons.timeout);
-                commons.tally.ghosts.found(&End::Closed(code), late);
-                commons.tally.open -= 1;
-                self.phase = Phase::Buried;
+            SwarmPhase::Silent => {
+                let late = self.late(now, shared.timeout);
+                shared
+                    .measurements
+                    .ghosts
+                    .count_found(&ConnEnd::Closed(code), late);
+                shared.measurements.open -= 1;
+                self.phase = SwarmPhase::Closed;
             }
-            Phase::Leaving => self.phase = Phase::Left(code),
-            Phase::Buried | Phase::Left(_) => {}
-            Phase::Connecting(_) | Phase::Upgrading(_) | Phase::Open => {
+            SwarmPhase::Closing => self.phase = SwarmPhase::CloseAnswered(code),
+            SwarmPhase::Closed | SwarmPhase::CloseAnswered(_) => {}
+            SwarmPhase::Connecting(_) | SwarmPhase::Handshaking(_) | SwarmPhase::Open => {
                 let payload = frame.prefix();
                 let echo = &payload[..payload.len().min(2)];
-                frame::put(
-                    &mut commons.replies,
-                    Opcode::Close,
-                    echo,
-                    commons.rng.mask(),
-                );
-                return Err(End::Closed(code));
+                frame::put(&mut shared.replies, Opcode::Close, echo, shared.rng.mask());
+                return Err(ConnEnd::Closed(code));
             }
         }
         Ok(())
@@ -389,47 +412,47 @@ impl Conn {
     }
 
     /// Sends the replies that were collected: one write for all frames.
-    fn reply(&mut self, commons: &mut Commons) -> Result<(), End> {
-        if commons.replies.is_empty() {
+    fn reply(&mut self, shared: &mut SharedState) -> Result<(), ConnEnd> {
+        if shared.replies.is_empty() {
             return Ok(());
         }
-        let mut replies = std::mem::take(&mut commons.replies);
-        let sent = self.send(&replies, commons);
+        let mut replies = std::mem::take(&mut shared.replies);
+        let sent = self.send(&replies, shared);
         replies.clear();
-        commons.replies = replies;
+        shared.replies = replies;
         sent
     }
 
-    fn send(&mut self, bytes: &[u8], commons: &mut Commons) -> Result<(), End> {
+    fn send(&mut self, bytes: &[u8], shared: &mut SharedState) -> Result<(), ConnEnd> {
         if !self.unsent.is_empty() {
             if self.unsent.len() + bytes.len() > UNSENT_LIMIT {
-                return Err(End::Stuck);
+                return Err(ConnEnd::Stuck);
             }
             self.unsent.extend_from_slice(bytes);
             return Ok(());
         }
-        let taken = self.write(bytes, commons)?;
+        let taken = self.write(bytes, shared)?;
         if taken < bytes.len() {
             self.unsent.extend_from_slice(&bytes[taken..]);
             let both = Interest::READABLE | Interest::WRITABLE;
-            commons
+            shared
                 .registry
                 .reregister(&mut self.stream, self.token, both)?;
         }
         Ok(())
     }
 
-    fn flush(&mut self, commons: &mut Commons) -> Result<(), End> {
+    fn flush(&mut self, shared: &mut SharedState) -> Result<(), ConnEnd> {
         if self.unsent.is_empty() {
             return Ok(());
         }
         let mut unsent = std::mem::take(&mut self.unsent);
-        let taken = self.write(&unsent, commons)?;
+        let taken = self.write(&unsent, shared)?;
         if taken < unsent.len() {
             unsent.drain(..taken);
             self.unsent = unsent;
         } else if !self.is_opening() {
-            commons
+            shared
                 .registry
                 .reregister(&mut self.stream, self.token, Interest::READABLE)?;
         }
@@ -437,15 +460,15 @@ impl Conn {
     }
 
     /// Writes as much as the kernel accepts.
-    fn write(&mut self, bytes: &[u8], commons: &mut Commons) -> Result<usize, End> {
+    fn write(&mut self, bytes: &[u8], shared: &mut SharedState) -> Result<usize, ConnEnd> {
         let mut taken = 0;
         while taken < bytes.len() {
-            let now = commons.clock.now();
+            let now = shared.clock.now();
             match self.stream.write(&bytes[taken..]) {
                 Ok(count) => {
                     taken += count;
                     self.last_sent = now;
-                    commons.tally.bytes_out += count as u64;
+                    shared.measurements.bytes_out += count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

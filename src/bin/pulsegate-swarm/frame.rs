@@ -7,7 +7,7 @@ use pulsegate::wire::frame::{
 
 /// A whole frame from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame {
+pub struct ServerFrame {
     pub opcode: Opcode,
     /// The first bytes of its payload: all of a control frame, and enough of a message to recognise
     /// it.
@@ -33,7 +33,7 @@ pub struct Violation;
 /// The longest payload of a control frame.
 const PREFIX: usize = CONTROL_MAX;
 
-impl Frame {
+impl ServerFrame {
     pub fn prefix(&self) -> &[u8] {
         &self.prefix[..usize::from(self.kept)]
     }
@@ -49,18 +49,18 @@ impl Frame {
 
 /// Finds the frames in a stream of bytes. It allocates nothing between frames.
 #[derive(Default)]
-pub struct Frames {
+pub struct FrameReader {
     /// The header and the prefix of an unfinished frame, as far as they have arrived.
-    begun: Vec<u8>,
+    partial: Vec<u8>,
     /// Payload bytes after the prefix that have arrived and were discarded.
     skipped: u64,
 }
 
-impl Frames {
+impl FrameReader {
     /// Takes the next whole frame from the front of `input`, or all of `input` if it ends within a
     /// frame.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
-        if self.begun.is_empty() {
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<ServerFrame>, Violation> {
+        if self.partial.is_empty() {
             // The usual case: the whole frame is in `input`, and nothing is copied.
             match parse(input)? {
                 Some(whole) if input.len() as u64 >= whole.size() => {
@@ -72,19 +72,19 @@ impl Frames {
                 _ => {}
             }
         }
-        self.go_on(input)
+        self.advance(input)
     }
 
-    fn go_on(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
+    fn advance(&mut self, input: &mut &[u8]) -> Result<Option<ServerFrame>, Violation> {
         let header = loop {
-            match parse(&self.begun)? {
+            match parse(&self.partial)? {
                 Some(header) => break header,
                 None if input.is_empty() => return Ok(None),
                 None => self.keep(input, 1),
             }
         };
-        self.keep(input, header.bytes + header.kept() - self.begun.len());
-        if self.begun.len() < header.bytes + header.kept() {
+        self.keep(input, header.bytes + header.kept() - self.partial.len());
+        if self.partial.len() < header.bytes + header.kept() {
             return Ok(None);
         }
         let missing = header.length - header.kept() as u64 - self.skipped;
@@ -94,20 +94,20 @@ impl Frames {
         if skip < missing {
             return Ok(None);
         }
-        let frame = header.frame(&self.begun[header.bytes..]);
-        *self = Frames::default();
+        let frame = header.frame(&self.partial[header.bytes..]);
+        *self = FrameReader::default();
         Ok(Some(frame))
     }
 
     fn keep(&mut self, input: &mut &[u8], most: usize) {
         let (taken, rest) = input.split_at(most.min(input.len()));
-        self.begun.extend_from_slice(taken);
+        self.partial.extend_from_slice(taken);
         *input = rest;
     }
 }
 
 /// A valid header.
-struct Whole {
+struct ParsedHeader {
     opcode: Opcode,
     /// Length of the payload.
     length: u64,
@@ -116,11 +116,11 @@ struct Whole {
 }
 
 /// Parses a header; `None` if it is incomplete.
-fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
+fn parse(input: &[u8]) -> Result<Option<ParsedHeader>, Violation> {
     let [first, second, ..] = *input else {
         return Ok(None);
     };
-    let opcode = legal(first, second)?;
+    let opcode = check_start(first, second)?;
     let Some(header) = Header::parse(input) else {
         return Ok(None);
     };
@@ -128,7 +128,7 @@ fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
     if header.payload > u64::MAX >> 1 {
         return Err(Violation);
     }
-    Ok(Some(Whole {
+    Ok(Some(ParsedHeader {
         opcode,
         length: header.payload,
         bytes: header.len,
@@ -136,7 +136,7 @@ fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
 }
 
 /// Checks the first two bytes of a frame. A server must not mask, and no extension was negotiated.
-fn legal(first: u8, second: u8) -> Result<Opcode, Violation> {
+fn check_start(first: u8, second: u8) -> Result<Opcode, Violation> {
     let opcode = match first & frame::OPCODE {
         CONTINUATION => Opcode::Continue,
         TEXT => Opcode::Text,
@@ -154,7 +154,7 @@ fn legal(first: u8, second: u8) -> Result<Opcode, Violation> {
     Ok(opcode)
 }
 
-impl Whole {
+impl ParsedHeader {
     fn kept(&self) -> usize {
         self.length.min(PREFIX as u64) as usize
     }
@@ -163,10 +163,10 @@ impl Whole {
         self.bytes as u64 + self.length
     }
 
-    fn frame(&self, payload: &[u8]) -> Frame {
+    fn frame(&self, payload: &[u8]) -> ServerFrame {
         let mut prefix = [0; PREFIX];
         prefix[..self.kept()].copy_from_slice(&payload[..self.kept()]);
-        Frame {
+        ServerFrame {
             opcode: self.opcode,
             prefix,
             kept: self.kept() as u8,
@@ -203,7 +203,7 @@ mod tests {
         ];
         let stream: Vec<u8> = sent.iter().flat_map(|(f, p)| server_frame(*f, p)).collect();
         for piece in [1, 2, 3, 7, 100, 1_000, 65_536, stream.len()] {
-            let mut frames = Frames::default();
+            let mut frames = FrameReader::default();
             let mut found = Vec::new();
             for mut input in stream.chunks(piece) {
                 while let Some(frame) = frames.next(&mut input).expect("legal") {
@@ -217,7 +217,7 @@ mod tests {
                 assert_eq!(frame.prefix(), &payload[..payload.len().min(PREFIX)]);
             }
             assert_eq!(found[6].close_code(), Some(3_008));
-            assert_eq!(frames.begun.capacity(), 0, "owns nothing between frames");
+            assert_eq!(frames.partial.capacity(), 0, "owns nothing between frames");
         }
     }
 
@@ -232,7 +232,7 @@ mod tests {
             &[0x82, 127, 255, 0, 0, 0, 0, 0, 0, 0], // a length above 2^63
         ] {
             assert_eq!(
-                Frames::default().next(&mut &bytes[..]),
+                FrameReader::default().next(&mut &bytes[..]),
                 Err(Violation),
                 "{bytes:x?}"
             );

@@ -1,7 +1,7 @@
 //! A histogram of many durations in constant memory.
 
 /// Counts of durations (µs) in buckets of a relative width of at most 1/64; always 20 KB.
-pub struct Histogram {
+pub struct DurationHistogram {
     buckets: Vec<u64>,
     count: u64,
     max: u64,
@@ -9,9 +9,9 @@ pub struct Histogram {
 
 const FINE: u32 = 6;
 
-impl Histogram {
+impl DurationHistogram {
     pub fn new() -> Self {
-        Histogram {
+        DurationHistogram {
             buckets: vec![0; bucket_of(u64::MAX) + 1],
             count: 0,
             max: 0,
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_ranks() {
-        let mut histogram = Histogram::new();
+        let mut histogram = DurationHistogram::new();
         assert_eq!(histogram.quantile(500), 0);
         (1..=60).for_each(|v| histogram.add(v));
         assert_eq!((histogram.quantile(500), histogram.quantile(990)), (30, 60));

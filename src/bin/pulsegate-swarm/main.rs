@@ -12,29 +12,29 @@
 mod args;
 mod clock;
 mod conn;
+mod conn_end;
 mod cpu;
-mod end;
 mod frame;
+mod handshake;
 mod histogram;
+mod measurements;
 mod plan;
 mod rng;
 mod swarm;
-mod tally;
 mod target;
-mod upgrade;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use args::Wanted;
+use args::Invocation;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 fn main() -> ExitCode {
     let args = match args::parse() {
-        Ok(Wanted::Run(args)) => args,
-        Ok(Wanted::Help) => {
+        Ok(Invocation::Run(args)) => args,
+        Ok(Invocation::Help) => {
             // If the reader has closed the pipe, it needs no more output.
             let _ = io::stdout().write_all(args::HELP.as_bytes());
             return ExitCode::SUCCESS;
@@ -47,9 +47,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&format!("cannot watch signals: {error}")),
     };
     match swarm::run(&args, &stop) {
-        Ok(tally) => {
-            let nothing_opened = tally.connected == 0;
-            if let Err(error) = writeln!(io::stdout(), "{}", tally.report(&args)) {
+        Ok(measurements) => {
+            let nothing_opened = measurements.connected == 0;
+            if let Err(error) = writeln!(io::stdout(), "{}", measurements.report(&args)) {
                 return refuse(&format!("cannot write the report: {error}"));
             }
             ExitCode::from(u8::from(nothing_opened))

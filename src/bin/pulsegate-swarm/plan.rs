@@ -6,7 +6,7 @@ use crate::rng::Rng;
 
 /// What a connection does besides answering pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum Behavior {
     /// Only answers pings.
     Plain,
     /// Falls silent at a random time: it still reads, to see its end, but sends nothing more.
@@ -19,21 +19,21 @@ pub enum Role {
 
 /// Returns the role of each connection, by number; special roles are scattered at random among the
 /// plain ones.
-pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
+pub fn behaviors(args: &Args, rng: &mut Rng) -> Vec<Behavior> {
     let special = [
-        (Role::Ghost, args.ghosts),
-        (Role::Slow, args.slow),
-        (Role::Talker, args.talkers),
+        (Behavior::Ghost, args.ghosts),
+        (Behavior::Slow, args.slow),
+        (Behavior::Talker, args.talkers),
     ];
-    let mut roles: Vec<Role> = special
+    let mut behaviors: Vec<Behavior> = special
         .iter()
-        .flat_map(|&(role, count)| std::iter::repeat_n(role, count as usize))
+        .flat_map(|&(behavior, count)| std::iter::repeat_n(behavior, count as usize))
         .collect();
-    roles.resize(args.connections as usize, Role::Plain);
-    for last in (1..roles.len()).rev() {
-        roles.swap(last, rng.below(last as u64 + 1) as usize);
+    behaviors.resize(args.connections as usize, Behavior::Plain);
+    for last in (1..behaviors.len()).rev() {
+        behaviors.swap(last, rng.below(last as u64 + 1) as usize);
     }
-    roles
+    behaviors
 }
 
 /// Returns how long (µs) after the start of the hold a ghost falls silent. The time is uniform over
@@ -68,14 +68,24 @@ mod tests {
             seed: 1,
         };
         let mut rng = Rng::new(3);
-        let roles = roles(&args, &mut rng);
-        let count = |role| roles.iter().filter(|&&r| r == role).count();
+        let behaviors = behaviors(&args, &mut rng);
+        let count = |behavior| behaviors.iter().filter(|&&r| r == behavior).count();
         assert_eq!(
-            [Role::Plain, Role::Ghost, Role::Slow, Role::Talker].map(count),
+            [
+                Behavior::Plain,
+                Behavior::Ghost,
+                Behavior::Slow,
+                Behavior::Talker
+            ]
+            .map(count),
             [679, 300, 20, 1]
         );
         assert!(
-            roles[..500].iter().filter(|&&r| r == Role::Ghost).count() > 100,
+            behaviors[..500]
+                .iter()
+                .filter(|&&r| r == Behavior::Ghost)
+                .count()
+                > 100,
             "scattered"
         );
         assert!((0..1_000).all(|_| silent_after(&args, &mut rng) < 11 * SECOND));

@@ -11,44 +11,44 @@ use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use crate::args::Args;
-use crate::clock::{Clock, MILLI, SECOND};
-use crate::conn::{Commons, Conn};
-use crate::cpu::{self, Cpu};
-use crate::end::End;
-use crate::plan::{self, Role};
+use crate::clock::{MILLI, SECOND, SwarmClock};
+use crate::conn::{SharedState, SwarmConn};
+use crate::conn_end::ConnEnd;
+use crate::cpu::{self, CpuTime};
+use crate::handshake::ClientHandshake;
+use crate::measurements::Measurements;
+use crate::plan::{self, Behavior};
 use crate::rng::Rng;
-use crate::tally::Tally;
 use crate::target::path_of;
-use crate::upgrade::Upgrade;
 
 /// Runs the whole plan, or the part of it before `stop` is set.
 ///
 /// # Errors
 /// Only errors of the poll itself. Errors of connections are counted.
-pub fn run(args: &Args, stop: &AtomicBool) -> io::Result<Tally> {
+pub fn run(args: &Args, stop: &AtomicBool) -> io::Result<Measurements> {
     let mut swarm = Swarm::new(args)?;
     let mut events = Events::with_capacity(1_024);
     while swarm.stage != Stage::Over {
-        swarm.open_some();
+        swarm.open_due();
         swarm.wait(&mut events)?;
         for event in &events {
-            swarm.serve(event);
+            swarm.handle_event(event);
         }
-        swarm.run_due();
-        swarm.go_on(stop.load(Ordering::Relaxed));
+        swarm.run_due_tasks();
+        swarm.advance(stop.load(Ordering::Relaxed));
         swarm.show_progress();
     }
-    Ok(swarm.commons.tally)
+    Ok(swarm.shared.measurements)
 }
 
 struct Swarm<'a> {
     args: &'a Args,
     poll: Poll,
-    commons: Commons,
-    roles: Vec<Role>,
+    shared: SharedState,
+    behaviors: Vec<Behavior>,
     /// The connections by number. Numbers are never reused, so an event can only belong to the
     /// connection of that number.
-    conns: Vec<Option<Conn>>,
+    conns: Vec<Option<SwarmConn>>,
     /// How many connections were started; this is also the number of the next one.
     started: u32,
     in_flight: u32,
@@ -58,7 +58,7 @@ struct Swarm<'a> {
     pings_shown: u64,
     turn_began: u64,
     /// The CPU time used before the hold.
-    hold_began_at: Cpu,
+    hold_began_at: CpuTime,
     /// The text that talkers send.
     message: Vec<u8>,
 }
@@ -70,7 +70,7 @@ enum Task {
     EndHandshake,
     FallSilent,
     Talk,
-    Sip,
+    SlowRead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,23 +100,23 @@ const FAREWELL: u64 = 3 * SECOND;
 /// them.
 const STARTS_PER_TURN: u32 = 32;
 /// The time between two reads of a slow reader.
-const SIP_INTERVAL: u64 = 100 * MILLI;
+const SLOW_READ_INTERVAL: u64 = 100 * MILLI;
 
 impl<'a> Swarm<'a> {
     fn new(args: &'a Args) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut rng = Rng::new(args.seed);
-        let roles = plan::roles(args, &mut rng);
-        let clock = Clock::start();
+        let behaviors = plan::behaviors(args, &mut rng);
+        let clock = SwarmClock::start();
         let now = clock.now();
         let pace = u64::from(args.connections) * SECOND / u64::from(args.ramp);
         let mut message = br#"{"type":"ping"}"#.to_vec();
         message.resize(args.talk_bytes, b' ');
         Ok(Swarm {
             args,
-            commons: Commons::new(poll.registry().try_clone()?, clock, rng, args.timeout),
+            shared: SharedState::new(poll.registry().try_clone()?, clock, rng, args.timeout),
             poll,
-            roles,
+            behaviors,
             conns: (0..args.connections).map(|_| None).collect(),
             started: 0,
             in_flight: 0,
@@ -127,17 +127,17 @@ impl<'a> Swarm<'a> {
             next_progress: now + SECOND,
             pings_shown: 0,
             turn_began: now,
-            hold_began_at: Cpu::default(),
+            hold_began_at: CpuTime::default(),
             message,
         })
     }
 
     /// Starts the connections that are due at the pace of the ramp, within the limit on handshakes.
-    fn open_some(&mut self) {
+    fn open_due(&mut self) {
         let Stage::Ramp { .. } = self.stage else {
             return;
         };
-        let allowed = self.commons.clock.now() * u64::from(self.args.ramp) / SECOND + 1;
+        let allowed = self.shared.clock.now() * u64::from(self.args.ramp) / SECOND + 1;
         let allowed = allowed.min(self.args.connections.into()) as u32;
         for _ in 0..STARTS_PER_TURN {
             if self.started >= allowed || self.in_flight >= self.args.in_flight {
@@ -149,43 +149,43 @@ impl<'a> Swarm<'a> {
                 Ok(conn) => {
                     self.conns[number as usize] = Some(conn);
                     self.in_flight += 1;
-                    let limit = self.commons.clock.now() + HANDSHAKE_LIMIT;
+                    let limit = self.shared.clock.now() + HANDSHAKE_LIMIT;
                     self.due.push(Reverse((limit, number, Task::EndHandshake)));
                 }
-                Err(end) => self.commons.tally.failed(end.kind()),
+                Err(end) => self.shared.measurements.count_failure(end.kind()),
             }
         }
     }
 
-    fn open(&mut self, number: u32) -> Result<Conn, End> {
+    fn open(&mut self, number: u32) -> Result<SwarmConn, ConnEnd> {
         let args = self.args;
         let source = args
             .sources
             .get(number as usize % args.sources.len().max(1))
             .copied();
-        let request = Upgrade::begin(&args.target.host, &path_of(&args.path, number));
+        let request = ClientHandshake::begin(&args.target.host, &path_of(&args.path, number));
         let token = Token(number as usize);
-        let role = self.roles[number as usize];
-        Conn::start(
+        let behavior = self.behaviors[number as usize];
+        SwarmConn::start(
             token,
-            role,
+            behavior,
             args.target.addr,
             source,
             request,
-            &mut self.commons,
+            &mut self.shared,
         )
     }
 
     /// Sleeps until a socket has an event, or a task is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let now = self.commons.clock.now();
+        let now = self.shared.clock.now();
         if let Stage::Hold { .. } = self.stage {
-            let tally = &mut self.commons.tally;
-            tally.longest_turn = tally.longest_turn.max(now - self.turn_began);
+            let measurements = &mut self.shared.measurements;
+            measurements.longest_turn = measurements.longest_turn.max(now - self.turn_began);
         }
         let sleep = Duration::from_micros(self.next_wake().saturating_sub(now));
         let polled = self.poll.poll(events, Some(sleep));
-        self.turn_began = self.commons.clock.now();
+        self.turn_began = self.shared.clock.now();
         match polled {
             // A signal arrived: the next check of the stage handles it.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -213,21 +213,25 @@ impl<'a> Swarm<'a> {
         self.started < self.args.connections && self.in_flight < self.args.in_flight
     }
 
-    fn serve(&mut self, event: &Event) {
-        self.with(event.token().0 as u32, |conn, commons| {
-            conn.ready(event, commons)
+    fn handle_event(&mut self, event: &Event) {
+        self.with_conn(event.token().0 as u32, |conn, shared| {
+            conn.on_event(event, shared)
         });
     }
 
     /// Calls a connection, and counts its end if it ends.
-    fn with(&mut self, number: u32, act: impl FnOnce(&mut Conn, &mut Commons) -> Result<(), End>) {
+    fn with_conn(
+        &mut self,
+        number: u32,
+        act: impl FnOnce(&mut SwarmConn, &mut SharedState) -> Result<(), ConnEnd>,
+    ) {
         let Some(conn) = &mut self.conns[number as usize] else {
             return;
         };
         let was_opening = conn.is_opening();
-        let outcome = act(conn, &mut self.commons);
+        let outcome = act(conn, &mut self.shared);
         if let Err(end) = &outcome {
-            conn.count_end(end, &mut self.commons);
+            conn.count_end(end, &mut self.shared);
         }
         let has_opened = was_opening && !conn.is_opening();
         if was_opening && (has_opened || outcome.is_err()) {
@@ -236,28 +240,29 @@ impl<'a> Swarm<'a> {
         if outcome.is_err() {
             self.conns[number as usize] = None;
         } else if has_opened {
-            self.begin_role(number);
+            self.begin_behavior(number);
         }
     }
 
     /// Starts a connection's role. Ghosts start theirs in the hold, others as soon as they are
     /// open.
-    fn begin_role(&mut self, number: u32) {
-        let now = self.commons.clock.now();
-        match self.roles[number as usize] {
-            Role::Plain | Role::Ghost => {}
-            Role::Slow => self
-                .due
-                .push(Reverse((now + SIP_INTERVAL, number, Task::Sip))),
-            Role::Talker => {
-                let phase = self.commons.rng.below(self.args.talk_interval);
+    fn begin_behavior(&mut self, number: u32) {
+        let now = self.shared.clock.now();
+        match self.behaviors[number as usize] {
+            Behavior::Plain | Behavior::Ghost => {}
+            Behavior::Slow => {
+                self.due
+                    .push(Reverse((now + SLOW_READ_INTERVAL, number, Task::SlowRead)))
+            }
+            Behavior::Talker => {
+                let phase = self.shared.rng.below(self.args.talk_interval);
                 self.due.push(Reverse((now + phase, number, Task::Talk)));
             }
         }
     }
 
-    fn run_due(&mut self) {
-        let now = self.commons.clock.now();
+    fn run_due_tasks(&mut self) {
+        let now = self.shared.clock.now();
         while let Some(&Reverse((at, number, task))) = self.due.peek() {
             if at > now {
                 break;
@@ -273,32 +278,37 @@ impl<'a> Swarm<'a> {
         };
         match task {
             Task::EndHandshake if conn.is_opening() => {
-                self.with(number, |_, _| Err(End::Refused("handshake_timeout".into())));
+                self.with_conn(number, |_, _| {
+                    Err(ConnEnd::Refused("handshake_timeout".into()))
+                });
             }
             Task::EndHandshake => {}
-            Task::FallSilent => self.commons.tally.ghosts.silent += u64::from(conn.fall_silent()),
-            Task::Sip | Task::Talk if !conn.is_open() => {}
-            Task::Sip => {
-                self.due.push(Reverse((at + SIP_INTERVAL, number, task)));
-                self.with(number, |conn, commons| conn.sip(commons));
+            Task::FallSilent => {
+                self.shared.measurements.ghosts.silent += u64::from(conn.fall_silent())
+            }
+            Task::SlowRead | Task::Talk if !conn.is_open() => {}
+            Task::SlowRead => {
+                self.due
+                    .push(Reverse((at + SLOW_READ_INTERVAL, number, task)));
+                self.with_conn(number, |conn, shared| conn.read_slowly(shared));
             }
             Task::Talk => {
                 self.due
                     .push(Reverse((at + self.args.talk_interval, number, task)));
                 let message = std::mem::take(&mut self.message);
-                self.with(number, |conn, commons| conn.talk(&message, commons));
+                self.with_conn(number, |conn, shared| conn.talk(&message, shared));
                 self.message = message;
             }
         }
     }
 
     /// Goes to the next stage when the time of this one is over, or when it has nothing left to do.
-    fn go_on(&mut self, stopped: bool) {
-        let now = self.commons.clock.now();
-        let open = self.commons.tally.open;
+    fn advance(&mut self, stopped: bool) {
+        let now = self.shared.clock.now();
+        let open = self.shared.measurements.open;
         match self.stage {
             Stage::Ramp { .. } if stopped => {
-                self.commons.tally.ramp_time = now;
+                self.shared.measurements.ramp_time = now;
                 self.begin_farewell(now, stopped);
             }
             Stage::Ramp { until } => {
@@ -308,12 +318,12 @@ impl<'a> Swarm<'a> {
                 }
             }
             Stage::Hold { since, until } if stopped || now >= until || open == 0 => {
-                self.commons.tally.hold_time = now - since;
-                self.commons.tally.hold_cpu = cpu::spent() - self.hold_began_at;
+                self.shared.measurements.hold_time = now - since;
+                self.shared.measurements.hold_cpu = cpu::cpu_time() - self.hold_began_at;
                 self.begin_farewell(now, stopped);
             }
             Stage::Farewell { until } if now >= until || open == 0 => {
-                self.commons.tally.total_time = now;
+                self.shared.measurements.total_time = now;
                 self.stage = Stage::Over;
             }
             Stage::Hold { .. } | Stage::Farewell { .. } | Stage::Over => {}
@@ -322,33 +332,33 @@ impl<'a> Swarm<'a> {
 
     fn begin_hold(&mut self, now: u64) {
         self.give_up_openings("not_opened_in_time");
-        self.commons.tally.ramp_time = now;
-        self.hold_began_at = cpu::spent();
+        self.shared.measurements.ramp_time = now;
+        self.hold_began_at = cpu::cpu_time();
         self.stage = Stage::Hold {
             since: now,
             until: now + self.args.duration,
         };
-        for (number, role) in self.roles.iter().enumerate() {
-            if *role == Role::Ghost {
-                let at = now + plan::silent_after(self.args, &mut self.commons.rng);
+        for (number, behavior) in self.behaviors.iter().enumerate() {
+            if *behavior == Behavior::Ghost {
+                let at = now + plan::silent_after(self.args, &mut self.shared.rng);
                 self.due
                     .push(Reverse((at, number as u32, Task::FallSilent)));
             }
         }
         // Scripts wait for this line.
-        let tally = &self.commons.tally;
+        let measurements = &self.shared.measurements;
         eprintln!(
             "holding: {} open, {} failed, for {} s",
-            tally.open,
-            tally.failures(),
+            measurements.open,
+            measurements.failures(),
             self.args.duration / SECOND
         );
     }
 
     fn begin_farewell(&mut self, now: u64, stopped: bool) {
         self.give_up_openings("interrupted");
-        self.commons.tally.open_at_end = self.commons.tally.open;
-        self.commons.tally.interrupted = stopped;
+        self.shared.measurements.open_at_end = self.shared.measurements.open;
+        self.shared.measurements.interrupted = stopped;
         self.stage = Stage::Farewell {
             until: now + FAREWELL,
         };
@@ -357,14 +367,14 @@ impl<'a> Swarm<'a> {
                 continue;
             };
             if conn.is_open() {
-                if conn.role() != Role::Ghost {
-                    self.commons.tally.lived_through(conn.pings());
+                if conn.behavior() != Behavior::Ghost {
+                    self.shared.measurements.count_survivor(conn.pings());
                 }
-                self.with(number, |conn, commons| conn.leave(commons));
+                self.with_conn(number, |conn, shared| conn.close(shared));
             } else if conn.is_silent() {
                 // The server never found this ghost; a ghost sends no close frame.
                 self.conns[number as usize] = None;
-                self.commons.tally.open -= 1;
+                self.shared.measurements.open -= 1;
             }
         }
     }
@@ -374,38 +384,38 @@ impl<'a> Swarm<'a> {
         for number in 0..self.started {
             if self.conns[number as usize]
                 .as_ref()
-                .is_some_and(Conn::is_opening)
+                .is_some_and(SwarmConn::is_opening)
             {
-                self.with(number, |_, _| Err(End::Refused(why.into())));
+                self.with_conn(number, |_, _| Err(ConnEnd::Refused(why.into())));
             }
         }
         while self.started < self.args.connections {
             self.started += 1;
-            self.commons.tally.failed(why.into());
+            self.shared.measurements.count_failure(why.into());
         }
     }
 
     fn show_progress(&mut self) {
-        let now = self.commons.clock.now();
+        let now = self.shared.clock.now();
         if now < self.next_progress {
             return;
         }
         self.next_progress += SECOND * (1 + (now - self.next_progress) / SECOND);
-        let tally = &self.commons.tally;
+        let measurements = &self.shared.measurements;
         eprintln!(
             "{:>4} s  {} of {} open, {} failed, {} handshakes under way, {} pings (+{}), ghosts {} \
              of {} found, {} closed on us",
             now / SECOND,
-            tally.open,
+            measurements.open,
             self.args.connections,
-            tally.failures(),
+            measurements.failures(),
             self.in_flight,
-            tally.pings,
-            tally.pings - self.pings_shown,
-            tally.ghosts.found_count(),
-            tally.ghosts.silent,
-            tally.unexpected_count(),
+            measurements.pings,
+            measurements.pings - self.pings_shown,
+            measurements.ghosts.found_count(),
+            measurements.ghosts.silent,
+            measurements.unexpected_count(),
         );
-        self.pings_shown = tally.pings;
+        self.pings_shown = measurements.pings;
     }
 }

@@ -4,7 +4,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 /// A handshake that is under way.
-pub struct Upgrade {
+pub struct ClientHandshake {
     /// The answer that the server must send.
     accept: String,
     /// The part of the response head that has arrived.
@@ -14,9 +14,9 @@ pub struct Upgrade {
 /// The longest response head that is accepted.
 const HEAD_LIMIT: usize = 8 * 1024;
 
-impl Upgrade {
+impl ClientHandshake {
     /// Starts a handshake, and returns the request to send.
-    pub fn begin(host: &str, path: &str) -> (Upgrade, Vec<u8>) {
+    pub fn begin(host: &str, path: &str) -> (ClientHandshake, Vec<u8>) {
         let key = generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -25,7 +25,7 @@ impl Upgrade {
         );
         let accept = derive_accept_key(key.as_bytes());
         (
-            Upgrade {
+            ClientHandshake {
                 accept,
                 head: Vec::new(),
             },
@@ -38,7 +38,7 @@ impl Upgrade {
     ///
     /// The error is the kind of failure: `http_STATUS` for a refusal, `bad_response` for an invalid
     /// response.
-    pub fn go_on(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.head.extend_from_slice(bytes);
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
@@ -67,7 +67,7 @@ impl Upgrade {
 mod tests {
     use super::*;
 
-    fn answer(upgrade: &Upgrade) -> String {
+    fn answer(upgrade: &ClientHandshake) -> String {
         format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              sec-websocket-accept: {}\r\n\r\n",
@@ -77,19 +77,23 @@ mod tests {
 
     #[test]
     fn a_response_may_come_in_pieces_and_with_frames_behind_it() {
-        let (mut upgrade, _) = Upgrade::begin("h", "/");
+        let (mut upgrade, _) = ClientHandshake::begin("h", "/");
         let response = answer(&upgrade) + "\u{9}more";
         let (first, second) = response.split_at(40);
-        assert_eq!(upgrade.go_on(first.as_bytes()), Ok(None));
+        assert_eq!(upgrade.advance(first.as_bytes()), Ok(None));
         assert_eq!(
-            upgrade.go_on(second.as_bytes()),
+            upgrade.advance(second.as_bytes()),
             Ok(Some(b"\x09more".to_vec()))
         );
     }
 
     #[test]
     fn a_refusal_is_named_by_its_status() {
-        let of = |response: &str| Upgrade::begin("h", "/").0.go_on(response.as_bytes());
+        let of = |response: &str| {
+            ClientHandshake::begin("h", "/")
+                .0
+                .advance(response.as_bytes())
+        };
         assert_eq!(
             of("HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n{}"),
             Err("http_503".into())

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::clock::{MILLI, SECOND};
-use crate::cpu::Cpu;
-use crate::end::End;
-use crate::histogram::Histogram;
+use crate::conn_end::ConnEnd;
+use crate::cpu::CpuTime;
+use crate::histogram::DurationHistogram;
 
 /// All counters; times are in microseconds.
-pub struct Tally {
+pub struct Measurements {
     pub connected: u64,
     /// Connections open now, without ghosts that the server has closed.
     pub open: u64,
@@ -19,14 +19,14 @@ pub struct Tally {
     pub open_at_end: u64,
     failures: BTreeMap<String, u64>,
     pub pings: u64,
-    pub ping_intervals: Histogram,
+    pub ping_intervals: DurationHistogram,
     /// Pings of each connection that stayed open and answered until the end.
-    pub pings_per_connection: Histogram,
+    pub pings_per_connection: DurationHistogram,
     pub fewest_pings: Option<u64>,
     pub asked: u64,
-    pub round_trips: Histogram,
-    pub handshakes: Histogram,
-    pub ghosts: Ghosts,
+    pub round_trips: DurationHistogram,
+    pub handshakes: DurationHistogram,
+    pub ghosts: GhostCounts,
     unexpected: BTreeMap<String, u64>,
     farewells: BTreeMap<String, u64>,
     pub bytes_in: u64,
@@ -35,14 +35,14 @@ pub struct Tally {
     pub hold_time: u64,
     pub total_time: u64,
     /// The CPU time of the swarm in the hold, and the longest time that it was away from its poll.
-    pub hold_cpu: Cpu,
+    pub hold_cpu: CpuTime,
     pub longest_turn: u64,
     pub interrupted: bool,
 }
 
 /// The counters of ghosts.
 #[derive(Default)]
-pub struct Ghosts {
+pub struct GhostCounts {
     /// Ghosts that fell silent.
     pub silent: u64,
     /// How the server closed ghosts: counts by kind of end.
@@ -53,21 +53,21 @@ pub struct Ghosts {
     pub dropped: u64,
 }
 
-impl Tally {
+impl Measurements {
     pub fn new() -> Self {
-        Tally {
+        Measurements {
             connected: 0,
             open: 0,
             open_at_end: 0,
             failures: BTreeMap::new(),
             pings: 0,
-            ping_intervals: Histogram::new(),
-            pings_per_connection: Histogram::new(),
+            ping_intervals: DurationHistogram::new(),
+            pings_per_connection: DurationHistogram::new(),
             fewest_pings: None,
             asked: 0,
-            round_trips: Histogram::new(),
-            handshakes: Histogram::new(),
-            ghosts: Ghosts::default(),
+            round_trips: DurationHistogram::new(),
+            handshakes: DurationHistogram::new(),
+            ghosts: GhostCounts::default(),
             unexpected: BTreeMap::new(),
             farewells: BTreeMap::new(),
             bytes_in: 0,
@@ -75,14 +75,14 @@ impl Tally {
             ramp_time: 0,
             hold_time: 0,
             total_time: 0,
-            hold_cpu: Cpu::default(),
+            hold_cpu: CpuTime::default(),
             longest_turn: 0,
             interrupted: false,
         }
     }
 
     /// Counts a connection that never opened.
-    pub fn failed(&mut self, kind: String) {
+    pub fn count_failure(&mut self, kind: String) {
         *self.failures.entry(kind).or_default() += 1;
     }
 
@@ -91,7 +91,7 @@ impl Tally {
     }
 
     /// Counts a connection that ended although it answered every ping.
-    pub fn unexpected(&mut self, end: &End) {
+    pub fn count_unexpected(&mut self, end: &ConnEnd) {
         *self.unexpected.entry(end.kind()).or_default() += 1;
     }
 
@@ -100,12 +100,12 @@ impl Tally {
     }
 
     /// Counts a connection that ended after the swarm's close frame.
-    pub fn farewell(&mut self, end: &End) {
+    pub fn count_farewell(&mut self, end: &ConnEnd) {
         *self.farewells.entry(end.kind()).or_default() += 1;
     }
 
     /// Counts a connection that stayed open to the end and received this many pings.
-    pub fn lived_through(&mut self, pings: u64) {
+    pub fn count_survivor(&mut self, pings: u64) {
         self.pings_per_connection.add(pings);
         self.fewest_pings = Some(self.fewest_pings.map_or(pings, |fewest| fewest.min(pings)));
     }
@@ -152,13 +152,13 @@ impl Tally {
     }
 }
 
-impl Ghosts {
+impl GhostCounts {
     /// Counts a ghost that the server closed or reset, `late` µs after its timeout (negative:
     /// before it).
-    pub fn found(&mut self, end: &End, late: i64) {
+    pub fn count_found(&mut self, end: &ConnEnd, late: i64) {
         *self.closes.entry(end.kind()).or_default() += 1;
         // A server that shuts down tells nothing about how it finds ghosts.
-        if !matches!(end, End::Closed(Some(1001 | 1012))) {
+        if !matches!(end, ConnEnd::Closed(Some(1001 | 1012))) {
             self.late.push(late);
         }
     }
@@ -186,7 +186,7 @@ impl Ghosts {
     }
 }
 
-fn spread(histogram: &Histogram) -> Value {
+fn spread(histogram: &DurationHistogram) -> Value {
     if histogram.count() == 0 {
         return Value::Null;
     }

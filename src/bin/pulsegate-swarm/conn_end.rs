@@ -4,7 +4,7 @@ use std::io;
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ConnEnd {
     /// The server's close frame, with its code.
     Closed(Option<u16>),
     /// End of stream without a close frame, or after one that was handled.
@@ -18,23 +18,23 @@ pub enum End {
     Stuck,
 }
 
-impl End {
+impl ConnEnd {
     /// Returns the key: `1000`, `no_code`, `eof`, `http_503`, `ECONNRESET`, …
     pub fn kind(&self) -> String {
         match self {
-            End::Closed(Some(code)) => code.to_string(),
-            End::Closed(None) => "no_code".into(),
-            End::Eof => "eof".into(),
-            End::Refused(kind) => kind.clone(),
-            End::Socket(error) => name(error),
-            End::Stuck => "stuck".into(),
+            ConnEnd::Closed(Some(code)) => code.to_string(),
+            ConnEnd::Closed(None) => "no_code".into(),
+            ConnEnd::Eof => "eof".into(),
+            ConnEnd::Refused(kind) => kind.clone(),
+            ConnEnd::Socket(error) => name(error),
+            ConnEnd::Stuck => "stuck".into(),
         }
     }
 }
 
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> End {
-        End::Socket(error)
+impl From<io::Error> for ConnEnd {
+    fn from(error: io::Error) -> ConnEnd {
+        ConnEnd::Socket(error)
     }
 }
 
@@ -63,14 +63,17 @@ mod tests {
 
     #[test]
     fn kinds_are_short_and_stable() {
-        assert_eq!(End::Closed(Some(3_008)).kind(), "3008");
+        assert_eq!(ConnEnd::Closed(Some(3_008)).kind(), "3008");
         assert_eq!(
-            End::from(io::Error::from_raw_os_error(111)).kind(),
+            ConnEnd::from(io::Error::from_raw_os_error(111)).kind(),
             "ECONNREFUSED"
         );
-        assert_eq!(End::from(io::Error::from_raw_os_error(9)).kind(), "errno_9");
         assert_eq!(
-            End::from(io::Error::from(io::ErrorKind::TimedOut)).kind(),
+            ConnEnd::from(io::Error::from_raw_os_error(9)).kind(),
+            "errno_9"
+        );
+        assert_eq!(
+            ConnEnd::from(io::Error::from(io::ErrorKind::TimedOut)).kind(),
             "TimedOut"
         );
     }
