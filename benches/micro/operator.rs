@@ -1,6 +1,6 @@
 //! The cost of operators for the loop, with 18 000 connections and with sessions of 1 000 apps.
 //!
-//! Each call here is one slice; the desk runs as many in a turn as are sure to stay within its
+//! Each call here is one slice; the queue runs as many in a turn as are sure to stay within its
 //! budget. The work units that a slice counts are printed beside its worst time. So the costs in
 //! the sources can be compared with real times.
 

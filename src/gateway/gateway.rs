@@ -47,11 +47,11 @@ pub struct Watchdog {
     pub notify: Box<dyn FnMut()>,
 }
 
-/// The queue of other threads' work for the loop of a gateway.
-pub type Desk = crate::query::QuerySender<Gateway>;
+/// The sending end of the queue of queries to the loop of a gateway.
+pub type GatewayQueries = crate::query::QuerySender<Gateway>;
 
-/// A piece of work for the loop of a gateway.
-pub type Work = crate::query::SlicedQuery<Gateway>;
+/// A query that the loop of a gateway answers in slices.
+pub type GatewaySlicedQuery = crate::query::SlicedQuery<Gateway>;
 
 /// The host of the loop in the binary.
 pub struct Gateway {
@@ -61,7 +61,7 @@ pub struct Gateway {
     pub(super) user_agents: UserAgents,
     pub(super) event_log: EventLog,
     pub(super) throttle_log: ThrottleLog,
-    pub(super) tray: QueryReceiver<Gateway>,
+    pub(super) queries: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSender,
     pub(super) histories: Histories,
     /// The drains of single classes that are in progress, by class.
@@ -99,7 +99,7 @@ impl Gateway {
             user_agents: UserAgents::default(),
             event_log: EventLog::new(options.stats_interval, options.log_dropped, classes.clone()),
             throttle_log: ThrottleLog::default(),
-            tray: QueryReceiver::default(),
+            queries: QueryReceiver::default(),
             closed: ClosedSender::default(),
             histories: Histories::default(),
             drains: std::iter::repeat_with(|| None)
@@ -131,9 +131,9 @@ impl Gateway {
         &self.classes
     }
 
-    /// Returns the queue through which other threads leave work for the loop with this handle.
-    pub fn desk(&self, remote: Remote) -> Desk {
-        self.tray.sender(remote)
+    /// Returns the sending end of the queue of queries to the loop with this handle.
+    pub fn query_sender(&self, remote: Remote) -> GatewayQueries {
+        self.queries.sender(remote)
     }
 
     /// Returns the queue of records of ended connections.
@@ -146,9 +146,9 @@ impl Gateway {
         self.relay.expired_peers()
     }
 
-    /// Runs slices of the work that other threads left at the desk.
+    /// Runs slices of the queries from other threads.
     pub(super) fn run_queries(&mut self, io: &mut Io<'_>) {
-        QueryReceiver::run_slices(self, |gateway| &mut gateway.tray, io);
+        QueryReceiver::run_slices(self, |gateway| &mut gateway.queries, io);
     }
 
     /// Notifies the watchdog that the loop turns, and sets the timer for the next notification.

@@ -12,7 +12,7 @@ mod jobs;
 mod operator;
 mod session_list;
 
-pub use self::gateway::{Desk, Gateway, GatewayOptions, Watchdog, Work};
+pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
 pub use self::operator::{
     BlockSlice, ConnSnapshot, FLAPPING_MAX, KickOutcome, Reconfiguration, Snapshot,
 };

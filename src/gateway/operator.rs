@@ -1,5 +1,4 @@
-//! The operators' questions and commands, called through the desk. Every call is one slice of work
-//! for the loop.
+//! The queries and commands of operators. Every call is one slice of work for the loop.
 
 use super::gateway::Gateway;
 use super::handler::product_of;
@@ -332,7 +331,7 @@ impl Gateway {
             .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         if begins {
             let scan = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.run_reload_scan(io);
-            self.tray.start_sliced(io, Box::new(scan));
+            self.queries.start_sliced(io, Box::new(scan));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::base::time::Micros;
 use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
-use crate::gateway::{Desk, Gateway, Reconfiguration};
+use crate::gateway::{Gateway, GatewayQueries, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::{self, AlertSettings, WebhookSettings};
 use log::LevelFilter;
@@ -18,15 +18,15 @@ pub(crate) struct Reloader {
     pub args: Vec<OsString>,
     /// The current settings.
     pub settings: Settings,
-    /// The queue of work for the loop.
-    pub desk: Desk,
+    /// The queue of queries to the loop.
+    pub queries: GatewayQueries,
     /// The delay and the spread of a drain, shared with other threads.
     pub drain: Arc<Mutex<(Micros, Micros)>>,
     /// The alert settings, shared with the control thread.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The descriptor limit.
     pub descriptors: usize,
-    /// The webhook settings, shared with the errands thread.
+    /// The webhook settings, shared with the thread `errands`.
     pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 
@@ -114,7 +114,7 @@ impl Reloader {
                 Err(e) => log::error!("reload refused error=\"{e}\""),
             }
         };
-        if let Err(full) = self.desk.send(apply) {
+        if let Err(full) = self.queries.send(apply) {
             return log::error!("reload refused error=\"{full}\"");
         }
         let (held, new) = (log::max_level(), settings.log_level);

@@ -186,7 +186,7 @@ fn serve(
     if settings.reuse_port {
         reactor.leave_port_to_successor();
     }
-    let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+    let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let webhooks = Arc::new(Mutex::new(settings.webhook_settings()));
@@ -204,7 +204,7 @@ fn serve(
             .as_ref()
             .map(|t| AdminToken::new(t.expose().to_owned())),
         hosts: settings.admin_hosts.clone(),
-        queries: desk.clone(),
+        queries: queries.clone(),
         closed,
         expired,
         alerts: alerts.clone(),
@@ -225,13 +225,13 @@ fn serve(
     let reloader = Reloader {
         args,
         settings: as_given,
-        desk: desk.clone(),
+        queries: queries.clone(),
         drain: drain_times,
         alerts,
         descriptors,
         webhooks,
     };
-    signals::start_thread(signals, desk, drain, reloader)?;
+    signals::start_thread(signals, queries, drain, reloader)?;
     log::info!(
         "start version={} listen={} admin={} max_connections={max_connections} \
          max_buffered_bytes={} descriptors={descriptors} backlog={}",

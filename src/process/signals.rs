@@ -3,7 +3,7 @@
 
 use super::reload::Reloader;
 use crate::base::time::Micros;
-use crate::gateway::Desk;
+use crate::gateway::GatewayQueries;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) fn install_handlers() -> io::Result<Signals> {
 /// If the thread cannot be started.
 pub(crate) fn start_thread(
     mut signals: Signals,
-    desk: Desk,
+    queries: GatewayQueries,
     drain: StartDrain,
     mut reloader: Reloader,
 ) -> io::Result<()> {
@@ -38,7 +38,7 @@ pub(crate) fn start_thread(
     let run = move || {
         for signal in signals.forever() {
             match signal {
-                SIGUSR1 => log_statistics(&desk),
+                SIGUSR1 => log_statistics(&queries),
                 SIGHUP => reloader.reload(),
                 SIGXFSZ => {}
                 _ => {
@@ -46,13 +46,13 @@ pub(crate) fn start_thread(
                     match stop_signals {
                         1 => {
                             let (delay, spread) = reloader.drain_times();
-                            begin_drain(&desk, delay, spread);
-                            // Also if the desk was full, and to notify the service manager.
+                            begin_drain(&queries, delay, spread);
+                            // Also if the queue was full, and to notify the service manager.
                             drain(delay, spread);
                         }
                         2 => {
                             log::warn!("signal effect=stop");
-                            desk.remote().stop();
+                            queries.remote().stop();
                         }
                         // The loop should have ended, but hangs.
                         _ => std::process::exit(1),
@@ -70,7 +70,7 @@ pub(crate) fn start_thread(
 /// Begins a drain and logs the times that apply: if a drain by the API is going on, the shorter
 /// ones. The loop logs the line when it has begun, so a reader of the line finds the `/healthz` of
 /// `LISTEN_ADDR` at 503.
-fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
+fn begin_drain(queries: &GatewayQueries, delay: Micros, spread: Micros) {
     let log_drain = |(delay, spread): (Micros, Micros)| {
         log::info!(
             "signal effect=drain delay_ms={} spread_ms={}",
@@ -78,14 +78,14 @@ fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
             spread.as_millis()
         );
     };
-    let asked = desk.send(move |_, io| log_drain(io.drain(delay, spread)));
+    let asked = queries.send(move |_, io| log_drain(io.drain(delay, spread)));
     if asked.is_err() {
         log_drain((delay, spread));
     }
 }
 
-fn log_statistics(desk: &Desk) {
-    let asked = desk.send(|gateway, io| gateway.log_statistics(io));
+fn log_statistics(queries: &GatewayQueries) {
+    let asked = queries.send(|gateway, io| gateway.log_statistics(io));
     if let Err(full) = asked {
         log::warn!("signal effect=\"no statistics\" error=\"{full}\"");
     }

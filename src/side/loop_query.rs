@@ -1,7 +1,7 @@
 //! Queries to the loop. The asking thread waits for the answer; the loop never waits.
 
 use crate::engine::Io;
-use crate::gateway::{ConnPage, Desk, Gateway, PageRequest, Progress, Search, Snapshot};
+use crate::gateway::{ConnPage, Gateway, GatewayQueries, PageRequest, Progress, Search, Snapshot};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ pub(super) enum QueryError {
 /// Runs `what` on the loop in its next turn. It is not run if the caller has given up before it
 /// begins.
 pub(super) async fn query<T: Send + 'static>(
-    queries: &Desk,
+    queries: &GatewayQueries,
     what: impl FnOnce(&mut Gateway, &mut Io<'_>) -> T + Send + 'static,
 ) -> Result<T, QueryError> {
     let (answer, answered) = oneshot::channel();
@@ -36,7 +36,10 @@ pub(super) async fn query<T: Send + 'static>(
 }
 
 /// Searches the loop's connections, some in each turn.
-pub(super) async fn search(queries: &Desk, query: PageRequest) -> Result<ConnPage, QueryError> {
+pub(super) async fn search(
+    queries: &GatewayQueries,
+    query: PageRequest,
+) -> Result<ConnPage, QueryError> {
     let (answer, answered) = oneshot::channel();
     let (mut search, mut answer) = (Search::new(query), Some(answer));
     let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
@@ -56,7 +59,7 @@ pub(super) async fn search(queries: &Desk, query: PageRequest) -> Result<ConnPag
 }
 
 /// Returns the current counters and measurements.
-pub(super) async fn snapshot(queries: &Desk) -> Result<Snapshot, QueryError> {
+pub(super) async fn snapshot(queries: &GatewayQueries) -> Result<Snapshot, QueryError> {
     query(queries, |gateway, io| gateway.snapshot(io)).await
 }
 

@@ -5,7 +5,7 @@
 //! - `watch` observes the gateway: ended connections, causes over time, alerts, and the identities
 //!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
-//!   [`Desk`](crate::gateway::Desk), which answers in slices.
+//!   [`GatewayQueries`](crate::gateway::GatewayQueries), which answers in slices.
 //!
 //! The thread `control` runs `watch` and `admin`. The thread `errands` sends webhooks and alerts to
 //! external servers. So a slow external server does not delay the admin listener.

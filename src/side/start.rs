@@ -6,7 +6,7 @@ use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, ClosedReceiver, Desk, ExpiredReceiver, JobReceiver};
+use crate::gateway::{Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver};
 use crate::health::Policy;
 use std::future::Future;
 use std::io;
@@ -25,7 +25,7 @@ pub struct SideOptions {
     /// Host names that requests without a token may use, besides `localhost`.
     pub hosts: Vec<Box<str>>,
     /// The queue of work for the loop.
-    pub queries: Desk,
+    pub queries: GatewayQueries,
     /// All causes for which connections end.
     pub causes: CauseTable,
     /// The classes of all products.

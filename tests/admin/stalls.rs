@@ -2,7 +2,7 @@
 
 use crate::sockets::eventually;
 use pulsegate::gateway::{
-    Credentials, Desk, Gateway, GatewayOptions, Progress, ProxyProtocol, RelaySettings,
+    Credentials, Gateway, GatewayOptions, GatewayQueries, Progress, ProxyProtocol, RelaySettings,
 };
 use pulsegate::side::{self, SideOptions, WebhookOptions};
 use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 /// Returns a gateway with a loop that turns only when the test turns it, and the address of its
 /// admin listener.
-fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
+fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
     let gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(60),
         log_dropped: Box::new(|| 0),
@@ -42,12 +42,12 @@ fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
     };
     let listen = || pulsegate::reactor::listen("127.0.0.1:0".parse().expect("an address"), false);
     let mut reactor = Reactor::new(config, listen().expect("a port"), 10, gateway).expect("a loop");
-    let desk: Desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+    let queries: GatewayQueries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
     let admin = side::start(SideOptions {
         listener: Some(listen().expect("a port")),
         token: None,
         hosts: Vec::new(),
-        queries: desk.clone(),
+        queries: queries.clone(),
         causes: pulsegate::CauseTable::with(&pulsegate::gateway::CAUSES),
         classes: product_classes,
         closed,
@@ -67,12 +67,12 @@ fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
     })
     .expect("the side thread");
     let admin = admin.addr().expect("a listener");
-    (reactor, desk, admin)
+    (reactor, queries, admin)
 }
 
 #[test]
 fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
-    let (mut reactor, desk, admin) = standing_gateway();
+    let (mut reactor, queries, admin) = standing_gateway();
     let get = |path: &str| {
         let mut stream = std::net::TcpStream::connect(admin).expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
@@ -93,7 +93,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         overview.starts_with("HTTP/1.1 503") && overview.contains("has not answered for 5 s"),
         "{overview}"
     );
-    while desk.send_sliced(Box::new(|_, _| Progress::Done)).is_ok() {}
+    while queries.send_sliced(Box::new(|_, _| Progress::Done)).is_ok() {}
     let busy = get("/metrics");
     assert!(
         busy.starts_with("HTTP/1.1 503") && busy.contains("64 requests wait"),

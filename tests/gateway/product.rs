@@ -129,7 +129,7 @@ impl Rig {
         };
         let port = || listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
         let mut reactor = Reactor::new(config, port(), 100, gateway).expect("a loop");
-        let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+        let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
         let (addr, remote) = (reactor.local_addr(), reactor.remote());
         let alerts = AlertSettings {
             interval: Micros::from_millis(20),
@@ -141,7 +141,7 @@ impl Rig {
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),
-            queries: desk,
+            queries: queries,
             causes: CauseTable::with(&CAUSES),
             classes: registered,
             closed,

@@ -3,9 +3,9 @@
 
 use crate::fleet::{Fleet, button, number, texts};
 use pulsegate::gateway::{
-    APP_STOPPED, Admission, AppRegistry, Credentials, DropReason, GLASSES, KickOutcome,
-    PageRequest, Progress, QUERY_UNITS, RelaySettings, ReplayLimits, SESSION_ENDED,
-    SESSION_UNKNOWN, SLICE_UNITS, Search, StartOutcome, Work,
+    APP_STOPPED, Admission, AppRegistry, Credentials, DropReason, GLASSES, GatewaySlicedQuery,
+    KickOutcome, PageRequest, Progress, QUERY_UNITS, RelaySettings, ReplayLimits, SESSION_ENDED,
+    SESSION_UNKNOWN, SLICE_UNITS, Search, StartOutcome,
 };
 use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::{Cause, Io, Message, Micros, Policy};
@@ -1452,7 +1452,9 @@ fn all_operators_together_have_one_share_of_a_turn() {
     for n in 0..300 {
         fleet.glasses(&format!("small{n:04}"));
     }
-    let desk = fleet.net.with_io(|gateway, io| gateway.desk(io.remote()));
+    let queries = fleet
+        .net
+        .with_io(|gateway, io| gateway.query_sender(io.remote()));
     let done = Arc::new(AtomicUsize::new(0));
     for nth in 0..8 {
         let (mut after, done) = (None::<Box<str>>, done.clone());
@@ -1460,7 +1462,7 @@ fn all_operators_together_have_one_share_of_a_turn() {
             limit: 1_000,
             ..PageRequest::default()
         });
-        let work: Work = Box::new(move |gateway, io| {
+        let work: GatewaySlicedQuery = Box::new(move |gateway, io| {
             let more = if nth % 2 == 0 {
                 search.step(gateway, io).is_none()
             } else {
@@ -1474,7 +1476,7 @@ fn all_operators_together_have_one_share_of_a_turn() {
             done.fetch_add(1, Ordering::Relaxed);
             Progress::Done
         });
-        desk.send_sliced(work).expect("room");
+        queries.send_sliced(work).expect("room");
     }
     let (mut turns, mut most) = (0, 0);
     while done.load(Ordering::Relaxed) < 8 {
@@ -1488,7 +1490,8 @@ fn all_operators_together_have_one_share_of_a_turn() {
     );
     // A slice without rows is cheap but still counted: many of them fit into a turn, but not all.
     for _ in 0..60 {
-        desk.send_sliced(Box::new(|_, _| Progress::Done))
+        queries
+            .send_sliced(Box::new(|_, _| Progress::Done))
             .expect("room");
     }
     let mut turns = 0;

@@ -5,7 +5,7 @@ use super::failed_logins::FailedLogins;
 use super::live_stream::LiveStream;
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, Desk};
+use crate::gateway::{Classes, GatewayQueries};
 use crate::health::Policy;
 use crate::side::jobs::JobRunner;
 use crate::side::watch::Watchers;
@@ -22,7 +22,7 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) token: Option<AdminToken>,
     pub(in crate::side) hosts: Vec<Box<str>>,
     pub(in crate::side) failed_logins: FailedLogins,
-    pub(in crate::side) queries: Desk,
+    pub(in crate::side) queries: GatewayQueries,
     pub(in crate::side) causes: CauseTable,
     pub(in crate::side) classes: Classes,
     pub(in crate::side) listen_addr: SocketAddr,

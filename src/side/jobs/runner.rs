@@ -4,7 +4,7 @@
 use super::state_file::{FlushReply, StateFile, StateFileStats, Store};
 use super::webhooks::{WebhookOptions, WebhookSender, WebhookStats};
 use crate::engine::Io;
-use crate::gateway::{Desk, Gateway, Job, JobReceiver, Progress, StartOutcome};
+use crate::gateway::{Gateway, GatewayQueries, Job, JobReceiver, Progress, StartOutcome};
 use crate::mail::{self, Budget, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Runs the jobs of the loop on the thread `errands`.
 pub(in crate::side) struct JobRunner {
     jobs: JobReceiver,
-    queries: Desk,
+    queries: GatewayQueries,
     webhooks: Arc<WebhookSender>,
     store: Option<Arc<Store>>,
     sender: Sender<NumberedOutcome>,
@@ -71,7 +71,7 @@ struct OutcomeDelivery {
 impl JobRunner {
     pub(in crate::side) fn new(
         jobs: JobReceiver,
-        queries: Desk,
+        queries: GatewayQueries,
         webhooks: WebhookOptions,
         state: Option<StateFile>,
     ) -> Self {

@@ -2,7 +2,7 @@
 
 use super::watchers::Watchers;
 use crate::base::time::Timestamp;
-use crate::gateway::Desk;
+use crate::gateway::GatewayQueries;
 use crate::side::loop_query;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes samples until the process ends.
-pub(in crate::side) async fn sample(watchers: Arc<Watchers>, queries: Desk) {
+pub(in crate::side) async fn sample(watchers: Arc<Watchers>, queries: GatewayQueries) {
     let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

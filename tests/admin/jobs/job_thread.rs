@@ -1,8 +1,8 @@
 //! The side thread with the jobs of a loop that the test fills.
 
 use pulsegate::gateway::{
-    Credentials, Desk, Gateway, GatewayOptions, Job, Progress, ProxyProtocol, RelaySettings,
-    RetryPolicy, WebhookJob,
+    Credentials, Gateway, GatewayOptions, GatewayQueries, Job, Progress, ProxyProtocol,
+    RelaySettings, RetryPolicy, WebhookJob,
 };
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::side::{self, SideHandle, StateFile, WebhookOptions, WebhookSettings};
@@ -43,7 +43,7 @@ pub fn gateway() -> Gateway {
 }
 
 pub struct JobThread {
-    pub desk: Desk,
+    pub queries: GatewayQueries,
     remote: Remote,
     pub control: SideHandle,
     /// The allowed networks and the signing keys of webhooks.
@@ -80,12 +80,12 @@ impl JobThread {
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
-            let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+            let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
             let control = side::start(side::SideOptions {
                 listener: None,
                 token: None,
                 hosts: Vec::new(),
-                queries: desk.clone(),
+                queries: queries.clone(),
                 causes: pulsegate::CauseTable::with(&[]),
                 classes: product_classes,
                 closed,
@@ -104,13 +104,13 @@ impl JobThread {
                 drain: Arc::new(|_, _| {}),
             });
             let control = control.expect("a side thread");
-            let parts = (desk, reactor.remote(), control);
+            let parts = (queries, reactor.remote(), control);
             told.send(parts).expect("the test waits");
             reactor.run().expect("it runs");
         });
-        let (desk, remote, control) = parts.recv_timeout(PATIENCE).expect("it starts");
+        let (queries, remote, control) = parts.recv_timeout(PATIENCE).expect("it starts");
         JobThread {
-            desk,
+            queries,
             remote,
             control,
             settings,
@@ -130,9 +130,9 @@ impl JobThread {
             done.send(()).expect("the test waits");
             Progress::Done
         };
-        self.desk
+        self.queries
             .send_sliced(Box::new(work))
-            .expect("room on the desk");
+            .expect("room in the queue");
         is_done.recv_timeout(PATIENCE).expect("the loop turns");
     }
 

@@ -3,7 +3,7 @@
 use super::alerting::Alerts;
 use super::sample::{Counters, Sample};
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::Desk;
+use crate::gateway::GatewayQueries;
 use crate::side::down_app::DownApp;
 use crate::side::{loop_query, process};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// ended.
 pub(in crate::side) async fn run(
     alerts: &Alerts,
-    queries: &Desk,
+    queries: &GatewayQueries,
     down: impl Fn() -> Vec<DownApp>,
     collect_records: impl Fn(),
 ) {
@@ -50,7 +50,7 @@ pub(in crate::side) async fn run(
     }
 }
 
-async fn take_sample(queries: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
+async fn take_sample(queries: &GatewayQueries, down: impl Fn() -> Vec<DownApp>) -> Sample {
     let asked = loop_query::query(queries, |gateway, io| {
         let (flapping, _) = gateway.flapping_identities(io);
         (gateway.snapshot(io), gateway.top_user_agents(io), flapping)
