@@ -95,10 +95,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
                 );
                 app.got.extend(texts.iter().filter_map(|t| number(t)));
                 if before.is_none() {
-                    fleet.say(
-                        peer,
-                        json!({"type":"subscription_update","subscriptions":["button_press"]}),
-                    );
+                    fleet.subscribe(peer, &["button_press"]);
                 }
                 // Frames sent over the older connection and not read yet are in doubt, and may be
                 // sent again if that is set.

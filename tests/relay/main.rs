@@ -1,10 +1,23 @@
-//! The relay on virtual time: the whole gateway, without a socket.
+//! The relay on virtual time: the whole gateway, without sockets. Real clients are tested in
+//! `tests/foreign/clients`.
 
 #[path = "../support/fleet.rs"]
 mod fleet;
 #[path = "../support/tokens.rs"]
 mod tokens;
 
+mod admission;
+mod app_frames;
+mod app_lifecycle;
+mod backlogs;
+mod backpressure;
+mod bounds;
+mod fan_outs;
 mod memory;
 mod newer_sdk;
-mod relay;
+mod reloads;
+mod restarts;
+mod routing;
+mod scenarios;
+mod sessions;
+mod slices;

@@ -61,10 +61,7 @@ fn lost_apps(each: usize) -> (Fleet, Vec<PeerId>) {
         glasses.push(fleet.glasses(&user));
         for app in 0..each {
             let app = fleet.app(&user, &format!("org.example.app-{app}"));
-            fleet.say(
-                app,
-                json!({"type":"subscription_update","subscriptions":["*"]}),
-            );
+            fleet.subscribe(app, &["*"]);
             fleet.net.reset(app);
         }
         fleet.net.settle();

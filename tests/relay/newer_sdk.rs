@@ -198,10 +198,7 @@ fn what_its_introduction_lacks_stands_in_the_headers() {
 #[test]
 fn a_reconnect_within_the_grace_is_acknowledged_and_nothing_is_lost() {
     let (mut fleet, glasses, app) = started();
-    fleet.say(
-        app,
-        json!({"type":"subscription_update","subscriptions":["button_press"]}),
-    );
+    fleet.subscribe(app, &["button_press"]);
     fleet.lose(app, "reset");
     for n in 1..=3 {
         fleet.say(glasses, button(n));

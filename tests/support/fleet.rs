@@ -108,6 +108,14 @@ impl Fleet {
         }
     }
 
+    /// Opens a fleet with glasses of `ada` and her app `p.x`; returns it with both.
+    pub fn with_app() -> (Fleet, PeerId, PeerId) {
+        let mut fleet = Fleet::open();
+        let glasses = fleet.glasses("ada");
+        let app = fleet.app("ada", "p.x");
+        (fleet, glasses, app)
+    }
+
     // ---- peers ----
 
     /// Connects glasses, with a token if one is needed.
@@ -183,6 +191,14 @@ impl Fleet {
 
     fn received(&self) -> u64 {
         self.net.engine().stats().messages_in
+    }
+
+    /// Replaces the subscriptions of an app.
+    pub fn subscribe(&mut self, app: PeerId, streams: &[&str]) {
+        self.say(
+            app,
+            object!({ "type": "subscription_update", "subscriptions": streams }),
+        );
     }
 
     pub fn say(&mut self, peer: PeerId, frame: Value) {
