@@ -3,6 +3,7 @@
 
 mod action;
 mod app_event;
+mod app_phase;
 mod app_slot;
 mod backlog;
 mod backlog_queue;
