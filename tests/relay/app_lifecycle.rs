@@ -255,7 +255,10 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     assert_eq!(fleet.next(x)["type"], "tpa_connection_ack");
     // With a block it is stopped, and its server is not asked again.
     let hour = Micros::from_secs(3_600);
-    assert_eq!(kick(&mut fleet, "p.x", hour), KickOutcome::Done { blocked: true });
+    assert_eq!(
+        kick(&mut fleet, "p.x", hour),
+        KickOutcome::Done { blocked: true }
+    );
     assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
     fleet.expect_closing(x, Cause::KICKED, 1000);
     assert_eq!(&*fleet.ending(x).reason, "App stopped");

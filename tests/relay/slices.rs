@@ -4,7 +4,8 @@ use crate::fleet::Fleet;
 use crate::scenarios::OVERSHOOT;
 use pulsegate::Micros;
 use pulsegate::gateway::{
-    GLASSES, Progress, QUERY_UNITS, PageRequest, RelaySettings, SLICE_UNITS, Search, GatewaySlicedQuery,
+    GLASSES, GatewaySlicedQuery, PageRequest, Progress, QUERY_UNITS, RelaySettings, SLICE_UNITS,
+    Search,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +82,9 @@ fn all_operators_together_have_one_share_of_a_turn() {
     for n in 0..300 {
         fleet.glasses(&format!("small{n:04}"));
     }
-    let queries = fleet.net.with_io(|gateway, io| gateway.query_sender(io.remote()));
+    let queries = fleet
+        .net
+        .with_io(|gateway, io| gateway.query_sender(io.remote()));
     let done = Arc::new(AtomicUsize::new(0));
     for nth in 0..8 {
         let (mut after, done) = (None::<Box<str>>, done.clone());
@@ -117,7 +120,8 @@ fn all_operators_together_have_one_share_of_a_turn() {
     );
     // A slice without rows is cheap but still counted: many of them fit into a turn, but not all.
     for _ in 0..60 {
-        queries.send_sliced(Box::new(|_, _| Progress::Done))
+        queries
+            .send_sliced(Box::new(|_, _| Progress::Done))
             .expect("room");
     }
     let mut turns = 0;
