@@ -14,7 +14,7 @@ impl Gateway {
         self.relay.jobs.shared()
     }
 
-    /// Queues a job for the thread `errands`. Returns `false` if the queue is full and the job is
+    /// Queues a job for the thread `jobs`. Returns `false` if the queue is full and the job is
     /// lost.
     pub fn queue_job(&mut self, job: Job) -> bool {
         self.relay.jobs.push(job)

@@ -26,7 +26,7 @@ pub(crate) struct Reloader {
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The descriptor limit.
     pub descriptors: usize,
-    /// The webhook settings, shared with the thread `errands`.
+    /// The webhook settings, shared with the thread `jobs`.
     pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 

@@ -1,5 +1,5 @@
-//! Jobs: the work that the loop gives to the jobs thread, which is named `errands` (webhooks, the
-//! state file), and their outcomes.
+//! Jobs: the work that the loop gives to the thread `jobs` (webhooks, the state file), and their
+//! outcomes.
 //!
 //! The outcome of a start comes back through the [`QuerySender`](crate::query::QuerySender).
 
@@ -235,7 +235,7 @@ impl JobSender {
         if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
             log::error!(
-                "errands lost={lost} reason=\"the queue of webhooks and state file changes is \
+                "jobs lost={lost} reason=\"the queue of webhooks and state file changes is \
                  full\""
             );
         }

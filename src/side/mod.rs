@@ -7,7 +7,7 @@
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
 //!   [`GatewayQueries`](crate::gateway::GatewayQueries), which answers in slices.
 //!
-//! The thread `control` runs `watch` and `admin`. The thread `errands` sends webhooks and alerts to
+//! The thread `control` runs `watch` and `admin`. The thread `jobs` sends webhooks and alerts to
 //! external servers. So a slow external server does not delay the admin listener.
 
 mod admin;

@@ -36,7 +36,7 @@ pub struct SideOptions {
     pub expired: ExpiredReceiver,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
-    /// The queue of the jobs that the loop leaves for the thread `errands`.
+    /// The queue of the jobs that the loop leaves for the thread `jobs`.
     pub jobs: JobReceiver,
     /// The options of webhooks.
     pub webhooks: WebhookOptions,
@@ -52,7 +52,7 @@ pub struct SideOptions {
     pub drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
 }
 
-/// The limit of threads that `errands` may start for blocking work: writing the state file and
+/// The limit of threads that `jobs` may start for blocking work: writing the state file and
 /// resolving names. A name lookup that exceeds a webhook's timeout is given up but keeps running,
 /// for some 30 s at most.
 const BLOCKING_THREADS: usize = 128;
@@ -136,7 +136,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         runner: runner.clone(),
     };
     let (posting, down) = (watchers.clone(), runner.clone());
-    spawn("errands", jobs_runtime, async move {
+    spawn("jobs", jobs_runtime, async move {
         tokio::spawn(async move { posting.alerts().post().await });
         runner.run().await;
     })?;

@@ -462,7 +462,7 @@ fn threads_beside_the_loop_stand_back() {
     let main = nice("pulsegate");
     let wanted = (main + 10).min(19);
     eventually("they have begun", || {
-        (nice("control") == wanted && nice("errands") == wanted).then_some(())
+        (nice("control") == wanted && nice("jobs") == wanted).then_some(())
     });
     gateway.end();
 }

@@ -1,5 +1,4 @@
-//! Carries out the loop's jobs, on the thread `errands`. The metric `pulsegate_errands_lost` and
-//! the log have the thread's name, too.
+//! Carries out the loop's jobs, on the thread `jobs`.
 
 mod runner;
 mod state_file;

@@ -1,4 +1,4 @@
-//! The loop's jobs on the thread `errands`: takes them, does them, and returns their outcomes to
+//! The loop's jobs on the thread `jobs`: takes them, does them, and returns their outcomes to
 //! the loop.
 
 use super::state_file::{FlushReply, StateFile, StateFileStats, Store};
@@ -34,7 +34,7 @@ const SLICE_OUTCOMES: Limits = Limits {
 /// loop.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Runs the jobs of the loop on the thread `errands`.
+/// Runs the jobs of the loop on the thread `jobs`.
 pub(in crate::side) struct JobRunner {
     jobs: JobReceiver,
     queries: GatewayQueries,

@@ -177,7 +177,7 @@ fn webhooks_and_the_admin_listener_have_a_thread_each() {
             |t: std::io::Result<fs::DirEntry>| fs::read_to_string(t.ok()?.path().join("comm")).ok();
         let names: Vec<String> = threads.filter_map(name).collect();
         let is = |name: &str| names.iter().any(|n| n.trim() == name);
-        is("control") && is("errands")
+        is("control") && is("jobs")
     };
     eventually("both threads", threads);
 }

@@ -27,7 +27,7 @@ pub(super) struct WebhookStatus {
     down: Vec<DownAppBody>,
     state_file: StateFileStatus,
     /// Webhooks, and changes for the state file, that were lost because their queue was full.
-    errands_lost: u64,
+    jobs_lost: u64,
 }
 
 /// An app with a server that is considered down: five requests in a row have failed, and only one
@@ -87,6 +87,6 @@ pub(super) async fn webhooks(State(admin): State<Arc<AdminState>>) -> Json<Webho
             errors: file.errors,
             written: file.written.map(rfc3339),
         },
-        errands_lost: admin.runner.lost(),
+        jobs_lost: admin.runner.lost(),
     })
 }

@@ -7,7 +7,7 @@ use crate::side::jobs::{WebhookResult, WebhookType};
 use std::fmt;
 
 impl Scrape {
-    /// Writes the metrics of the thread `errands`: webhooks and the state file.
+    /// Writes the metrics of the thread `jobs`: webhooks and the state file.
     pub(super) fn jobs(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let help = "Webhook attempts, by type and result";
         writer.counters("pulsegate_webhooks", help, |family| {
@@ -35,7 +35,7 @@ impl Scrape {
             self.webhooks.breakers_open as i64,
         )?;
         writer.counter(
-            "pulsegate_errands_lost",
+            "pulsegate_jobs_lost",
             "Webhooks and state file changes that were lost because their queue was full",
             self.jobs_lost,
         )?;
