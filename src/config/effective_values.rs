@@ -98,7 +98,7 @@ impl EffectiveValues {
                     value: parse_given(setting, &text, origin, faults),
                     origin,
                 },
-                None => effective.from_file_or_default(setting, file.value(at), faults),
+                None => effective.file_or_default_value(setting, file.value(at), faults),
             };
             effective.0.push(entry);
             if at == const { row("CONFIG_FILE") } {
@@ -132,7 +132,7 @@ impl EffectiveValues {
     }
 
     /// Resolves a setting without a flag or variable; the rows before it in the table are resolved.
-    fn from_file_or_default(
+    fn file_or_default_value(
         &self,
         setting: &Setting,
         given: &FileValue,

@@ -141,7 +141,7 @@ impl Rig {
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),
-            queries: queries,
+            queries,
             causes: CauseTable::with(&CAUSES),
             classes: registered,
             closed,
