@@ -74,20 +74,32 @@ fn the_container_can_check_certificates() {
     );
 }
 
-/// Returns all pages: the README and those below `docs`, without their blocks of code.
-fn pages() -> BTreeMap<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut left = vec![root.join("README.md"), root.join("docs")];
-    let mut pages = BTreeMap::new();
+/// Returns all files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut left = vec![folder.to_owned()];
+    let mut files = Vec::new();
     while let Some(path) = left.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).expect("a folder");
             left.extend(entries.map(|entry| entry.expect("an entry").path()));
-        } else if path.extension().is_some_and(|kind| kind == "md") {
-            let text = fs::read_to_string(&path).expect("a page");
-            let text: String = text.split("```").step_by(2).collect();
-            pages.insert(path, text);
+        } else {
+            files.push(path);
         }
+    }
+    files
+}
+
+/// Returns all pages: the README and those below `docs`, without their blocks of code.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = files_below(&root.join("docs"));
+    files.push(root.join("README.md"));
+    files.retain(|file| file.extension().is_some_and(|kind| kind == "md"));
+    let mut pages = BTreeMap::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a page");
+        let text: String = text.split("```").step_by(2).collect();
+        pages.insert(file, text);
     }
     pages
 }
@@ -158,4 +170,39 @@ fn the_readme_links_every_page() {
     for name in names.filter(|name| name.ends_with(".md")) {
         assert!(readme.contains(&format!("](docs/{name})")), "{name}");
     }
+}
+
+#[test]
+fn the_pages_for_contributors_name_files_and_types_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "tests", "benches", "docs"].map(|name| root.join(name));
+    let files: Vec<PathBuf> = folders.iter().flat_map(|f| files_below(f)).collect();
+    let sources = files.iter().filter(|file| file.starts_with(&folders[0]));
+    let sources: String = sources
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect();
+    let is_file = |name: &str| files.iter().any(|file| file.ends_with(name));
+    let is_path = |name: &str| root.join(name).exists() || folders[0].join(name).exists();
+    let mut faults = Vec::new();
+    for page in ["CONTRIBUTING.md", "lexicon.md"] {
+        let text = &pages()[&root.join("docs").join(page)];
+        for name in quoted(text) {
+            let is_plain = |c: char| c.is_alphanumeric() || "._-/".contains(c);
+            let has_small = name.contains(char::is_lowercase) && !name.contains('_');
+            let is_type = name.starts_with(char::is_uppercase) && has_small;
+            let exists = if name.contains('/') && name.chars().all(is_plain) {
+                is_path(name)
+            } else if name.ends_with(".rs") {
+                is_file(name)
+            } else if is_type {
+                name.split("::").all(|part| sources.contains(part))
+            } else {
+                true
+            };
+            if !exists {
+                faults.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
 }
