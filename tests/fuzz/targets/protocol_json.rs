@@ -41,7 +41,7 @@ mod host {
     mod names;
     pub(crate) use names::{KEY_MAX, NAME_MAX};
 
-    pub(crate) fn iso(time: pulsegate::time::UnixMillis) -> String {
+    pub(crate) fn format_rfc3339(time: pulsegate::time::UnixMillis) -> String {
         time.0.to_string()
     }
 }
