@@ -1,7 +1,9 @@
 //! Causes of a product: registered by a table, and reported, counted and listed like the engine's
 //! own. Also tests a cause that is not registered.
 
-use crate::echo::{Host, close, peer_code, scripted, server};
+use crate::echo::{Host, peer_code, scripted, server};
+use crate::frames::close;
+use crate::nets::check_invariants;
 use pulsegate::cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 use pulsegate::engine::{Config, Verdict};
 use pulsegate::testing::{Net, PeerId, upgrade_request};
@@ -97,7 +99,7 @@ fn a_products_cause_has_its_name_code_and_counters() {
     assert_eq!(names.last(), Some(&"left_room"));
     assert_eq!(names.len(), stats.causes.count());
     assert_eq!(stats.causes.named("left_room"), Some(LEFT_ROOM));
-    net.check().unwrap_or_else(|e| panic!("{e}"));
+    check_invariants(&net);
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn a_cause_that_is_not_registered_is_internal() {
         assert_eq!(counted(&net, Cause::INTERNAL), (2, 2));
         let stats = net.engine().stats();
         assert_eq!(stats.rejected.iter().sum::<u64>(), 2);
-        net.check().unwrap_or_else(|e| panic!("{e}"));
+        check_invariants(&net);
     }
     // It has the same number as a registered cause, but is a different one.
     assert_eq!(LEFT_ROOM.index(), other::GAME_OVER.index());
@@ -163,9 +165,9 @@ fn a_faulty_table_is_refused_with_every_fault() {
     assert_eq!(validate(&CHAT), Ok(()));
     let faults = validate(&faulty::CAUSES).expect_err("three faults");
     for fault in [
-        "cause stale: two have this name",
-        "cause \"Left Room\": its name is not [a-z][a-z0-9_]*",
-        "cause abnormal: close code 1006 may not be sent",
+        "cause stale: two causes have this name",
+        "cause \"Left Room\": its name must have the form [a-z][a-z0-9_]*",
+        "cause abnormal: close code 1006 is not allowed in a close frame",
     ] {
         assert!(faults.to_string().contains(fault), "{faults}");
     }

@@ -2,11 +2,9 @@
 //! are in doubt. For each seed a peer takes random amounts of bytes, and what it received is
 //! compared with what the host was told.
 
+use crate::nets::{one_class, timed};
 use pulsegate::testing::{Net, PeerId, Received};
-use pulsegate::{
-    Class, ClassConfig, Config, ConnId, Ending, Handler, Io, Message, Micros, Policy, Pong,
-    Request, SendOutcome, Verdict,
-};
+use pulsegate::{Class, ConnId, Ending, Handler, Io, Message, Pong, Request, SendOutcome, Verdict};
 
 #[derive(Default)]
 struct Notes {
@@ -36,19 +34,7 @@ impl Handler for Notes {
 }
 
 fn net() -> (Net<Notes>, PeerId) {
-    let policy = Policy {
-        heartbeat_interval: Micros::from_millis(1_000),
-        connection_timeout: Micros::from_millis(3_000),
-        ..Policy::default()
-    };
-    let config = Config {
-        classes: vec![ClassConfig {
-            name: "peer".to_owned(),
-            policy,
-        }],
-        ..Config::default()
-    };
-    let mut net = Net::new(config, Notes::default());
+    let mut net = Net::new(one_class(timed(1, 3)), Notes::default());
     let peer = net.connect("/");
     (net, peer)
 }

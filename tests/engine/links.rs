@@ -2,11 +2,10 @@
 //! heartbeat is alive, however slow its link. A peer that is gone, or has stopped, is closed on
 //! time, however much is sent to it.
 
+use crate::nets::one_class;
 use pulsegate::cause::Cause;
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
-use pulsegate::{
-    Class, ClassConfig, Config, ConnId, Handler, Io, Message, Micros, Policy, Request, Verdict,
-};
+use pulsegate::{Class, ConnId, Handler, Io, Message, Micros, Policy, Request, Verdict};
 
 /// A tick of the wheel, and the beat of heartbeats.
 const SLACK: Micros = Micros::from_millis(15);
@@ -29,15 +28,7 @@ fn net(interval: u64, timeout: u64) -> (Net<Quiet>, PeerId) {
         connection_timeout: Micros::from_millis(timeout),
         ..Policy::default()
     };
-    let classes = vec![ClassConfig {
-        name: "links".to_owned(),
-        policy,
-    }];
-    let config = Config {
-        classes,
-        ..Config::default()
-    };
-    let mut net = Net::new(config, Quiet);
+    let mut net = Net::new(one_class(policy), Quiet);
     let peer = net.connect("/");
     (net, peer)
 }

@@ -1,25 +1,39 @@
 //! The engine on virtual time, without a socket: what peers, hosts and time can do to a connection,
-//! and what the loop does about it.
+//! and what the loop does about it. Nothing here sleeps.
 
 #[path = "../support/echo.rs"]
 mod echo;
 #[cfg(feature = "gateway")]
 #[path = "../support/fleet.rs"]
 mod fleet;
+#[path = "../support/frames.rs"]
+mod frames;
+#[path = "../support/nets.rs"]
+mod nets;
+#[path = "../support/seeds.rs"]
+mod seeds;
 #[cfg(feature = "gateway")]
 #[path = "../support/tokens.rs"]
 mod tokens;
 
 mod allocations;
+mod bare;
+mod bytes;
+mod calls;
+mod capacity;
 mod causes;
 mod charges;
-mod conformance;
 mod delivery;
+mod drain;
 mod fairness;
-mod faults;
 mod health;
+mod http;
 mod links;
+mod memory;
 #[cfg(feature = "gateway")]
 mod outlook;
 mod parking;
+mod phases;
+mod protocol;
+mod timeouts;
 mod wheel;

@@ -2,6 +2,7 @@
 //! is complete. Random streams of frames, faults and cuts give the same messages and endings as a
 //! context that reads the whole stream at once.
 
+use crate::nets::check_invariants;
 use fastrand::Rng;
 use pulsegate::cause::{Cause, EndCode};
 use pulsegate::testing::{Net, Received, client_frame};
@@ -64,7 +65,7 @@ fn run(writes: &[(usize, Vec<u8>)], most: usize) -> Vec<Outcome> {
         net.write(peers[*who], bytes);
         net.settle();
     }
-    net.check().unwrap_or_else(|e| panic!("{e}"));
+    check_invariants(&net);
     net.advance(3_000);
     let heard = std::mem::take(&mut net.host().0);
     let outcome = |peer| {

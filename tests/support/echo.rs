@@ -1,14 +1,13 @@
-//! Shared by several test files: a host that echoes and records its calls, and frames of every
-//! shape.
+//! A host that echoes and records its calls, and what it and the engine say of a connection.
 
+use crate::nets::check_invariants;
 use pulsegate::ConnId;
 use pulsegate::cause::{Cause, EndCode};
 use pulsegate::engine::{
     Class, Config, Ending, Handler, Io, Message, Reply, Request, TimerId, Verdict,
 };
 use pulsegate::health::{HealthChange, HealthState};
-use pulsegate::testing::{Net, PeerId, Received, client_frame};
-pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
+use pulsegate::testing::{Net, PeerId};
 
 /// A call that the host received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,43 +112,35 @@ pub fn scripted(net: &mut Net<Host>, path: &str) -> PeerId {
     peer
 }
 
-pub fn text(payload: &str) -> Vec<u8> {
-    client_frame(FIN | TEXT, payload.as_bytes())
+/// Returns how a connection ended, without what depends on time.
+pub fn end_of(net: &Net<Host>, peer: PeerId) -> Option<(Cause, EndCode, String, bool)> {
+    net.ending(peer)
+        .map(|e| (e.cause, e.code, e.reason.to_string(), e.clean))
 }
 
-pub fn binary(payload: &[u8]) -> Vec<u8> {
-    client_frame(FIN | BINARY, payload)
+/// Returns the host's calls for one connection.
+pub fn told_of(net: &mut Net<Host>, peer: PeerId) -> Vec<Told> {
+    let id = net.id(peer);
+    let of_it = |(about, told): &(Option<ConnId>, Told)| (*about == Some(id)).then(|| told.clone());
+    net.host().diary.iter().filter_map(of_it).collect()
 }
 
-pub fn ping(payload: &[u8]) -> Vec<u8> {
-    client_frame(FIN | PING, payload)
-}
-
-pub fn pong(payload: &[u8]) -> Vec<u8> {
-    client_frame(FIN | PONG, payload)
-}
-
-/// Returns a close frame with any code.
-pub fn close(code: u16, reason: &[u8]) -> Vec<u8> {
-    client_frame(FIN | CLOSE, &[&code.to_be_bytes()[..], reason].concat())
-}
-
-/// Returns bytes that are not all the same.
-pub fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
-}
-
-/// Separates data frames and control frames. A control frame may be sent before waiting data, so
-/// only the order within each kind is fixed. Asserts that nothing follows a close frame.
-pub fn sorted_out(received: Vec<Received>) -> (Vec<Received>, Vec<Received>) {
-    let end = received
-        .iter()
-        .position(|r| matches!(r, Received::Close(..)));
-    assert!(
-        end.is_none_or(|at| at + 1 == received.len()),
-        "frames behind a close frame: {received:?}"
-    );
-    received
-        .into_iter()
-        .partition(|r| matches!(r, Received::Message(_)))
+/// Checks that all connections have ended and were reported once: `on_close` for each Upgrade or
+/// Defer, `on_reject` for the others.
+pub fn check_all_ended(net: &mut Net<Host>) {
+    check_invariants(net);
+    let host = net.host();
+    let told = |what: Told| {
+        let ids = host.diary.iter().filter(|(_, told)| *told == what);
+        let mut ids: Vec<ConnId> = ids.filter_map(|(id, _)| *id).collect();
+        ids.sort();
+        ids
+    };
+    let (closed, rejected) = (told(Told::Closed), told(Told::Rejected));
+    let mut owed = host.owed.clone();
+    owed.sort();
+    assert_eq!(closed, owed, "one on_close for each Upgrade and Defer");
+    assert!(rejected.windows(2).all(|w| w[0] != w[1]), "told twice");
+    assert_eq!(closed.len() + rejected.len(), net.endings().len());
+    assert!(net.engine().is_empty());
 }

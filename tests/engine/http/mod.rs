@@ -1,0 +1,5 @@
+//! Requests and their answers.
+
+mod deferred;
+mod refusals;
+pub mod response;

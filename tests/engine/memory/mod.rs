@@ -1,0 +1,5 @@
+//! The memory of all connections together.
+
+mod bounds;
+mod eviction;
+mod unidentified;

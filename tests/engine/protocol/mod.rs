@@ -1,0 +1,4 @@
+//! WebSocket frames, good and bad.
+
+mod autobahn;
+mod bad_frames;
