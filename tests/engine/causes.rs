@@ -173,7 +173,7 @@ fn a_faulty_table_is_refused_with_every_fault() {
     }
     let faults = validate(&CHAT[1..]).expect_err("a part of a table");
     assert!(
-        faults.to_string().contains("cause screen_off: the table"),
+        faults.to_string().contains("cause screen_off: its table"),
         "{faults}"
     );
 }
