@@ -1,4 +1,4 @@
-//! The engine under many random histories, on virtual time. See `tests/models/simulation.rs`.
+//! The engine under many random histories, on virtual time. See `tests/models/simulation/`.
 //!
 //! `SIM_SEEDS` and `SIM_STEPS` ask for more; `SIM_SEED` replays one.
 
