@@ -61,8 +61,8 @@ fn run(writes: &[(usize, Vec<u8>)], most: usize) -> Vec<Outcome> {
     };
     let mut net = Net::new(config, Host::default());
     let peers = [0, 1, 2].map(|_| net.connect("/"));
-    for (who, bytes) in writes {
-        net.write(peers[*who], bytes);
+    for (index, bytes) in writes {
+        net.write(peers[*index], bytes);
         net.settle();
     }
     check_invariants(&net);
@@ -183,16 +183,16 @@ fn pieces(rng: &mut Rng) -> Vec<(usize, Vec<u8>)> {
     let mut streams: Vec<Vec<u8>> = (0..3).map(|_| stream(rng)).collect();
     let mut writes = Vec::new();
     while streams.iter().any(|s| !s.is_empty()) {
-        let who = rng.usize(0..3);
-        let most = streams[who].len();
+        let index = rng.usize(0..3);
+        let most = streams[index].len();
         if most > 0 {
             let take = if rng.u8(0..3) == 0 {
                 rng.usize(1..=most.min(20))
             } else {
                 rng.usize(1..=most)
             };
-            let rest = streams[who].split_off(take);
-            writes.push((who, std::mem::replace(&mut streams[who], rest)));
+            let rest = streams[index].split_off(take);
+            writes.push((index, std::mem::replace(&mut streams[index], rest)));
         }
     }
     writes
@@ -206,15 +206,15 @@ fn gathered_streams_mean_what_whole_ones_do() {
         let writes = pieces(&mut rng);
         let most = [300, 70_000, 70_000, 70_000][rng.usize(0..4)];
         let outcomes = run(&writes, most);
-        for (who, outcome) in outcomes.into_iter().enumerate() {
-            let pieces = writes.iter().filter(|(of, _)| *of == who);
+        for (index, outcome) in outcomes.into_iter().enumerate() {
+            let pieces = writes.iter().filter(|(of, _)| *of == index);
             let stream: Vec<u8> = pieces.flat_map(|(_, bytes)| bytes.clone()).collect();
             let expected = expected(&stream, most);
             messages += outcome.messages.len();
             endings += usize::from(outcome.end.is_some());
             assert!(
                 outcome == expected,
-                "seed {seed}, peer {who}\nfound: {}\n\nexpected: {}",
+                "seed {seed}, peer {index}\nfound: {}\n\nexpected: {}",
                 outcome.outline(),
                 expected.outline()
             );

@@ -152,7 +152,7 @@ fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
             .expect("one of them");
         ended[nth].expect("closed")
     });
-    let late = fleet.app("somebody", "p.x");
+    let late = fleet.app("later", "p.x");
     fleet
         .net
         .with_io(|gateway, io| gateway.drain_class(io, Class(1), spread, Micros::ZERO));

@@ -97,7 +97,9 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
         }
         for (user, package, conn) in &places {
             if let Some(id) = conn {
-                let known = gateway.identity(*id).expect("who has a place has a name");
+                let known = gateway
+                    .identity(*id)
+                    .expect("a connection with a place has an identity");
                 assert_eq!(*known.user, **user, "seed {seed} {package}");
                 assert!(
                     io.view(*id).is_some(),

@@ -108,7 +108,7 @@ impl Handler for Host {
         self.unfinished.remove(&id);
         if !self.owed.remove(&id) {
             self.wrong.push(format!(
-                "{id} is told to be over, and nobody waits for that"
+                "{id} was reported as closed, but no such report is owed"
             ));
         }
         self.open.remove(&id);

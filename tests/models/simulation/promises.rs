@@ -90,7 +90,7 @@ impl World {
                 }
                 let forgiven = self.net.host().farewells.contains(&id);
                 if cause == Cause::KICKED && !shadow.closed_by_host && !forgiven {
-                    return Err("kicked by nobody".to_owned());
+                    return Err("kicked, but not by the host".to_owned());
                 }
             }
             shadow.gone = true;
