@@ -1,5 +1,5 @@
-//! The handbook agrees with the code. (`tests/gateway/config.rs` checks the table of settings,
-//! `tests/gateway/process.rs` that of the statistics, against a real log line.)
+//! The handbook agrees with the code. (`settings/printing.rs` checks the table of settings,
+//! `statistics.rs` that of the statistics, against a real log line.)
 
 use pulsegate::cause::{Cause, CauseTable};
 use pulsegate::gateway::CAUSES;

@@ -1,0 +1,156 @@
+//! Settings that must fit each other: timeouts and intervals, subprotocols, limits of bytes.
+
+use super::loading::{fault, faults, printed, run};
+use crate::folder::Folder;
+
+#[test]
+fn a_timeout_must_be_above_its_interval_in_each_class() {
+    assert_eq!(
+        fault("", &["CONNECTION_TIMEOUT_MS=15000"]),
+        "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
+         must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)"
+    );
+    assert_eq!(
+        fault("--heartbeat-interval-ms 50000", &[]),
+        "CONNECTION_TIMEOUT_MS=\"45000\" (default): \
+         must be more than HEARTBEAT_INTERVAL_MS, which is 50000 (flag)",
+        "both classes inherit it: one fault"
+    );
+    assert_eq!(
+        fault("--app-heartbeat-interval-ms 50000", &[]),
+        "CONNECTION_TIMEOUT_MS=\"45000\" (default): \
+         must be more than APP_HEARTBEAT_INTERVAL_MS, which is 50000 (flag)"
+    );
+    assert_eq!(
+        fault("", &["GLASSES_CONNECTION_TIMEOUT_MS=10000"]),
+        "GLASSES_CONNECTION_TIMEOUT_MS=\"10000\" (env): \
+         must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)"
+    );
+    let own = "--glasses-heartbeat-interval-ms 20 --glasses-connection-timeout-ms 20 \
+               --app-heartbeat-interval-ms 30 --app-connection-timeout-ms 29";
+    assert_eq!(faults(own, &[]).len(), 2);
+    // No class uses the general pair here, so it is no fault.
+    run(
+        "--heartbeat-interval-ms 50000 --glasses-heartbeat-interval-ms 10 \
+         --app-heartbeat-interval-ms 10",
+        &[],
+    );
+    // A value with a fault of its own causes no faults in others.
+    assert!(fault("--heartbeat-interval-ms 0", &[]).starts_with("HEARTBEAT_INTERVAL_MS=\"0\""));
+    assert_eq!(
+        run("--connection-timeout-ms 15001", &[]).app.validate(),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
+    let warnings = |args: &str, env: &[&str]| run(args, env).warnings();
+    for fine in [
+        "",
+        "--connection-timeout-ms 30000",
+        "--heartbeat-interval-ms 10 --connection-timeout-ms 20",
+        // No class uses the general pair here.
+        "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 \
+         --app-heartbeat-interval-ms 10",
+    ] {
+        assert_eq!(warnings(fine, &[]), [""; 0], "{fine}");
+    }
+    assert_eq!(
+        warnings("", &["CONNECTION_TIMEOUT_MS=29999"]),
+        [
+            "CONNECTION_TIMEOUT_MS, which is 29999 (env), is less than twice \
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): one lost ping would close a live \
+             peer; set it to at least 30000"
+        ],
+        "both classes inherit it: one warning"
+    );
+    assert_eq!(
+        warnings(
+            "--app-heartbeat-interval-ms 22501 --glasses-connection-timeout-ms 16000",
+            &[]
+        ),
+        [
+            "GLASSES_CONNECTION_TIMEOUT_MS, which is 16000 (flag), is less than twice \
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): one lost ping would close a live \
+             peer; set it to at least 30000",
+            "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice \
+             APP_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): one lost ping would close a live \
+             peer; set it to at least 45002"
+        ]
+    );
+}
+
+#[test]
+fn a_subprotocol_is_required_only_where_one_is_accepted() {
+    for class in ["GLASSES", "APP"] {
+        let [accepted, required] = [
+            format!("{class}_SUBPROTOCOLS"),
+            format!("{class}_SUBPROTOCOL_REQUIRED=1"),
+        ];
+        let env = |list: &str| format!("{accepted}={list}");
+        assert_eq!(
+            fault("", &[&env("none"), &required]),
+            format!(
+                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, unless {accepted} names at \
+                 least one subprotocol: otherwise no client could connect"
+            )
+        );
+        run("", &[&env("a"), &required]);
+        run("", &[&env("any"), &required]);
+        run("", &[&env("none")]);
+        assert_eq!(
+            fault("", &[&env("a,b c")]),
+            format!(
+                "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, \
+                 each a token (RFC 9110) of up to 128 characters; or any, or none"
+            )
+        );
+    }
+    let folder = Folder::new();
+    let file = folder.file("settings", "glasses_subprotocols = ['b', 'a']");
+    let text = printed("--print-config", &[&format!("CONFIG_FILE={file}")]);
+    assert!(
+        text.contains("\nGLASSES_SUBPROTOCOLS=b,a # file\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn pending_bytes_follow_the_message_limit() {
+    let pending = |message: &str| run(message, &[]).max_pending_bytes;
+    assert_eq!(pending("--max-message-bytes 2097152"), 4 << 20);
+    assert_eq!(pending("--max-message-bytes 2097153"), (4 << 20) + 2);
+    assert_eq!(pending("--max-message-bytes 67108864"), 128 << 20);
+}
+
+#[test]
+fn limits_must_hold_what_they_are_limits_of() {
+    assert_eq!(
+        fault("--max-pending-bytes 1048585", &[]),
+        "MAX_PENDING_BYTES=\"1048585\" (flag): must be at least 10 bytes more than \
+         MAX_MESSAGE_BYTES, which is 1048576 (default)"
+    );
+    run("--max-pending-bytes 1048586", &[]);
+    assert_eq!(
+        fault("--max-pending-bytes 65535 --max-message-bytes 125", &[]),
+        "MAX_PENDING_BYTES=\"65535\" (flag): must be a whole number of bytes from 65536 to \
+         1073741824; at least 10 bytes more than MAX_MESSAGE_BYTES"
+    );
+    run("--max-pending-bytes 65536 --max-message-bytes 125", &[]);
+    assert_eq!(
+        fault("--max-buffered-bytes 4194303", &[]),
+        "MAX_BUFFERED_BYTES=\"4194303\" (flag): \
+         must be at least MAX_PENDING_BYTES, which is 4194304 (default)"
+    );
+    assert_eq!(
+        faults(
+            "--max-message-bytes 2000000 --max-pending-bytes 100000 --max-buffered-bytes 90000",
+            &[]
+        )
+        .len(),
+        2
+    );
+    // The default of the pending limit follows the message size; it is not a second fault.
+    assert!(fault("--max-message-bytes 0", &[]).starts_with("MAX_MESSAGE_BYTES=\"0\""));
+}

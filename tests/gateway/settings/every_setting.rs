@@ -1,0 +1,298 @@
+//! Every setting reaches its field, from each source; without any, the documented default holds.
+
+use super::loading::{addr, run};
+use super::samples::{ALERT_URL, GIVEN, SECRET, TOKEN, is_path, is_secret};
+use crate::folder::Folder;
+use log::LevelFilter;
+use pulsegate::config::{CliAction, SETTINGS, Secret, Settings, ValueKind, load};
+use pulsegate::gateway::{
+    AcceptedSubprotocols, Admission, ProxyProtocol, RelaySettings, ReplayLimits, Subprotocols,
+    WebOrigin,
+};
+use pulsegate::health::{HeartbeatMode, Policy};
+use pulsegate::side::{AlertSettings, WebhookUrl};
+use pulsegate::time::Micros;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+#[test]
+fn without_flags_and_variables_the_documented_defaults_hold() {
+    let mut settings = run("", &[]);
+    let read = settings.clone();
+    settings.glasses = Policy::default();
+    settings.app = Policy {
+        first_message_timeout: Some(Micros::from_secs(10)),
+        first_message_bytes: Some(4 * 1024),
+        ..Policy::default()
+    };
+    settings.stats_interval = Micros::from_secs(60);
+    settings.handshake_timeout = Micros::from_secs(10);
+    settings.drain_delay = Micros::ZERO;
+    settings.drain = Micros::from_secs(1);
+    settings.listen_addr = addr("127.0.0.1:8002");
+    settings.allow_unauthenticated = false;
+    settings.reuse_port = false;
+    settings.admin_addr = Some(addr("127.0.0.1:9002"));
+    settings.admin_token = None;
+    settings.auth_jwt_secret = None;
+    settings.apps = None;
+    settings.app_admission = Admission::Started;
+    settings.allowed_origins = vec![];
+    settings.glasses_grace = Micros::from_secs(60);
+    settings.app_grace = Micros::from_secs(15);
+    settings.replay = ReplayLimits {
+        max_messages: 256,
+        max_bytes: 256 << 10,
+        max_age: Micros::from_secs(30),
+    };
+    settings.replay_skip = ["VAD", "location_update", "head_position"]
+        .map(Box::from)
+        .to_vec();
+    settings.replay_unconfirmed = false;
+    settings.flapping_limit = 15;
+    settings.subprotocols = Default::default();
+    settings.app_websocket_url = None;
+    settings.webhook_timeout = Micros::from_secs(10);
+    settings.webhook_allow = None;
+    settings.state_file = None;
+    settings.alerts = AlertSettings::default();
+    settings.proxy_protocol = ProxyProtocol::Off;
+    settings.trusted_proxies = vec![];
+    settings.max_connections = None;
+    settings.max_head_bytes = 16 << 10;
+    settings.max_message_bytes = 1 << 20;
+    settings.max_pending_bytes = 4 << 20;
+    settings.admin_hosts = Vec::new();
+    settings.jwt_leeway = Micros::from_secs(5);
+    settings.slow_after = Micros::from_secs(1);
+    settings.max_buffered_bytes = None;
+    settings.stale_closes_per_second = 5_000;
+    settings.log_level = LevelFilter::Info;
+    settings.config_file = None;
+    assert_eq!(read, settings);
+    assert_eq!(read.relay_settings(), RelaySettings::default());
+    assert!(read.credentials().is_open());
+}
+
+/// The values of [`GIVEN`], without those that name a file with content that matters.
+fn given() -> impl Iterator<Item = &'static (&'static str, &'static str)> + Clone {
+    GIVEN.iter().filter(|(name, _)| !is_path(name))
+}
+
+/// Returns the settings with each value of [`given`] from its variable.
+fn read_from_variables() -> Settings {
+    let pairs: Vec<String> = given().map(|(name, v)| format!("{name}={v}")).collect();
+    let pairs: Vec<&str> = pairs.iter().map(String::as_str).collect();
+    run("", &pairs)
+}
+
+/// Returns the settings that [`given`] describes.
+fn wanted() -> Settings {
+    let mut wanted = read_from_variables();
+    set_policies(&mut wanted);
+    set_listeners(&mut wanted);
+    set_relay(&mut wanted);
+    set_limits(&mut wanted);
+    wanted.stats_interval = Micros::from_millis(501);
+    wanted.drain_delay = Micros::from_millis(12);
+    wanted.drain = Micros::ZERO;
+    wanted.alerts = alerts();
+    wanted.log_level = LevelFilter::Debug;
+    wanted.log_json = true;
+    wanted
+}
+
+fn set_policies(wanted: &mut Settings) {
+    let policy = |interval, timeout| Policy {
+        heartbeat_interval: Micros::from_millis(interval),
+        connection_timeout: Micros::from_millis(timeout),
+        close_timeout: Micros::from_millis(701),
+        mode: HeartbeatMode::Idle,
+        ..Policy::default()
+    };
+    wanted.glasses = policy(1_002, 3_002);
+    wanted.app = Policy {
+        first_message_timeout: Some(Micros::from_millis(801)),
+        first_message_bytes: Some(4 * 1024),
+        ..policy(1_003, 3_003)
+    };
+}
+
+fn set_listeners(wanted: &mut Settings) {
+    wanted.listen_addr = addr("[::]:9000");
+    wanted.allow_unauthenticated = true;
+    wanted.reuse_port = true;
+    wanted.admin_addr = Some(addr("[::]:9003"));
+    wanted.admin_hosts = ["gateway.example.org", "pulsegate"].map(Box::from).to_vec();
+    wanted.jwt_leeway = Micros::ZERO;
+    let origins = [
+        "https://app.example.org",
+        "http://localhost:3000",
+        "file://",
+    ];
+    wanted.allowed_origins = origins.map(|o| WebOrigin::parse(o).unwrap()).to_vec();
+    wanted.proxy_protocol = ProxyProtocol::V2;
+    let proxies = ["10.0.0.0/8", "192.168.1.1/32", "fd00::1/128"];
+    wanted.trusted_proxies = proxies.map(|network| network.parse().unwrap()).to_vec();
+    wanted.subprotocols =
+        [&["v2.glasses", "v1.glasses"][..], &["apps"]].map(|names| Subprotocols {
+            accepted: only(names),
+            required: true,
+        });
+}
+
+fn set_relay(wanted: &mut Settings) {
+    wanted.apps = None;
+    wanted.app_admission = Admission::Key;
+    wanted.glasses_grace = Micros::ZERO;
+    wanted.app_grace = Micros::from_millis(1);
+    wanted.replay = ReplayLimits {
+        max_messages: 0,
+        max_bytes: 0,
+        max_age: Micros::ZERO,
+    };
+    wanted.replay_skip = ["VAD", "transcription:en-US"].map(Box::from).to_vec();
+    wanted.replay_unconfirmed = true;
+    wanted.flapping_limit = 0;
+    wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
+    wanted.webhook_timeout = Micros::from_millis(901);
+    let allowed = ["203.0.113.0/24", "192.168.1.1/32"];
+    wanted.webhook_allow = Some(allowed.map(|network| network.parse().unwrap()).to_vec());
+    wanted.state_file = None;
+}
+
+fn set_limits(wanted: &mut Settings) {
+    wanted.handshake_timeout = Micros::from_millis(601);
+    wanted.max_connections = Some(77);
+    wanted.max_head_bytes = 1_024;
+    wanted.max_message_bytes = 70_000;
+    wanted.max_pending_bytes = 70_015;
+    wanted.slow_after = Micros::from_millis(1_234);
+    wanted.max_buffered_bytes = Some(70_020);
+    wanted.stale_closes_per_second = 0;
+}
+
+fn alerts() -> AlertSettings {
+    AlertSettings {
+        on: false,
+        webhook: Some(WebhookUrl::new(ALERT_URL)),
+        interval: Micros::from_millis(1011),
+        window: Micros::from_millis(1012),
+        resolve: Micros::from_millis(0),
+        repeat: Micros::from_millis(1014),
+        min_connections: 15,
+        suspects_percent: 16,
+        suspects_for: Micros::from_millis(17),
+        stale_percent: 18,
+        stale_min: 19,
+        stale_for: Micros::from_millis(20),
+        mass_death: 21,
+        mass_death_percent: 22,
+        mass_death_window: Micros::from_millis(23),
+        rtt_p99: Micros::from_millis(24),
+        rtt_for: Micros::from_millis(25),
+        flapping: 26,
+        flapping_for: Micros::from_millis(27),
+        app_down: false,
+        app_down_for: Micros::from_millis(28),
+        stalls: 29,
+        capacity_percent: 35,
+        refused: 36,
+        capped_by_descriptors: false,
+        fds_percent: 30,
+        memory_percent: 31,
+        limits_for: Micros::from_millis(32),
+        storm_percent: 33,
+        storm_for: Micros::from_millis(34),
+    }
+}
+
+fn flag_of(name: &str) -> String {
+    format!("--{}", name.to_lowercase().replace('_', "-"))
+}
+
+#[test]
+fn every_setting_of_the_table_is_given_here() {
+    assert_eq!(
+        GIVEN.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn every_setting_reaches_its_field_from_the_variable() {
+    let (read, wanted) = (read_from_variables(), wanted());
+    assert_eq!(read, wanted);
+    assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
+    let secret = read.auth_jwt_secret.as_ref();
+    assert_eq!(secret.map(Secret::expose), Some(SECRET));
+    assert_eq!(
+        read.relay_settings(),
+        RelaySettings {
+            glasses_grace: wanted.glasses_grace,
+            overlap: wanted.drain_delay + wanted.drain,
+            app_grace: wanted.app_grace,
+            replay: wanted.replay,
+            replay_skip: wanted.replay_skip.clone(),
+            replay_unconfirmed: true,
+            flapping_limit: 0,
+            subprotocols: wanted.subprotocols.clone(),
+        }
+    );
+}
+
+#[test]
+fn every_setting_but_a_secret_reaches_its_field_from_the_flag() {
+    let wanted = wanted();
+    let secrets = HashMap::from([
+        ("AUTH_JWT_SECRET", SECRET),
+        ("ADMIN_TOKEN", TOKEN),
+        ("ALERT_WEBHOOK_URL", ALERT_URL),
+    ]);
+    let flags = given().filter(|(name, _)| !is_secret(name));
+    for between in [" ", "="] {
+        let flags = flags.clone().flat_map(|(name, value)| {
+            let flag = flag_of(name) + between + value;
+            // A value may contain a space.
+            let split = if between == " " { 2 } else { 1 };
+            flag.splitn(split, ' ')
+                .map(OsString::from)
+                .collect::<Vec<_>>()
+        });
+        let read = load(flags, |name| secrets.get(name).map(OsString::from));
+        assert_eq!(read, Ok(CliAction::Run(wanted.clone())));
+    }
+    for setting in SETTINGS {
+        let flag = (!is_secret(setting.name)).then(|| flag_of(setting.name));
+        assert_eq!(setting.flag(), flag);
+    }
+}
+
+#[test]
+fn every_setting_reaches_its_field_from_the_file() {
+    let wanted = wanted();
+    let folder = Folder::new();
+    for lower in [false, true] {
+        let lines = given().map(|(name, value)| {
+            let setting = SETTINGS.iter().find(|s| s.name == *name).unwrap();
+            let name = if lower { &setting.key() } else { *name };
+            match setting.kind {
+                ValueKind::Number { .. } | ValueKind::Switch => format!("{name} = {value}\n"),
+                _ => format!("{name} = \"{value}\"\n"),
+            }
+        });
+        let file = folder.file("all.toml", lines.collect::<String>());
+        let from_file = run(&format!("--config-file {file}"), &[]);
+        assert_eq!(from_file.config_file.as_deref(), Some(Path::new(&file)));
+        let changes = wanted.diff(&from_file);
+        assert_eq!(changes.applied, []);
+        assert_eq!(changes.needs_restart, ["CONFIG_FILE"]);
+        let rest = |settings: &Settings| settings.describe().split_once(' ').unwrap().1.to_owned();
+        assert_eq!(rest(&from_file), rest(&wanted));
+    }
+}
+
+fn only(names: &[&str]) -> AcceptedSubprotocols {
+    AcceptedSubprotocols::Only(names.iter().map(|name| Box::from(*name)).collect())
+}

@@ -1,0 +1,77 @@
+//! Loads settings as an operator gives them: from flags, variables and files.
+
+use crate::folder::Folder;
+use pulsegate::config::{CliAction, SettingFaults, Settings, load};
+use pulsegate::gateway::{Classes, RELAY_CLASSES};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+/// Starts the program with `args`, separated by spaces, and `env`, `NAME=value` pairs.
+pub fn start(args: &str, env: &[&str]) -> Result<CliAction, SettingFaults> {
+    let args = args.split_whitespace().map(OsString::from);
+    let env: HashMap<&str, &str> = env
+        .iter()
+        .map(|pair| pair.split_once('=').expect("NAME=value"))
+        .collect();
+    load(args, |name| env.get(name).map(OsString::from))
+}
+
+pub fn run(args: &str, env: &[&str]) -> Settings {
+    match start(args, env) {
+        Ok(CliAction::Run(settings)) => settings,
+        other => panic!("{args} {env:?}: {other:?}"),
+    }
+}
+
+pub fn printed(args: &str, env: &[&str]) -> String {
+    match start(args, env) {
+        Ok(CliAction::Print(text)) => text,
+        other => panic!("{args} {env:?}: {other:?}"),
+    }
+}
+
+/// Returns the lines of the error, without its first.
+pub fn faults(args: &str, env: &[&str]) -> Vec<String> {
+    let faults = start(args, env).expect_err("a fault");
+    let text = faults.to_string();
+    let (head, lines) = text.split_once('\n').expect("a heading");
+    let lines: Vec<_> = lines.lines().map(|line| line.trim().to_owned()).collect();
+    let heading = match lines.len() {
+        1 => "1 setting is wrong:".to_owned(),
+        n => format!("{n} settings are wrong:"),
+    };
+    assert_eq!(head, heading);
+    assert_eq!(lines.len(), faults.iter().count());
+    lines
+}
+
+pub fn fault(args: &str, env: &[&str]) -> String {
+    let mut lines = faults(args, env);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.remove(0)
+}
+
+/// Returns the faults of a file, without its path.
+pub fn faults_of(content: impl AsRef<[u8]>) -> Vec<String> {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", content);
+    let faults = faults("", &[&format!("CONFIG_FILE={file}")]);
+    let file = format!("{file:?}");
+    faults.iter().map(|f| f.replace(&file, "FILE")).collect()
+}
+
+pub fn fault_of(content: impl AsRef<[u8]>) -> String {
+    let mut faults = faults_of(content);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    faults.remove(0)
+}
+
+pub fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// The classes of the gateway.
+pub fn classes() -> Classes {
+    Classes::new(RELAY_CLASSES)
+}
