@@ -1,7 +1,8 @@
 //! Many connections at once, up to the limit and beyond. Control clients beside them notice nothing.
 
-use crate::peers::glasses;
-use crate::sockets::{Client, Controls, Event, Gateway, eventually, field, frame};
+use crate::commands::gateway_with;
+use crate::peers::{assert_served, glasses};
+use crate::sockets::{Client, Controls, Event, eventually, field, frame};
 use pulsegate::wire::frame::CLOSE;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ fn eighteen_thousand_at_once_are_all_served_and_no_other_peer_notices() {
         room > 18_500,
         "18 500 descriptors are needed: ulimit -n says {room}"
     );
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let swarm = Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))
         .args(["--target", &format!("ws://{}", gateway.addr)])
@@ -37,7 +38,7 @@ fn eighteen_thousand_at_once_are_all_served_and_no_other_peer_notices() {
 #[test]
 fn a_storm_of_comers_and_goers_is_served_and_summed_up() {
     const STORM: usize = 2_000;
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "3600000")]);
+    let gateway = gateway_with(&[("STATS_INTERVAL_MS", "3600000")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     std::thread::scope(|scope| {
         for t in 0..8 {
@@ -80,7 +81,7 @@ fn a_storm_of_comers_and_goers_is_served_and_summed_up() {
 #[test]
 fn above_max_connections_503_and_then_service_again() {
     // A fiftieth of 60 is one.
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "60")]);
+    let gateway = gateway_with(&[("MAX_CONNECTIONS", "60")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let mut guests: Vec<_> = (0..10)
         .map(|i| glasses(&gateway, &format!("guest-{i}")))
@@ -98,15 +99,14 @@ fn above_max_connections_503_and_then_service_again() {
     let often = |line: &str| gateway.lines(&[line]).len();
     assert!(often("accept resumed") <= often("accept restricted"));
     let mut served = glasses(&gateway, "served");
-    served.send_text("{\"type\":\"ping\"}");
-    assert!(matches!(served.next_answering(), Event::Text(_)));
+    assert_served(&mut served);
     controls.finish();
     gateway.end();
 }
 
 #[test]
 fn a_flood_is_slowed_and_its_peers_are_told_so() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let mut flood = glasses(&gateway, "flood");
     let over = Arc::new(AtomicBool::new(false));
@@ -150,7 +150,7 @@ fn a_flood_is_slowed_and_its_peers_are_told_so() {
 
 #[test]
 fn others_do_not_notice_operators_at_work() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let controls = Controls::start_at_gateway(gateway.addr);
     std::thread::scope(|scope| {
         for _ in 0..4 {

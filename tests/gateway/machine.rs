@@ -1,24 +1,18 @@
 //! The machine around the gateway: descriptors, memory, threads, and a process that stood still.
 
-use crate::peers::glasses;
-use crate::sockets::{Client, Controls, Event, Gateway, eventually, field};
-use std::process::Command;
+use crate::commands::{gateway_with, in_shell};
+use crate::peers::{assert_served, glasses};
+use crate::sockets::{Client, Controls, Gateway, eventually, field, upgrade};
+use std::fs;
 use std::time::Duration;
 
 #[test]
 fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_served() {
     /// Of 200 descriptors, 83 are for the loop itself, and a quarter is reserved.
     const ROOM: usize = 200 - 83 - 50;
-    let gateway = {
-        let inner = Gateway::command(&[("MAX_CONNECTIONS", "1000"), ("DRAIN_MS", "0")]);
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "ulimit -n 200 && exec \"$0\""])
-            .arg(inner.get_program())
-            .env_clear()
-            .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))));
-        Gateway::start_unread(command).read()
-    };
+    let settings = [("MAX_CONNECTIONS", "1000"), ("DRAIN_MS", "0")];
+    let command = in_shell("ulimit -n 200 && exec \"$0\"", &settings);
+    let gateway = Gateway::start_unread(command).read();
     gateway.line(&[
         "[WARN] MAX_CONNECTIONS=\"1000\": is lowered to 67:",
         " 200,",
@@ -49,12 +43,12 @@ fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_serv
 /// The loop's thread has priority when there are not enough CPUs.
 #[test]
 fn threads_beside_the_loop_stand_back() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     assert_eq!(gateway.health(), 200);
     let nice = |name: &str| {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).expect("threads");
+        let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).expect("threads");
         let named = tasks.flatten().find_map(|task| {
-            let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
             // proc_pid_stat(5): the name is in parentheses, and nice is the seventeenth field after
             // it.
             let (head, fields) = stat.rsplit_once(") ")?;
@@ -73,7 +67,7 @@ fn threads_beside_the_loop_stand_back() {
 
 #[test]
 fn buffers_are_bounded_by_memory_and_the_log_says_where_that_comes_from() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "100")]);
+    let gateway = gateway_with(&[("MAX_CONNECTIONS", "100")]);
     let line = gateway.line(&[
         "[INFO] memory ",
         "origin=default",
@@ -90,25 +84,28 @@ fn buffers_are_bounded_by_memory_and_the_log_says_where_that_comes_from() {
         &format!(" max_buffered_bytes={} ", buffered.expect("a number")),
     ]);
     gateway.end();
+}
 
-    let most = 1u64 << 40;
-    let given = [("MAX_BUFFERED_BYTES", "1099511627776"), ("DRAIN_MS", "0")];
-    let gateway = Gateway::start(&given);
-    gateway.line(&[
+#[test]
+fn buffers_as_given_hold_and_the_log_warns_of_more_than_memory_has() {
+    let gateway = gateway_with(&[("MAX_BUFFERED_BYTES", "1099511627776")]);
+    let given = [
         "[INFO] memory ",
         "max_buffered_bytes=1099511627776",
         "origin=given",
-    ]);
-    if limit < most {
-        gateway
-            .line(&["[WARN] MAX_BUFFERED_BYTES=\"1099511627776\" (as given): should be at most "]);
+    ];
+    let line = gateway.line(&given);
+    let limit = field(&line, "limit_bytes").and_then(|n| n.parse::<u64>().ok());
+    if limit.expect("a limit") < 1 << 40 {
+        let warning = "[WARN] MAX_BUFFERED_BYTES=\"1099511627776\" (as given): should be at most ";
+        gateway.line(&[warning]);
     }
     gateway.end();
 }
 
 #[test]
 fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
-    let gateway = Gateway::start(&[("ALERT_INTERVAL_MS", "100"), ("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[("ALERT_INTERVAL_MS", "100")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     // No setting leads to this state; the test lowers the limit from outside.
     let limit = |soft: u64| {
@@ -130,7 +127,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
         .map(|i| {
             let mut client = Client::connect(gateway.addr);
             let path = format!("/glasses-ws?user=more-{i}");
-            client.write(crate::sockets::upgrade(&path).as_bytes());
+            client.write(upgrade(&path).as_bytes());
             client
         })
         .collect();
@@ -147,15 +144,14 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
     }
     gateway.line(&["[INFO] accept resumed after=paused live="]);
     let mut last = glasses(&gateway, "last");
-    last.send_text("{\"type\":\"ping\"}");
-    assert!(matches!(last.next_answering(), Event::Text(_)));
+    assert_served(&mut last);
     controls.finish();
     gateway.end();
 }
 
 #[test]
 fn stopped_for_longer_than_the_timeout_it_closes_no_connection() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let controls = Controls::start_at_gateway(gateway.addr);
     controls.await_pings(1);
     gateway.signal("STOP");

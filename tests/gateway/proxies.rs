@@ -1,5 +1,6 @@
 //! Proxies: PROXY headers and X-Forwarded-For name the client.
 
+use crate::commands::gateway_with;
 use crate::folder::Folder;
 use crate::sockets::{Client, Gateway, field, upgrade};
 
@@ -44,8 +45,7 @@ fn a_proxy_that_is_trusted_names_the_client() {
         ),
         ("v2", v2_header([192, 0, 2, 7], 56_324)),
     ] {
-        let gateway = Gateway::start(&[
-            ("DRAIN_MS", "0"),
+        let gateway = gateway_with(&[
             ("LOG_LEVEL", "debug"),
             ("PROXY_PROTOCOL", version),
             ("TRUSTED_PROXIES", "127.0.0.1"),
@@ -81,8 +81,7 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
         ]
         .concat()
     };
-    let trusting = Gateway::start(&[
-        ("DRAIN_MS", "0"),
+    let trusting = gateway_with(&[
         ("LOG_LEVEL", "debug"),
         ("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8"),
     ]);
@@ -125,7 +124,7 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
         found_at(&trusting, client, user, "192.0.2.7", peer);
     }
     trusting.end();
-    let wary = Gateway::start(&[("DRAIN_MS", "0")]);
+    let wary = gateway_with(&[]);
     let mut client = Client::connect(wary.addr);
     client.write(&upgrade_with("liar", b"X-Forwarded-For: 192.0.2.7"));
     client.switched();

@@ -1,7 +1,7 @@
 //! Reloads at SIGHUP: what is applied, what is refused, and what is taken back.
 
 use crate::folder::Folder;
-use crate::peers::glasses;
+use crate::peers::{assert_served, glasses};
 use crate::sockets::{Client, Event, Gateway, eventually, field};
 use std::fs;
 
@@ -64,8 +64,7 @@ fn a_reload_applies_what_can_be_applied_and_touches_no_connection() {
     assert_eq!(gateway.api("/api/v1/overview")["connections_max"], 3);
     assert_eq!(gateway.api("/api/v1/log-level")["level"], "debug");
     // Open connections stay, and the new settings apply to them, too.
-    stays.send_text(r#"{"type":"ping"}"#);
-    assert!(matches!(stays.next_answering(), Event::Text(_)));
+    assert_served(&mut stays);
     big.send_text(&"x".repeat(201));
     assert!(matches!(big.next_answering(), Event::Close(1009, _)));
     drop(big);

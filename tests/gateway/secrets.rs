@@ -1,6 +1,7 @@
 //! Secrets are never shown. All output of a gateway is searched for every secret, key and token of
 //! the run: its log at trace, its admin listener, and its answers to refused clients.
 
+use crate::commands::gateway_with;
 use crate::folder::Folder;
 use crate::sockets::{Client, Event, Gateway, Response, eventually, upgrade};
 use crate::tokens::token;
@@ -30,13 +31,12 @@ impl Overheard {
         let webhook = "http://127.0.0.1:9/webhook";
         let app = json!({"package": "p.notes", "api_key": KEY, "webhook_url": webhook});
         let apps = folder.file("apps.json", json!([app]).to_string());
-        let gateway = Gateway::start(&[
+        let gateway = gateway_with(&[
             ("LOG_LEVEL", "trace"),
             ("AUTH_JWT_SECRET", SECRET),
             ("ADMIN_TOKEN", ADMIN),
             ("APPS_FILE", &apps),
             ("STATE_FILE", &folder.path("state.json")),
-            ("DRAIN_MS", "0"),
         ]);
         Overheard {
             folder,

@@ -1,13 +1,15 @@
 //! Starts: what the log says about them, and what stops one.
 
-use crate::commands::ended;
+use crate::commands::{ended, gateway_with};
 use crate::folder::Folder;
 use crate::sockets::{Gateway, eventually};
+use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 #[test]
 fn the_start_says_in_words_what_is_open_to_which_clients() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let admin = gateway.admin.expect("an admin listener");
     let listening = gateway.line(&["[INFO] listening on ", "/glasses-ws", "/app-ws"]);
     assert!(
@@ -24,14 +26,16 @@ fn the_start_says_in_words_what_is_open_to_which_clients() {
     assert!(start.len() < 250, "{start}");
     assert_eq!(gateway.lines(&["settings "]), [""; 0]);
     gateway.end();
-    let settings = [
-        ("DRAIN_MS", "0"),
+}
+
+#[test]
+fn the_start_says_that_a_token_is_needed_and_that_the_admin_listener_is_off() {
+    let gateway = gateway_with(&[
         ("LISTEN_ADDR", "0.0.0.0:0"),
         ("AUTH_JWT_SECRET", "a-secret-of-at-least-32-characters"),
         ("ADMIN_ADDR", "off"),
         ("LOG_LEVEL", "debug"),
-    ];
-    let gateway = Gateway::start(&settings);
+    ]);
     let listening = gateway.line(&["[INFO] listening on "]);
     let open = "accepts glasses with a token, and no apps, from all machines that can reach it";
     assert!(listening.ends_with(open), "{listening}");
@@ -55,7 +59,7 @@ fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_sta
     let gateway = Gateway::start(&settings);
     gateway.line(&["[WARN] ", warning]);
     gateway.end();
-    let gateway = Gateway::start(&[("CONNECTION_TIMEOUT_MS", "2000"), ("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[("CONNECTION_TIMEOUT_MS", "2000")]);
     assert_eq!(gateway.lines(&["one lost ping"]), [""; 0]);
     gateway.end();
 }
@@ -63,11 +67,11 @@ fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_sta
 /// Only the port for peers may be shared, so only its message suggests it.
 #[test]
 fn a_port_that_is_taken_says_what_helps() {
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = holder.local_addr().expect("an address").to_string();
     let told = |listen: &str, admin: &str| {
         let args = ["--listen-addr", listen, "--admin-addr", admin];
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pulsegate"))
+        let output = Command::new(env!("CARGO_BIN_EXE_pulsegate"))
             .args(args)
             .output()
             .expect("it starts");
@@ -88,7 +92,7 @@ fn a_port_that_is_taken_says_what_helps() {
 
 /// Returns the counter `rchar` of the process: bytes that it has read so far.
 fn bytes_read(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "))?;
     line.parse().ok()
 }
@@ -96,15 +100,15 @@ fn bytes_read(pid: u32) -> Option<u64> {
 /// A list of apps that takes a while to parse, and a signal during that time.
 #[test]
 fn signals_during_the_start_wait_until_the_gateway_runs() {
-    let path = std::env::temp_dir().join(format!("pulsegate-start-{}", std::process::id()));
+    let folder = Folder::new();
     let app = |n| format!(r#"{{"package":"p.{n:0200}","api_key":"{n:0500}"}}"#);
     let apps: Vec<String> = (0..10_000).map(app).collect();
-    std::fs::write(&path, format!("[{}]", apps.join(","))).expect("a file");
+    let apps = folder.file("apps.json", format!("[{}]", apps.join(",")));
     for (signal, seen) in [("HUP", "reload changed=none"), ("USR1", "stats ")] {
         let mut command = Gateway::command(&[
             ("DRAIN_MS", "0"),
             ("STATS_INTERVAL_MS", "86400000"),
-            ("APPS_FILE", path.to_str().expect("UTF-8")),
+            ("APPS_FILE", &apps),
         ]);
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let mut process = command.stderr(writer).spawn().expect("the gateway");
@@ -113,9 +117,7 @@ fn signals_during_the_start_wait_until_the_gateway_runs() {
             bytes_read(process.id()).filter(|n| *n > 1_000_000)
         });
         let pid = process.id().to_string();
-        let done = std::process::Command::new("kill")
-            .args(["-s", signal, &pid])
-            .status();
+        let done = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(done.expect("kill").success());
         let lines = std::io::BufRead::lines(std::io::BufReader::new(reader));
         let is_seen = lines.map_while(Result::ok).any(|line| line.contains(seen));
@@ -124,7 +126,6 @@ fn signals_during_the_start_wait_until_the_gateway_runs() {
         let _ = process.wait();
         assert!(is_seen, "SIG{signal}: it ended with {ended:?}");
     }
-    std::fs::remove_file(path).expect("ours");
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_token_that_was_not_filled_in_opens_no_admin_listener() {
 fn the_token_can_come_from_a_file() {
     let folder = Folder::new();
     let file = folder.file("token", "a-token-from-a-file-0123\n");
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN_FILE", &file)]);
+    let gateway = gateway_with(&[("ADMIN_TOKEN_FILE", &file)]);
     let ask = |headers: &str| gateway.admin_request("GET", "/metrics", headers, "").status;
     assert_eq!(ask(""), 401);
     assert_eq!(

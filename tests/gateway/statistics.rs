@@ -1,12 +1,13 @@
 //! The statistics in the log: at intervals and at SIGUSR1.
 
+use crate::commands::gateway_with;
 use crate::peers::glasses;
-use crate::sockets::{Controls, Gateway, eventually, field};
+use crate::sockets::{Controls, eventually, field};
 use std::collections::BTreeSet;
 
 #[test]
 fn an_idle_gateway_writes_every_tenth_line_of_statistics() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "100")]);
+    let gateway = gateway_with(&[("STATS_INTERVAL_MS", "100")]);
     let lines = |parts: &[&str], n: usize| {
         eventually("lines of statistics", || {
             let lines = gateway.lines(parts);
@@ -43,7 +44,7 @@ fn explained() -> BTreeSet<&'static str> {
 
 #[test]
 fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "86400000")]);
+    let gateway = gateway_with(&[("STATS_INTERVAL_MS", "86400000")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     controls.await_pings(1);
     assert_eq!(gateway.lines(&["stats "]), [""; 0]);

@@ -1,5 +1,6 @@
 //! Upgrade requests of existing clients: origins, subprotocols, names, and TLS on the plain port.
 
+use crate::commands::gateway_with;
 use crate::peers::asked;
 use crate::sockets::{Client, Gateway};
 
@@ -43,8 +44,7 @@ fn a_refused_origin_stands_in_the_log_and_in_the_reply() {
 
 #[test]
 fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_so() {
-    let gateway = Gateway::start(&[
-        ("DRAIN_MS", "0"),
+    let gateway = gateway_with(&[
         ("APP_SUBPROTOCOLS", "v2.apps, v1.apps"),
         ("APP_SUBPROTOCOL_REQUIRED", "1"),
     ]);
@@ -89,7 +89,7 @@ fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_
 
 #[test]
 fn tls_on_the_plain_port_is_named() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     let mut client = Client::connect(gateway.addr);
     client.write(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
     let line = gateway.line(&["close class=none", "cause=bad_request"]);
@@ -100,7 +100,7 @@ fn tls_on_the_plain_port_is_named() {
 /// On an open gateway, where users choose their own names.
 #[test]
 fn control_characters_in_a_name_are_refused() {
-    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let gateway = gateway_with(&[]);
     for query in ["user=a%0Ab", "user=%00", "user=a%7f", "user=a%c2%85"] {
         let response = Client::refused(gateway.addr, &format!("/glasses-ws?{query}"));
         assert_eq!(response.status, 400, "{query}: {response:?}");

@@ -1,46 +1,43 @@
 //! Settings that must fit each other: timeouts and intervals, subprotocols, limits of bytes.
 
-use super::loading::{fault, faults, printed, run};
-use crate::folder::Folder;
+use super::loading::{fault, faults, printed_with_file, run, wrong_flag, wrong_variable};
+
+/// Asserts that a timeout is the only fault of these flags and variables, because of an interval.
+#[track_caller]
+fn timeout_too_short(args: &str, env: &[&str], timeout: &str, interval: &str) {
+    let told = format!("{timeout}: must be more than {interval}");
+    assert_eq!(fault(args, env), told);
+}
 
 #[test]
 fn a_timeout_must_be_above_its_interval_in_each_class() {
-    assert_eq!(
-        fault("", &["CONNECTION_TIMEOUT_MS=15000"]),
-        "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
-         must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)"
-    );
-    assert_eq!(
-        fault("--heartbeat-interval-ms 50000", &[]),
-        "CONNECTION_TIMEOUT_MS=\"45000\" (default): \
-         must be more than HEARTBEAT_INTERVAL_MS, which is 50000 (flag)",
-        "both classes inherit it: one fault"
-    );
-    assert_eq!(
-        fault("--app-heartbeat-interval-ms 50000", &[]),
-        "CONNECTION_TIMEOUT_MS=\"45000\" (default): \
-         must be more than APP_HEARTBEAT_INTERVAL_MS, which is 50000 (flag)"
-    );
-    assert_eq!(
-        fault("", &["GLASSES_CONNECTION_TIMEOUT_MS=10000"]),
-        "GLASSES_CONNECTION_TIMEOUT_MS=\"10000\" (env): \
-         must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)"
-    );
+    let general = "HEARTBEAT_INTERVAL_MS, which is 15000 (default)";
+    let timeout = "CONNECTION_TIMEOUT_MS=\"15000\" (env)";
+    timeout_too_short("", &["CONNECTION_TIMEOUT_MS=15000"], timeout, general);
+    let timeout = "GLASSES_CONNECTION_TIMEOUT_MS=\"10000\" (env)";
+    let env = ["GLASSES_CONNECTION_TIMEOUT_MS=10000"];
+    timeout_too_short("", &env, timeout, general);
+    let timeout = "CONNECTION_TIMEOUT_MS=\"45000\" (default)";
+    let interval = "APP_HEARTBEAT_INTERVAL_MS, which is 50000 (flag)";
+    timeout_too_short("--app-heartbeat-interval-ms 50000", &[], timeout, interval);
+    // Both classes inherit it: one fault.
+    let interval = "HEARTBEAT_INTERVAL_MS, which is 50000 (flag)";
+    timeout_too_short("--heartbeat-interval-ms 50000", &[], timeout, interval);
     let own = "--glasses-heartbeat-interval-ms 20 --glasses-connection-timeout-ms 20 \
                --app-heartbeat-interval-ms 30 --app-connection-timeout-ms 29";
     assert_eq!(faults(own, &[]).len(), 2);
-    // No class uses the general pair here, so it is no fault.
-    run(
-        "--heartbeat-interval-ms 50000 --glasses-heartbeat-interval-ms 10 \
-         --app-heartbeat-interval-ms 10",
-        &[],
-    );
+}
+
+#[test]
+fn a_timeout_above_its_interval_or_that_no_class_uses_is_no_fault() {
+    let unused = "--heartbeat-interval-ms 50000 --glasses-heartbeat-interval-ms 10 \
+                  --app-heartbeat-interval-ms 10";
+    run(unused, &[]);
+    let least = run("--connection-timeout-ms 15001", &[]);
+    assert_eq!(least.app.validate(), Ok(()));
     // A value with a fault of its own causes no faults in others.
-    assert!(fault("--heartbeat-interval-ms 0", &[]).starts_with("HEARTBEAT_INTERVAL_MS=\"0\""));
-    assert_eq!(
-        run("--connection-timeout-ms 15001", &[]).app.validate(),
-        Ok(())
-    );
+    let told = fault("--heartbeat-interval-ms 0", &[]);
+    assert!(told.starts_with("HEARTBEAT_INTERVAL_MS=\"0\""), "{told}");
 }
 
 #[test]
@@ -99,21 +96,18 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
         run("", &[&env("a"), &required]);
         run("", &[&env("any"), &required]);
         run("", &[&env("none")]);
-        assert_eq!(
-            fault("", &[&env("a,b c")]),
-            format!(
-                "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, \
-                 each a token (RFC 9110) of up to 128 characters; or any, or none"
-            )
-        );
     }
-    let folder = Folder::new();
-    let file = folder.file("settings", "glasses_subprotocols = ['b', 'a']");
-    let text = printed("--print-config", &[&format!("CONFIG_FILE={file}")]);
-    assert!(
-        text.contains("\nGLASSES_SUBPROTOCOLS=b,a # file\n"),
-        "{text}"
-    );
+}
+
+#[test]
+fn subprotocols_are_tokens_in_the_order_of_their_preference() {
+    let tokens = "up to 16 subprotocols, separated by commas, each a token (RFC 9110) of up to \
+                  128 characters; or any, or none";
+    wrong_variable("GLASSES_SUBPROTOCOLS", "a,b c", tokens);
+    wrong_variable("APP_SUBPROTOCOLS", "a,b c", tokens);
+    let text = printed_with_file("glasses_subprotocols = ['b', 'a']");
+    let line = "\nGLASSES_SUBPROTOCOLS=b,a # file\n";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]
@@ -126,11 +120,9 @@ fn pending_bytes_follow_the_message_limit() {
 
 #[test]
 fn limits_must_hold_what_they_are_limits_of() {
-    assert_eq!(
-        fault("--max-pending-bytes 1048585", &[]),
-        "MAX_PENDING_BYTES=\"1048585\" (flag): must be at least 10 bytes more than \
-         MAX_MESSAGE_BYTES, which is 1048576 (default)"
-    );
+    let more_than_a_message =
+        "at least 10 bytes more than MAX_MESSAGE_BYTES, which is 1048576 (default)";
+    wrong_flag("MAX_PENDING_BYTES", "1048585", more_than_a_message);
     run("--max-pending-bytes 1048586", &[]);
     assert_eq!(
         fault("--max-pending-bytes 65535 --max-message-bytes 125", &[]),
@@ -138,19 +130,11 @@ fn limits_must_hold_what_they_are_limits_of() {
          1073741824; at least 10 bytes more than MAX_MESSAGE_BYTES"
     );
     run("--max-pending-bytes 65536 --max-message-bytes 125", &[]);
-    assert_eq!(
-        fault("--max-buffered-bytes 4194303", &[]),
-        "MAX_BUFFERED_BYTES=\"4194303\" (flag): \
-         must be at least MAX_PENDING_BYTES, which is 4194304 (default)"
-    );
-    assert_eq!(
-        faults(
-            "--max-message-bytes 2000000 --max-pending-bytes 100000 --max-buffered-bytes 90000",
-            &[]
-        )
-        .len(),
-        2
-    );
+    let all_of_a_peer = "at least MAX_PENDING_BYTES, which is 4194304 (default)";
+    wrong_flag("MAX_BUFFERED_BYTES", "4194303", all_of_a_peer);
+    let both = "--max-message-bytes 2000000 --max-pending-bytes 100000 --max-buffered-bytes 90000";
+    assert_eq!(faults(both, &[]).len(), 2);
     // The default of the pending limit follows the message size; it is not a second fault.
-    assert!(fault("--max-message-bytes 0", &[]).starts_with("MAX_MESSAGE_BYTES=\"0\""));
+    let told = fault("--max-message-bytes 0", &[]);
+    assert!(told.starts_with("MAX_MESSAGE_BYTES=\"0\""), "{told}");
 }

@@ -4,56 +4,55 @@ use super::loading::{fault, faults, printed, run, start};
 use pulsegate::config::{Audience, CliAction, SETTINGS, load};
 use std::ffi::OsString;
 
+/// Asserts that a flag is the only fault, with a flag or variable that was perhaps meant.
+#[track_caller]
+fn unknown(args: &str, flag: &str, meant: &str) {
+    let told =
+        format!("\"{flag}\" (flag): is unknown; did you mean {meant}? --help-all lists all flags");
+    assert_eq!(fault(args, &[]), told);
+}
+
 #[test]
-fn the_command_line_itself_can_be_wrong() {
-    assert_eq!(
-        fault("--heartbeat-intervall-ms 5000", &[]),
-        "\"--heartbeat-intervall-ms\" (flag): is unknown; did you mean --heartbeat-interval-ms? \
-         --help-all lists all flags"
-    );
-    assert_eq!(
-        fault("--jwt-secret=hunter2", &[]),
-        "\"--jwt-secret\" (flag): is unknown; did you mean the variable AUTH_JWT_SECRET? \
-         --help-all lists all flags",
-        "what may be a secret is not repeated"
-    );
-    assert_eq!(
-        fault("-p8002", &[]),
-        "\"-p\" (flag): is unknown; did you mean --listen-addr? --help-all lists all flags"
-    );
-    assert_eq!(
-        fault("--HEARTBEAT_INTERVAL_MS=5000", &[]),
-        "\"--HEARTBEAT_INTERVAL_MS\" (flag): is unknown; did you mean --heartbeat-interval-ms? \
-         --help-all lists all flags"
-    );
-    for args in ["--port 8080", "--port=8080", "-p 8080"] {
-        assert!(
-            fault(args, &[]).contains("did you mean --listen-addr?"),
-            "{args}"
-        );
-    }
+fn an_unknown_flag_is_told_with_the_one_that_was_perhaps_meant() {
+    let interval = "--heartbeat-interval-ms";
+    let misspelt = "--heartbeat-intervall-ms";
+    unknown("--heartbeat-intervall-ms 5000", misspelt, interval);
+    let variable = "--HEARTBEAT_INTERVAL_MS";
+    unknown("--HEARTBEAT_INTERVAL_MS=5000", variable, interval);
+    unknown("-p8002", "-p", "--listen-addr");
+    unknown("-p 8080", "-p", "--listen-addr");
+    unknown("--port 8080", "--port", "--listen-addr");
+    unknown("--port=8080", "--port", "--listen-addr");
+    // What may be a secret is not repeated.
+    let secret = "the variable AUTH_JWT_SECRET";
+    unknown("--jwt-secret=hunter2", "--jwt-secret", secret);
+}
+
+#[test]
+fn the_settings_file_is_named_by_the_flags_of_other_programs_too() {
     for args in ["--config /nowhere/x.toml", "-c /nowhere/x.toml"] {
         let told = fault(args, &[]);
-        assert!(
-            told.contains("CONFIG_FILE") && told.contains("/nowhere/x.toml"),
-            "{told}"
-        );
+        let is_named = told.contains("CONFIG_FILE") && told.contains("/nowhere/x.toml");
+        assert!(is_named, "{told}");
     }
-    let no_value = "--drain-ms (flag): has no value; \
-                    it must be a whole number of milliseconds from 0 to 86400000, or with a unit \
-                    (15s, 2m)";
+}
+
+#[test]
+fn a_flag_has_a_value_or_takes_none() {
+    let no_value = "--drain-ms (flag): has no value; it must be a whole number of milliseconds \
+                    from 0 to 86400000, or with a unit (15s, 2m)";
     assert_eq!(fault("--drain-ms", &[]), no_value);
     assert_eq!(fault("--drain-ms --check", &[]), no_value);
-    assert_eq!(
-        fault("--check=yes", &[]),
-        "--check=\"yes\" (flag): takes no value"
-    );
+    let no_flag = "--check=\"yes\" (flag): takes no value";
+    assert_eq!(fault("--check=yes", &[]), no_flag);
+}
+
+#[test]
+fn an_argument_that_is_no_flag_is_told() {
+    let told = "\"start\" (argument): is neither a flag nor the value of one; --help-all lists \
+                all flags";
     for args in ["start", "-- start", "--drain-ms 5 start", "--check start"] {
-        assert_eq!(
-            fault(args, &[]),
-            "\"start\" (argument): is neither a flag nor the value of one; --help-all lists all \
-             flags"
-        );
+        assert_eq!(fault(args, &[]), told, "{args}");
     }
 }
 
@@ -90,7 +89,7 @@ fn check_only_checks() {
 }
 
 #[test]
-fn help_and_version_are_given_whatever_else_is_wrong() {
+fn help_is_given_whatever_else_is_wrong() {
     let basic = printed("--nonsense --help", &["DRAIN_MS=x"]);
     assert_eq!(basic, printed("-h", &[]));
     assert_eq!(basic, printed("help", &[]));
@@ -110,6 +109,10 @@ fn help_and_version_are_given_whatever_else_is_wrong() {
         );
         assert!(help.contains(setting.help) && help.contains(&setting.allowed()));
     }
+}
+
+#[test]
+fn the_version_is_given_whatever_else_is_wrong() {
     let version = format!("pulsegate {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(printed("--version --check", &[]), version);
     assert_eq!(printed("-V", &[]), version);

@@ -1,6 +1,6 @@
 //! The two listeners: which addresses are allowed without credentials, and which fit each other.
 
-use super::loading::{addr, fault, run};
+use super::loading::{addr, fault, run, wrong_flag};
 use super::samples::{SECRET, TOKEN};
 use crate::folder::Folder;
 
@@ -25,6 +25,29 @@ fn other_machines_are_let_in_only_on_purpose() {
         assert_eq!(settings.listen_addr, addr(open));
         assert!(settings.allow_unauthenticated);
     }
+}
+
+#[test]
+fn what_is_no_credential_opens_nothing() {
+    let args = "--listen-addr 0.0.0.0:1 --app-admission key";
+    let told = fault(args, &["ALLOWED_ORIGINS=http://a"]);
+    assert!(told.starts_with("LISTEN_ADDR="), "{told}");
+}
+
+#[test]
+fn a_loopback_address_needs_no_credentials() {
+    for local in [
+        "127.0.0.1:0",
+        "127.9.9.9:1",
+        "[::1]:8002",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        run(&format!("--listen-addr {local}"), &[]);
+    }
+}
+
+#[test]
+fn credentials_let_other_machines_in() {
     let folder = Folder::new();
     let (secret, apps) = (folder.file("secret", SECRET), folder.file("apps", "[]"));
     for credentials in [
@@ -35,6 +58,10 @@ fn other_machines_are_let_in_only_on_purpose() {
         let settings = run("--listen-addr 0.0.0.0:1", &[&credentials]);
         assert!(!settings.allow_unauthenticated && !settings.credentials().is_open());
     }
+}
+
+#[test]
+fn a_fault_of_what_would_let_others_in_is_the_only_fault() {
     for unknown in [
         "AUTH_JWT_SECRET=short",
         "AUTH_JWT_SECRET_FILE=/none",
@@ -46,22 +73,6 @@ fn other_machines_are_let_in_only_on_purpose() {
             told.starts_with(name),
             "there were to be credentials: {told}"
         );
-    }
-    assert!(
-        fault(
-            "--listen-addr 0.0.0.0:1 --app-admission key",
-            &["ALLOWED_ORIGINS=http://a"]
-        )
-        .starts_with("LISTEN_ADDR="),
-        "what is no credential opens nothing"
-    );
-    for local in [
-        "127.0.0.1:0",
-        "127.9.9.9:1",
-        "[::1]:8002",
-        "[::ffff:127.0.0.1]:1",
-    ] {
-        run(&format!("--listen-addr {local}"), &[]);
     }
     assert!(
         fault("--listen-addr 0.0.0.0:1 --allow-unauthenticated maybe", &[])
@@ -92,6 +103,10 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
         let token = fault(&flag, &["ADMIN_TOKEN=short"]);
         assert!(token.starts_with("ADMIN_TOKEN="), "one fault: {token}");
     }
+}
+
+#[test]
+fn the_operators_endpoints_may_be_local_or_off() {
     for local in ["127.0.0.1:0", "[::1]:9", "[::ffff:127.0.0.1]:1"] {
         let settings = run(&format!("--admin-addr {local}"), &[]);
         assert_eq!(settings.admin_addr, Some(addr(local)));
@@ -99,21 +114,24 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
     for off in ["off", "OFF"] {
         assert_eq!(run(&format!("--admin-addr {off}"), &[]).admin_addr, None);
     }
-    assert_eq!(
-        fault("--admin-addr none", &[]),
-        "ADMIN_ADDR=\"none\" (flag): must be off, or an IP address with a port, such as \
-         127.0.0.1:8002 or [::1]:8002; a loopback address unless a token is set; another address \
-         or port than LISTEN_ADDR"
-    );
+    let address = "off, or an IP address with a port, such as 127.0.0.1:8002 or [::1]:8002; a \
+                   loopback address unless a token is set; another address or port than \
+                   LISTEN_ADDR";
+    wrong_flag("ADMIN_ADDR", "none", address);
+}
+
+/// With these variables both listeners may be open to other machines.
+const OPEN: [&str; 2] = [
+    "ADMIN_TOKEN=s3cret-s3cret-s3cret",
+    "ALLOW_UNAUTHENTICATED=1",
+];
+
+fn both(listen: &str, admin: &str) -> String {
+    format!("--listen-addr {listen} --admin-addr {admin}")
 }
 
 #[test]
 fn operators_and_peers_are_not_served_at_one_address() {
-    let both = |listen: &str, admin: &str| format!("--listen-addr {listen} --admin-addr {admin}");
-    let open = [
-        &format!("ADMIN_TOKEN={TOKEN}") as &str,
-        "ALLOW_UNAUTHENTICATED=1",
-    ];
     for (listen, admin) in [
         ("127.0.0.1:8002", "127.0.0.1:8002"),
         ("127.0.0.1:8002", "[::ffff:127.0.0.1]:8002"),
@@ -124,7 +142,7 @@ fn operators_and_peers_are_not_served_at_one_address() {
         ("0.0.0.0:8002", "[::]:8002"),
     ] {
         assert_eq!(
-            fault(&both(listen, admin), &open),
+            fault(&both(listen, admin), &OPEN),
             format!(
                 "ADMIN_ADDR={admin:?} (flag): must be another address or port than LISTEN_ADDR, \
                  which is {listen} (flag): two listeners cannot share one"
@@ -133,6 +151,10 @@ fn operators_and_peers_are_not_served_at_one_address() {
     }
     let default = fault("--listen-addr 127.0.0.1:9002", &[]);
     assert!(default.contains("must be another address"), "{default}");
+}
+
+#[test]
+fn operators_and_peers_may_share_an_address_or_a_port() {
     for (listen, admin) in [
         ("127.0.0.1:0", "127.0.0.1:0"),
         ("127.0.0.1:8002", "127.0.0.1:8003"),
@@ -140,6 +162,6 @@ fn operators_and_peers_are_not_served_at_one_address() {
         ("0.0.0.0:8002", "[::1]:8002"),
         ("127.0.0.1:8002", "off"),
     ] {
-        run(&both(listen, admin), &open);
+        run(&both(listen, admin), &OPEN);
     }
 }

@@ -17,6 +17,7 @@ pub fn start(args: &str, env: &[&str]) -> Result<CliAction, SettingFaults> {
     load(args, |name| env.get(name).map(OsString::from))
 }
 
+/// Returns the settings of a start without a fault.
 pub fn run(args: &str, env: &[&str]) -> Settings {
     match start(args, env) {
         Ok(CliAction::Run(settings)) => settings,
@@ -24,6 +25,7 @@ pub fn run(args: &str, env: &[&str]) -> Settings {
     }
 }
 
+/// Returns what is printed instead of a start.
 pub fn printed(args: &str, env: &[&str]) -> String {
     match start(args, env) {
         Ok(CliAction::Print(text)) => text,
@@ -32,6 +34,7 @@ pub fn printed(args: &str, env: &[&str]) -> String {
 }
 
 /// Returns the lines of the error, without its first.
+#[track_caller]
 pub fn faults(args: &str, env: &[&str]) -> Vec<String> {
     let faults = start(args, env).expect_err("a fault");
     let text = faults.to_string();
@@ -46,6 +49,8 @@ pub fn faults(args: &str, env: &[&str]) -> Vec<String> {
     lines
 }
 
+/// Returns the only fault of a start.
+#[track_caller]
 pub fn fault(args: &str, env: &[&str]) -> String {
     let mut lines = faults(args, env);
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -53,6 +58,7 @@ pub fn fault(args: &str, env: &[&str]) -> String {
 }
 
 /// Returns the faults of a file, without its path.
+#[track_caller]
 pub fn faults_of(content: impl AsRef<[u8]>) -> Vec<String> {
     let folder = Folder::new();
     let file = folder.file("settings.toml", content);
@@ -61,10 +67,41 @@ pub fn faults_of(content: impl AsRef<[u8]>) -> Vec<String> {
     faults.iter().map(|f| f.replace(&file, "FILE")).collect()
 }
 
+/// Returns the only fault of a file, without its path.
+#[track_caller]
 pub fn fault_of(content: impl AsRef<[u8]>) -> String {
     let mut faults = faults_of(content);
     assert_eq!(faults.len(), 1, "{faults:?}");
     faults.remove(0)
+}
+
+/// Asserts that one flag is the only fault, with what its value must be.
+#[track_caller]
+pub fn wrong_flag(name: &str, value: &str, must: &str) {
+    let flag = format!("--{} {value}", name.to_lowercase().replace('_', "-"));
+    let told = format!("{name}={value:?} (flag): must be {must}");
+    assert_eq!(fault(&flag, &[]), told);
+}
+
+/// Asserts that one variable is the only fault, with what its value must be.
+#[track_caller]
+pub fn wrong_variable(name: &str, value: &str, must: &str) {
+    let told = format!("{name}={value:?} (env): must be {must}");
+    assert_eq!(fault("", &[&format!("{name}={value}")]), told);
+}
+
+/// Returns the settings of a start with this settings file.
+pub fn run_with_file(content: impl AsRef<[u8]>) -> Settings {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", content);
+    run("", &[&format!("CONFIG_FILE={file}")])
+}
+
+/// Returns what `--print-config` prints with this settings file.
+pub fn printed_with_file(content: &str) -> String {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", content);
+    printed("--print-config", &[&format!("CONFIG_FILE={file}")])
 }
 
 pub fn addr(text: &str) -> SocketAddr {

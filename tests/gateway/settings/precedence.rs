@@ -1,6 +1,6 @@
 //! Which source of a value wins: the flag, the variable, the file, the general setting, the default.
 
-use super::loading::{printed, run};
+use super::loading::{printed, run, run_with_file};
 use crate::folder::Folder;
 use log::LevelFilter;
 use pulsegate::health::Policy;
@@ -8,24 +8,18 @@ use pulsegate::time::Micros;
 
 #[test]
 fn the_flag_wins_then_the_variable_then_the_default() {
-    let env = ["DRAIN_MS=1", "LOG_LEVEL="];
+    let env = ["DRAIN_MS=1"];
     assert_eq!(run("--drain-ms 2", &env).drain, Micros::from_millis(2));
     assert_eq!(run("", &env).drain, Micros::from_millis(1));
-    assert_eq!(
-        run("", &env).log_level,
-        LevelFilter::Info,
-        "an empty variable is unset"
-    );
     assert_eq!(
         run("--drain-ms 2 --drain-ms=3", &[]).drain,
         Micros::from_millis(3),
         "the last one counts"
     );
-    assert_eq!(
-        run("--drain-ms 2", &["DRAIN_MS=nonsense"]).drain,
-        Micros::from_millis(2),
-        "an overruled variable is not looked at"
-    );
+}
+
+#[test]
+fn variables_of_other_programs_are_not_looked_at() {
     run("", &["HEARTBEAT_INTERVAL=5", "PULSEGATE_X=y", "PATH=/bin"]);
 }
 
@@ -54,32 +48,56 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
         let millis = wanted.split(['=', ' ']).nth(1).unwrap().parse().unwrap();
         assert_eq!(run(&args, env).drain, Micros::from_millis(millis));
     }
+}
+
+#[test]
+fn the_flag_for_the_file_wins_over_its_variable() {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", "drain_ms = 3");
     let other = folder.file("other.toml", "drain_ms = 4");
     let drain = |args: &str, env: &[&str]| run(args, env).drain;
     let variable = format!("CONFIG_FILE={file}");
+    let flag = format!("--config-file={other}");
     assert_eq!(drain("", &[&variable]), Micros::from_millis(3));
+    assert_eq!(drain(&flag, &[&variable]), Micros::from_millis(4));
+    // The flags of other programs.
+    assert_eq!(drain(&format!("-c {file}"), &[]), Micros::from_millis(3));
     assert_eq!(
-        drain(&format!("--config-file={other}"), &[&variable]),
-        Micros::from_millis(4)
+        drain(&format!("--config {file}"), &[]),
+        Micros::from_millis(3)
     );
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", "drain_ms = 3");
+    let variable = format!("CONFIG_FILE={file}");
+    let drain = |env: &[&str]| run("", env).drain;
+    assert_eq!(drain(&[&variable, "DRAIN_MS="]), Micros::from_millis(3));
     assert_eq!(
-        drain("", &[&variable, "DRAIN_MS="]),
-        Micros::from_millis(3),
-        "an empty variable is unset"
-    );
-    assert_eq!(
-        drain("", &["CONFIG_FILE="]),
+        drain(&["CONFIG_FILE="]),
         Micros::from_secs(1),
-        "and names no file"
+        "names no file"
     );
+    assert_eq!(run("", &["LOG_LEVEL="]).log_level, LevelFilter::Info);
+}
+
+#[test]
+fn an_overruled_value_is_not_looked_at() {
+    let drain = run("--drain-ms 2", &["DRAIN_MS=nonsense"]).drain;
+    assert_eq!(drain, Micros::from_millis(2));
+    let folder = Folder::new();
     let wrong = folder.file("wrong.toml", "drain_ms = 'x'\nlog_level = 'x'");
     run(
         &format!("--drain-ms 1 --config-file {wrong}"),
         &["LOG_LEVEL=warn"],
     );
-    // A class inherits the value of the file.
-    let general = folder.file("general.toml", "heartbeat_interval_ms = 2_000");
-    let settings = run(&format!("--config-file {general}"), &[]);
+}
+
+#[test]
+fn a_class_inherits_the_general_value_of_the_file() {
+    let settings = run_with_file("heartbeat_interval_ms = 2_000");
     assert_eq!(settings.app.heartbeat_interval, Micros::from_secs(2));
 }
 

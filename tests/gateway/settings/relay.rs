@@ -1,6 +1,8 @@
 //! Settings of the relay: apps, origins of pages, what is kept for an absent peer, and the state file.
 
-use super::loading::{classes, fault, fault_of, faults, printed, run};
+use super::loading::{
+    classes, fault, fault_of, faults, printed, printed_with_file, run, wrong_flag, wrong_variable,
+};
 use super::samples::APPS;
 use crate::folder::Folder;
 use pulsegate::gateway::{Admission, AppRegistry};
@@ -77,7 +79,14 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
              must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)",
         ]
     );
-    folder.file("apps.json", "{}");
+}
+
+#[test]
+fn a_list_of_apps_is_a_small_regular_file_in_json() {
+    let folder = Folder::new();
+    let file = folder.file("apps.json", "{}");
+    let flag = format!("--apps-file {file}");
+    let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
     assert_eq!(fault(&flag, &[]), told("a JSON array of apps"));
     folder.file("apps.json", "[");
     assert_eq!(
@@ -94,51 +103,41 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
         fault(&flag, &[]),
         told("a readable file: No such file or directory (os error 2)")
     );
-    assert_eq!(
-        fault("--apps-file /dev/zero", &[]),
-        "APPS_FILE=\"/dev/zero\" (flag): must be a regular file"
-    );
+    wrong_flag("APPS_FILE", "/dev/zero", "a regular file");
+}
+
+fn origins(list: &str) -> Vec<String> {
+    let origins = run("", &[&format!("ALLOWED_ORIGINS={list}")]).allowed_origins;
+    origins.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn pages_are_named_by_their_origins() {
+    assert_eq!(origins("HTTPS://A.example:443"), ["https://a.example"]);
+    let two = ["https://a", "http://b:1"];
+    assert_eq!(origins("https://a, http://b:1"), two);
+    // What no browser's page has is compared as it is.
+    let as_given = ["file://", "null", "https://A/Path", "a.example"];
+    assert_eq!(origins(&as_given.join(",")), as_given);
+    assert_eq!(origins(&vec!["https://a"; 64].join(",")).len(), 64);
+    let empty = run("--allowed-origins=", &["ALLOWED_ORIGINS=http://a"]);
+    assert_eq!(empty.allowed_origins, []);
+    let text = printed_with_file("allowed_origins = ['https://A', 'http://b:80']");
+    let line = "\nALLOWED_ORIGINS=https://a,http://b # file\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn what_is_no_origin_is_refused() {
     let allowed = "up to 64 origins, separated by commas, such as \
                    https://app.example.org,http://localhost:3000,file://,null, spelt as clients \
                    send them; * is not allowed";
-    let origins = |env: &str| {
-        let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
-        origins.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(origins("HTTPS://A.example:443"), ["https://a.example"]);
-    assert_eq!(
-        origins("https://a, http://b:1"),
-        ["https://a", "http://b:1"]
-    );
-    assert_eq!(origins(&vec!["https://a"; 64].join(",")).len(), 64);
-    let many = vec!["https://a"; 65].join(",");
-    assert_eq!(
-        origins("file://,null,https://A/Path,a.example"),
-        ["file://", "null", "https://A/Path", "a.example"],
-        "what no browser's page has is compared as it is"
-    );
-    for wrong in ["*", "https://*.example", "https://a b", "https://a,", &many] {
-        assert_eq!(
-            fault("", &[&format!("ALLOWED_ORIGINS={wrong}")]),
-            format!("ALLOWED_ORIGINS={wrong:?} (env): must be {allowed}")
-        );
-    }
-    assert_eq!(
-        run("--allowed-origins=", &["ALLOWED_ORIGINS=http://a"]).allowed_origins,
-        []
-    );
-    let folder = Folder::new();
-    let file = folder.file("settings", "allowed_origins = ['https://A', 'http://b:80']");
-    let env = [&*format!("CONFIG_FILE={file}")];
-    let text = printed("--print-config", &env);
-    assert!(
-        text.contains("\nALLOWED_ORIGINS=https://a,http://b # file\n"),
-        "{text}"
-    );
+    let wrong = |value: &str| wrong_variable("ALLOWED_ORIGINS", value, allowed);
+    wrong("*");
+    wrong("https://*.example");
+    wrong("https://a b");
+    wrong("https://a,");
+    wrong(&vec!["https://a"; 65].join(","));
     assert_eq!(
         fault_of("allowed_origins = 5"),
         format!("ALLOWED_ORIGINS (file): is an integer; it must be {allowed}")
@@ -167,10 +166,10 @@ fn where_the_state_is_to_be_kept_is_looked_at_before_the_start() {
         let settings = run("", &[&format!("STATE_FILE={path}")]);
         assert_eq!(settings.state_file.as_deref(), Some(Path::new(&path)));
     }
-    assert!(
-        !Path::new(&folder.path("later.json")).exists(),
-        "only looked"
-    );
+    let path = run("--state-file state.json", &[]).state_file;
+    assert_eq!(path.as_deref(), Some(Path::new("state.json")));
+    let later = folder.path("later.json");
+    assert!(!Path::new(&later).exists(), "only looked");
 }
 
 #[test]
@@ -179,10 +178,12 @@ fn what_is_not_kept_is_named_by_its_type_or_nothing_is() {
     assert_eq!(skipped("", &[]), "VAD location_update head_position");
     assert_eq!(skipped("", &["REPLAY_SKIP=VAD"]), "VAD");
     assert_eq!(skipped("", &["REPLAY_SKIP=VAD , a:b"]), "VAD a:b");
-    assert_eq!(
-        skipped("", &["REPLAY_SKIP="]),
-        "VAD location_update head_position"
-    );
+    let empty = skipped("", &["REPLAY_SKIP="]);
+    assert_eq!(empty, "VAD location_update head_position");
+}
+
+#[test]
+fn nothing_is_left_out_of_what_is_kept_where_the_list_is_empty() {
     let folder = Folder::new();
     let empty = folder.file("settings", "replay_skip = []");
     for (args, env) in [
@@ -191,21 +192,22 @@ fn what_is_not_kept_is_named_by_its_type_or_nothing_is() {
         (&format!("--config-file {empty}"), &[]),
         ("", &["REPLAY_SKIP=None"]),
     ] {
-        assert_eq!(skipped(args, env), "");
+        assert_eq!(run(args, env).replay_skip, []);
         let text = printed(&format!("--print-config {args}"), env);
         assert!(text.contains("\nREPLAY_SKIP=none # "), "{text}");
     }
-    let long = "x".repeat(129);
-    let many = vec!["a"; 65].join(",");
-    for wrong in ["a b", "a,,b", "\u{e9}", &long, &many] {
-        assert_eq!(
-            fault("", &[&format!("REPLAY_SKIP={wrong}")]),
-            format!(
-                "REPLAY_SKIP={wrong:?} (env): must be up to 64 types of frames, separated by \
-                 commas, each of up to 128 visible ASCII characters; or none"
-            )
-        );
-    }
+}
+
+#[test]
+fn types_of_frames_are_words_of_bounded_length_and_number() {
+    let types = "up to 64 types of frames, separated by commas, each of up to 128 visible ASCII \
+                 characters; or none";
+    let wrong = |value: &str| wrong_variable("REPLAY_SKIP", value, types);
+    wrong("a b");
+    wrong("a,,b");
+    wrong("\u{e9}");
+    wrong(&"x".repeat(129));
+    wrong(&vec!["a"; 65].join(","));
 }
 
 #[test]
@@ -219,33 +221,24 @@ fn apps_are_told_a_websocket_to_connect_to() {
     ] {
         assert_eq!(url(right).as_deref(), Some(right));
     }
-    for wrong in [
-        "gateway.example.org/app-ws",
-        "http://a/app-ws",
-        "ws://a",
-        "ws://a?b",
-        "ws:///app-ws",
-        "ws://user:password@a/app-ws",
-        "ws://a/app-ws#b",
-        "ws://a/ b",
-    ] {
-        assert_eq!(
-            fault("", &[&format!("APP_WEBSOCKET_URL={wrong}")]),
-            format!(
-                "APP_WEBSOCKET_URL={wrong:?} (env): must be a URL with ws:// or wss://, a host \
-                 and a path, such as wss://gateway.example.org/app-ws"
-            )
-        );
-    }
-    let described = run("", &["APP_WEBSOCKET_URL=ws://a/b?c=d"]).describe();
-    assert!(
-        described.contains(" app_websocket_url=\"ws://a/b?c=d\" "),
-        "{described}"
-    );
+    let websocket = "a URL with ws:// or wss://, a host and a path, such as \
+                     wss://gateway.example.org/app-ws";
+    let wrong = |value| wrong_variable("APP_WEBSOCKET_URL", value, websocket);
+    wrong("gateway.example.org/app-ws");
+    wrong("http://a/app-ws");
+    wrong("ws://a");
+    wrong("ws://a?b");
+    wrong("ws:///app-ws");
+    wrong("ws://user:password@a/app-ws");
+    wrong("ws://a/app-ws#b");
+    wrong("ws://a/ b");
+    let told = run("", &["APP_WEBSOCKET_URL=ws://a/b?c=d"]).describe();
+    let quoted = " app_websocket_url=\"ws://a/b?c=d\" ";
+    assert!(told.contains(quoted), "{told}");
 }
 
 #[test]
-fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
+fn the_first_message_of_an_app_has_a_deadline_and_that_of_glasses_has_none() {
     let settings = run("--app-init-timeout-ms 500", &[]);
     let classes = settings.engine_config(&classes()).classes;
     let timeouts: Vec<_> = classes
@@ -253,43 +246,26 @@ fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
         .map(|c| c.policy.first_message_timeout)
         .collect();
     assert_eq!(timeouts, [None, Some(Micros::from_millis(500))]);
-    let path = run("--state-file state.json", &[]).state_file;
-    assert_eq!(path.as_deref(), Some(Path::new("state.json")));
-    assert_eq!(
-        fault("", &["REPLAY_UNCONFIRMED=1"]),
-        "REPLAY_UNCONFIRMED=\"1\" (env): must be off or on"
-    );
-    assert_eq!(
-        fault("", &["APP_ADMISSION=open"]),
-        "APP_ADMISSION=\"open\" (env): must be started or key"
-    );
-    assert_eq!(
-        fault("", &["FLAPPING_LIMIT=-1"]),
-        "FLAPPING_LIMIT=\"-1\" (env): must be a whole number of connections per minute from 0 to \
-         100000"
-    );
-    assert_eq!(
-        fault("", &["REPLAY_MAX_MESSAGES=100001"]),
-        "REPLAY_MAX_MESSAGES=\"100001\" (env): must be a whole number of messages from 0 to 100000"
-    );
-    assert_eq!(
-        fault("", &["REPLAY_MAX_BYTES=67108865"]),
-        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864; \
-         at most half of MAX_PENDING_BYTES"
-    );
-    assert_eq!(
-        fault("--replay-max-bytes 2097153", &[]),
-        "REPLAY_MAX_BYTES=\"2097153\" (flag): \
-         must be at most half of MAX_PENDING_BYTES, which is 4194304 (default)"
-    );
+}
+
+#[test]
+fn limits_of_the_relay_have_their_bounds() {
+    let connections = "a whole number of connections per minute from 0 to 100000";
+    wrong_variable("FLAPPING_LIMIT", "-1", connections);
+    let messages = "a whole number of messages from 0 to 100000";
+    wrong_variable("REPLAY_MAX_MESSAGES", "100001", messages);
+    let bytes = "a whole number of bytes from 0 to 67108864; at most half of MAX_PENDING_BYTES";
+    wrong_variable("REPLAY_MAX_BYTES", "67108865", bytes);
+    let half = "at most half of MAX_PENDING_BYTES, which is 4194304 (default)";
+    wrong_flag("REPLAY_MAX_BYTES", "2097153", half);
+}
+
+#[test]
+fn what_is_kept_for_a_peer_is_by_default_at_most_half_of_its_pending_bytes() {
     let small = run(
         "--max-pending-bytes 70000 --max-message-bytes 1000 --max-buffered-bytes 1000000",
         &[],
     );
     assert_eq!(small.replay.max_bytes, 35_000);
-    assert_eq!(
-        run("", &[]).replay.max_bytes,
-        262_144,
-        "what was to be compared"
-    );
+    assert_eq!(run("", &[]).replay.max_bytes, 262_144);
 }

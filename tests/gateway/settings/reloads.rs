@@ -236,8 +236,8 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
         "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, unless \
-         TRUSTED_PROXIES names at least one address: otherwise no header would be read\n  \
-         TRUSTED_PROXIES=\"\" (default): must be set: a reload does not remove TRUSTED_PROXIES, \
+         TRUSTED_PROXIES names at least one address: otherwise no proxy is trusted and no header is \
+         read\n  TRUSTED_PROXIES=\"\" (default): must be set: a reload does not remove TRUSTED_PROXIES, \
          which is ::1/128 (flag); only a restart does"
     );
     assert!(newer.reloaded(&old).is_ok());

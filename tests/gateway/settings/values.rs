@@ -1,7 +1,6 @@
 //! Values of one setting: what is allowed, and the message about what is not.
 
-use super::loading::{fault, faults, run};
-use crate::folder::Folder;
+use super::loading::{addr, fault, faults, run, run_with_file, wrong_flag, wrong_variable};
 use pulsegate::time::Micros;
 
 #[test]
@@ -21,68 +20,58 @@ fn times_with_a_unit_hold_from_a_flag_a_variable_and_the_file() {
     assert_eq!(run("--drain-ms 15s", &[]).drain, Micros::from_secs(15));
     assert_eq!(run("", &["DRAIN_MS=2m"]).drain, Micros::from_secs(120));
     assert_eq!(run("", &["DRAIN_MS=250"]).drain, Micros::from_millis(250));
-    let folder = Folder::new();
-    let file = folder.file("settings.toml", "drain_ms = '1500ms'\n");
-    let read = run("", &[&format!("CONFIG_FILE={file}")]);
-    assert_eq!(read.drain, Micros::from_millis(1_500));
-    // The short flag of other programs.
-    assert_eq!(run(&format!("-c {file}"), &[]).drain, read.drain);
-    assert_eq!(run(&format!("--config {file}"), &[]).drain, read.drain);
-    let listen = run("--listen-addr localhost:8080", &[]).listen_addr;
-    assert_eq!(listen, ([127, 0, 0, 1], 8080).into());
+    let drain = run_with_file("drain_ms = '1500ms'\n").drain;
+    assert_eq!(drain, Micros::from_millis(1_500));
 }
 
 #[test]
-fn every_kind_of_bad_value_is_told_with_what_is_allowed() {
-    let millis =
-        "must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)";
-    for value in [
-        "abc", "0", "9", "-5", "1.5", "15x", " 20", "1_000", "86400001", "25h",
-    ] {
-        assert_eq!(
-            fault("", &[&format!("STATS_INTERVAL_MS={value}")]),
-            format!("STATS_INTERVAL_MS={value:?} (env): {millis}")
-        );
-    }
-    assert_eq!(
-        fault("--stats-interval-ms -5", &[]),
-        format!("STATS_INTERVAL_MS=\"-5\" (flag): {millis}")
-    );
+fn localhost_is_an_address() {
+    let listen = run("--listen-addr localhost:8080", &[]).listen_addr;
+    assert_eq!(listen, addr("127.0.0.1:8080"));
+}
+
+const MILLIS: &str = "a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)";
+const CONNECTIONS: &str = "a whole number of connections from 1 to 10000000";
+
+#[test]
+fn a_bad_time_is_told_with_what_is_allowed() {
+    let wrong = |value| wrong_variable("STATS_INTERVAL_MS", value, MILLIS);
+    wrong("abc");
+    wrong("0");
+    wrong("9");
+    wrong("-5");
+    wrong("1.5");
+    wrong("15x");
+    wrong(" 20");
+    wrong("1_000");
+    wrong("86400001");
+    wrong("25h");
+    wrong("5\nLOG_LEVEL=x"); // one fault is one line
+    wrong_flag("STATS_INTERVAL_MS", "-5", MILLIS);
     assert_eq!(
         fault("--stats-interval-ms=", &["STATS_INTERVAL_MS=500"]),
-        format!("STATS_INTERVAL_MS=\"\" (flag): {millis}")
+        format!("STATS_INTERVAL_MS=\"\" (flag): must be {MILLIS}")
     );
-    assert_eq!(
-        fault("--max-connections 99999999999999999999999", &[]),
-        "MAX_CONNECTIONS=\"99999999999999999999999\" (flag): \
-         must be a whole number of connections from 1 to 10000000"
-    );
-    assert_eq!(
-        fault("", &["MAX_CONNECTIONS=0"]),
-        "MAX_CONNECTIONS=\"0\" (env): must be a whole number of connections from 1 to 10000000"
-    );
-    assert_eq!(
-        fault("--log-level=loud", &[]),
-        "LOG_LEVEL=\"loud\" (flag): must be error, warn, info, debug or trace"
-    );
-    assert_eq!(
-        fault("", &["HEARTBEAT_MODE=never"]),
-        "HEARTBEAT_MODE=\"never\" (env): must be always or idle"
-    );
-    assert_eq!(
-        fault("--reuse-port yes", &[]),
-        "REUSE_PORT=\"yes\" (flag): must be 0, 1, false or true"
-    );
+}
+
+#[test]
+fn a_bad_value_of_any_other_kind_is_told_with_what_is_allowed() {
+    wrong_flag("MAX_CONNECTIONS", "99999999999999999999999", CONNECTIONS);
+    wrong_variable("MAX_CONNECTIONS", "0", CONNECTIONS);
+    wrong_flag("LOG_LEVEL", "loud", "error, warn, info, debug or trace");
+    wrong_variable("HEARTBEAT_MODE", "never", "always or idle");
+    wrong_flag("REUSE_PORT", "yes", "0, 1, false or true");
+    wrong_variable("REPLAY_UNCONFIRMED", "1", "off or on");
+    wrong_variable("APP_ADMISSION", "open", "started or key");
+}
+
+#[test]
+fn an_address_has_an_ip_and_a_port() {
     for value in ["localhost:65536", "127.0.0.1", ":8002", "127.0.0.1:65536"] {
         let fault = fault("", &[&format!("LISTEN_ADDR={value}")]);
         let told = format!("LISTEN_ADDR={value:?} (env): must be an IP address with a port");
         assert!(fault.starts_with(&told), "{fault}");
     }
-    assert_eq!(
-        fault("", &["STATS_INTERVAL_MS=5\nLOG_LEVEL=x"]),
-        format!("STATS_INTERVAL_MS=\"5\\nLOG_LEVEL=x\" (env): {millis}"),
-        "one fault is one line"
-    );
 }
 
 #[test]
