@@ -3,7 +3,12 @@
 use crate::peers::glasses;
 use crate::sockets::{Controls, Event, Gateway, frame};
 use pulsegate::wire::frame::CLOSE;
+use serde_json::Value;
+use std::fs;
 use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -23,7 +28,7 @@ fn a_log_without_a_reader_holds_nothing_up() {
     let mut pages = 0;
     while filled.recv_timeout(Duration::from_secs(1)).is_ok() {
         pages += 1;
-        assert!(pages < 1_000, "somebody reads the pipe");
+        assert!(pages < 1_000, "the pipe has a reader");
     }
     let controls = Controls::start_at_gateway(gateway.addr);
     // Some lines for each: more than an empty pipe could hold.
@@ -40,73 +45,88 @@ fn a_log_without_a_reader_holds_nothing_up() {
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
 
-#[test]
-fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::MetadataExt;
+/// Starts a gateway and returns its log. Its standard error is a stream of the journal, or another
+/// one, perhaps an editor's terminal.
+fn logged(format: &str, is_journal: bool) -> Vec<String> {
+    let mut command = Gateway::command(&[("DRAIN_MS", "0"), ("LOG_FORMAT", format)]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let stderr = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+    let stderr = stderr.expect("it is open");
+    let inode = stderr.ino() + u64::from(!is_journal);
+    command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
+    let gateway = Gateway::start_on(command, reader, writer).read();
+    gateway.line(&["every client may connect, "]);
+    let log = gateway.log.clone();
+    gateway.end();
+    let log = log.lock().expect("no panic");
+    log.clone()
+}
 
-    let start = |format: &str, is_journal: bool| {
-        let mut command = Gateway::command(&[("DRAIN_MS", "0"), ("LOG_FORMAT", format)]);
-        let (reader, writer) = std::io::pipe().expect("a pipe");
-        let stderr = std::fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()));
-        let stderr = stderr.expect("it is open");
-        let inode = stderr.ino() + u64::from(!is_journal);
-        command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
-        let gateway = Gateway::start_on(command, reader, writer).read();
-        gateway.line(&["every client may connect, "]);
-        let log = gateway.log.clone();
-        gateway.end();
-        let log = log.lock().expect("no panic");
-        log.clone()
-    };
-    for line in start("json", false) {
-        let told: serde_json::Value = serde_json::from_str(&line).expect(&line);
+#[test]
+fn the_log_is_json_if_asked_for() {
+    for line in logged("json", false) {
+        let told: Value = serde_json::from_str(&line).expect(&line);
         let level = told["level"].as_str().expect("a level");
         assert!(["info", "warn"].contains(&level), "{line}");
         assert_eq!(told["time"].as_str().map(str::len), Some(24), "{line}");
         assert!(!told["message"].as_str().expect("a text").is_empty());
     }
+}
+
+#[test]
+fn the_log_has_priorities_under_the_journal() {
     for format in ["text", "json"] {
-        for line in start(format, true) {
+        for line in logged(format, true) {
             let (priority, rest) = line.split_at(3);
             let is_warning = rest.contains("[WARN]") || rest.contains("\"warn\"");
             assert_eq!(priority, if is_warning { "<4>" } else { "<6>" }, "{line}");
         }
     }
-    // Another stream of the journal than ours, perhaps an editor's terminal.
-    assert!(start("text", false)[0].starts_with("20"));
 }
 
-/// Wherever its standard streams lead, the gateway's exit code is right.
 #[test]
-fn an_output_that_takes_nothing_does_not_abort() {
-    use std::process::Stdio;
-    let closed = || {
-        let (reader, writer) = std::io::pipe().expect("a pipe");
-        drop(reader);
-        Stdio::from(writer)
-    };
-    let full = || {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-        Stdio::from(full.expect("/dev/full"))
-    };
-    let run = |args: &[&str], stdout: Stdio, stderr: Stdio| {
-        let mut command = Gateway::command(&[]);
-        let child = command.args(args).stdout(stdout).stderr(stderr).spawn();
-        let output = child.expect("the gateway").wait_with_output();
-        let output = output.expect("an end");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!told.contains("panicked"), "{args:?}: {told}");
-        (output.status.code(), told)
-    };
+fn the_log_has_times_on_another_stream_than_that_of_the_journal() {
+    assert!(logged("text", false)[0].starts_with("20"));
+}
+
+/// Returns a stream whose reader is gone.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    Stdio::from(writer)
+}
+
+/// Returns a stream to a disk without room.
+fn full() -> Stdio {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    Stdio::from(full.expect("/dev/full"))
+}
+
+/// Returns the exit code and what stands in the standard error, if that is piped.
+fn run(args: &[&str], stdout: Stdio, stderr: Stdio) -> (Option<i32>, String) {
+    let mut command = Gateway::command(&[]);
+    let child = command.args(args).stdout(stdout).stderr(stderr).spawn();
+    let output = child.expect("the gateway").wait_with_output();
+    let output = output.expect("an end");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!told.contains("panicked"), "{args:?}: {told}");
+    (output.status.code(), told)
+}
+
+#[test]
+fn requested_output_without_a_reader_is_no_fault_and_without_room_it_is_one() {
     for args in [&["--help"], &["--version"], &["--print-config"]] {
         let (code, told) = run(args, closed(), Stdio::piped());
         assert_eq!((code, &*told), (Some(0), ""), "{args:?}");
-        // The requested output could not be written, and that is a fault.
         let (code, told) = run(args, full(), Stdio::piped());
         assert_eq!(code, Some(1), "{args:?}");
         assert!(told.contains("cannot write to standard output"), "{told}");
     }
+}
+
+/// Wherever its standard streams lead, the exit code of a check is right.
+#[test]
+fn a_check_whose_output_is_not_taken_says_by_its_code_whether_settings_are_valid() {
     for stdout in [closed(), full()] {
         let (code, told) = run(&["--check"], stdout, Stdio::piped());
         assert_eq!((code, &*told), (Some(0), ""), "the settings are valid");
@@ -115,15 +135,18 @@ fn an_output_that_takes_nothing_does_not_abort() {
         let (code, _) = run(&["--check", "--drain-ms=x"], Stdio::null(), stderr);
         assert_eq!(code, Some(2), "the settings are wrong");
     }
-    for args in [&["--help"][..], &["--no-such-flag"]] {
-        for stream in [closed, full] as [fn() -> Stdio; 2] {
-            let swarm = std::process::Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))
-                .args(args)
+}
+
+#[test]
+fn the_load_tool_does_not_abort_where_its_output_is_not_taken() {
+    for (flag, code) in [("--help", 0), ("--no-such-flag", 2)] {
+        for stream in [closed, full] {
+            let swarm = Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))
+                .arg(flag)
                 .stdout(stream())
                 .stderr(stream())
                 .status();
-            let expected = if args == ["--help"] { 0 } else { 2 };
-            assert_eq!(swarm.expect("the load tool").code(), Some(expected));
+            assert_eq!(swarm.expect("the load tool").code(), Some(code));
         }
     }
 }

@@ -66,14 +66,8 @@ fn every_setting_that_changed_is_named_in_a_reload() {
             !setting.reload,
             "{name}"
         );
-        let also = |other: &str| other.ends_with(name);
-        assert!(
-            applied
-                .iter()
-                .chain(&changes.needs_restart)
-                .all(|n| also(n)),
-            "{changes:?}"
-        );
+        let mut all = applied.iter().chain(&changes.needs_restart);
+        assert!(all.all(|changed| changed.ends_with(name)), "{changes:?}");
         let after = old.reloaded(&newer).expect("no fault");
         assert_eq!(after == newer, setting.reload, "{name}");
         assert_eq!(after == old, !setting.reload, "{name}");
@@ -125,13 +119,8 @@ fn a_reload_tells_old_and_new_values() {
     assert_eq!(after.admin_token, old.admin_token);
     // A different origin of the same value is no change.
     let flag = run("--drain-ms 2", &env);
-    assert!(
-        newer
-            .diff(&flag)
-            .applied
-            .iter()
-            .all(|c| c.name != "DRAIN_MS")
-    );
+    let applied = newer.diff(&flag).applied;
+    assert!(applied.iter().all(|change| change.name != "DRAIN_MS"));
 }
 
 #[test]
@@ -186,13 +175,8 @@ fn a_reload_does_not_open_the_gateway_to_others() {
         "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be set: a reload does not \
          remove AUTH_JWT_SECRET, which is *** (env); only a restart does"
     );
-    assert!(
-        !newer
-            .reloaded(&old)
-            .expect("no fault")
-            .credentials()
-            .is_open()
-    );
+    let closed = newer.reloaded(&old).expect("no fault");
+    assert!(!closed.credentials().is_open());
 }
 
 #[test]
@@ -235,9 +219,10 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
     let newer = run("", &[]);
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
-        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, unless \
-         TRUSTED_PROXIES names at least one address: otherwise no proxy is trusted and no header is \
-         read\n  TRUSTED_PROXIES=\"\" (default): must be set: a reload does not remove TRUSTED_PROXIES, \
+        "2 settings are wrong:\n  \
+         PROXY_PROTOCOL=\"v1\" (flag): must be off, unless TRUSTED_PROXIES names at least one \
+         address: otherwise no proxy is trusted and no header is read\n  \
+         TRUSTED_PROXIES=\"\" (default): must be set: a reload does not remove TRUSTED_PROXIES, \
          which is ::1/128 (flag); only a restart does"
     );
     assert!(newer.reloaded(&old).is_ok());

@@ -1,62 +1,84 @@
 //! No message, log line or debug text shows a secret.
 
-use super::loading::{fault, fault_of, faults, printed, run, start};
+use super::loading::{fault, fault_of, faults, printed, run, run_with_file, start};
 use super::samples::{ALERT_URL, APPS, SECRET, SECRETS, TOKEN, secret_of};
 use crate::folder::Folder;
 
-#[test]
-fn a_secret_is_nowhere_to_be_seen() {
+/// Calls `check` with each secret, the setting for its file, and each way to give it: a variable, a
+/// file of its own, the settings file.
+fn for_each_way(check: impl Fn(&str, &str, &str)) {
     for (name, file_name) in SECRETS {
         let folder = Folder::new();
-        let key = name.to_lowercase();
         let secret_file = folder.file("secret", TOKEN);
-        let in_file = folder.file("settings", format!("{key} = '{TOKEN}'"));
-        for given in [
-            format!("{name}={TOKEN}"),
-            format!("{file_name}={secret_file}"),
-            format!("CONFIG_FILE={in_file}"),
-        ] {
-            let env = [given.as_str()];
-            let settings = run("", &env);
-            assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
-            assert!(settings.describe().contains(&format!(" {key}=set ")));
-            let changes = run("", &[]).diff(&settings);
-            assert_eq!(
-                changes.needs_restart.len() + changes.applied.len(),
-                1 + usize::from(given.starts_with("CONFIG"))
-            );
-            let text = printed("--print-config", &env);
-            let is_shown = given.starts_with(file_name);
-            let hidden = format!("\n{name}=*** # ");
-            assert_eq!(text.contains(&hidden), !is_shown, "{text}");
-            let newer = run("", &[&format!("{name}={TOKEN}-another")]);
-            let both = [settings.diff(&newer), newer.diff(&settings)];
-            let seen = [
-                format!("{settings:?} {settings:#?} {changes:?} {both:?}"),
-                format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
-                format!(
-                    "{0} {0:?}",
-                    settings
-                        .admin_token
-                        .clone()
-                        .or(settings.auth_jwt_secret.clone())
-                        .unwrap()
-                ),
-                format!("{:?}", start("", &env)),
-                format!("{:?}", start("--check", &env)),
-                settings.describe(),
-                text,
-                printed("--help-all", &env),
-                faults("--frobnicate --admin-addr=x", &env).join("\n"),
-            ];
-            for seen in seen {
-                assert!(!seen.contains("s3cret"), "{seen}");
-            }
-        }
-        assert!(run("", &[]).describe().contains(&format!(" {key}=none ")));
-        let again = format!("{name}=***");
-        let told = format!("{name}=\"***\" (env): must be");
-        assert!(fault("", &[&again]).starts_with(&told));
+        let line = format!("{} = '{TOKEN}'", name.to_lowercase());
+        let settings_file = folder.file("settings", line);
+        check(name, file_name, &format!("{name}={TOKEN}"));
+        check(name, file_name, &format!("{file_name}={secret_file}"));
+        check(name, file_name, &format!("CONFIG_FILE={settings_file}"));
+    }
+}
+
+#[track_caller]
+fn assert_hidden(seen: &[String]) {
+    for text in seen {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn debug_texts_show_no_secret() {
+    for_each_way(|name, _, given| {
+        let settings = run("", &[given]);
+        assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
+        let [token, key] = [&settings.admin_token, &settings.auth_jwt_secret];
+        let secret = token.as_ref().or(key.as_ref()).expect("a secret");
+        assert_hidden(&[
+            format!("{settings:?} {settings:#?}"),
+            format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
+            format!("{secret} {secret:?}"),
+            format!("{:?}", start("", &[given])),
+            format!("{:?}", start("--check", &[given])),
+        ]);
+    });
+}
+
+#[test]
+fn what_a_reload_would_change_shows_no_secret() {
+    for_each_way(|name, _, given| {
+        let settings = run("", &[given]);
+        let changes = run("", &[]).diff(&settings);
+        let many = changes.needs_restart.len() + changes.applied.len();
+        assert_eq!(many, 1 + usize::from(given.starts_with("CONFIG")));
+        let newer = run("", &[&format!("{name}={TOKEN}-another")]);
+        let both = [settings.diff(&newer), newer.diff(&settings)];
+        assert_hidden(&[format!("{changes:?} {both:?}")]);
+    });
+}
+
+#[test]
+fn what_is_printed_shows_no_secret() {
+    for_each_way(|name, file_name, given| {
+        let line = run("", &[given]).describe();
+        let key = name.to_lowercase();
+        assert!(line.contains(&format!(" {key}=set ")), "{line}");
+        let text = printed("--print-config", &[given]);
+        let is_in_its_file = given.starts_with(file_name);
+        let hidden = format!("\n{name}=*** # ");
+        assert_eq!(text.contains(&hidden), !is_in_its_file, "{text}");
+        let help = printed("--help-all", &[given]);
+        let faults = faults("--frobnicate --admin-addr=x", &[given]);
+        assert_hidden(&[line, text, help, faults.join("\n")]);
+        let none = run("", &[]).describe();
+        assert!(none.contains(&format!(" {key}=none ")), "{none}");
+    });
+}
+
+#[test]
+fn a_hidden_secret_cannot_be_read_back() {
+    for (name, _) in SECRETS {
+        let told = fault("", &[&format!("{name}=***")]);
+        let hidden = format!("{name}=\"***\" (env): must be");
+        assert!(told.starts_with(&hidden), "{told}");
     }
 }
 
@@ -138,38 +160,33 @@ fn the_url_that_alerts_are_posted_to_is_shown_as_little_as_a_password() {
     let given = format!("ALERT_WEBHOOK_URL={ALERT_URL}");
     let env = [given.as_str()];
     let settings = run("", &env);
-    let folder = Folder::new();
-    let file = folder.file("settings", format!("alert_webhook_url = '{ALERT_URL}'"));
-    let from_file = run("", &[&format!("CONFIG_FILE={file}")]);
+    let from_file = run_with_file(format!("alert_webhook_url = '{ALERT_URL}'"));
     assert_eq!(from_file.alerts, settings.alerts);
-    let seen = [
+    let line = settings.describe();
+    assert!(line.contains(" alert_webhook_url=set "), "{line}");
+    let text = printed("--print-config", &env);
+    let hidden = "\nALERT_WEBHOOK_URL=*** # env\n";
+    assert!(text.contains(hidden), "{text}");
+    assert_hidden(&[
         format!("{settings:?} {settings:#?} {:?}", settings.alerts),
         format!("{:?}", run("", &[]).diff(&settings)),
-        settings.describe(),
-        printed("--print-config", &env),
-    ];
-    assert!(seen[2].contains(" alert_webhook_url=set "), "{}", seen[2]);
-    assert!(
-        seen[3].contains("\nALERT_WEBHOOK_URL=*** # env\n"),
-        "{}",
-        seen[3]
-    );
-    for text in seen {
-        assert!(!text.contains("s3cret"), "{text}");
-    }
-    for wrong in [
-        "ftp://s3cret.example.org/",
-        "https://user:s3cret@example.org/",
-        "s3cret",
-        "https://",
-        "https://example.org/#s3cret",
-    ] {
+        line,
+        text,
+    ]);
+}
+
+#[test]
+fn a_wrong_url_for_alerts_is_not_shown_either() {
+    let refused = |url: &str| {
         assert_eq!(
-            faults("", &[&format!("ALERT_WEBHOOK_URL={wrong}")]),
-            [
-                "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a \
-                 host, without a user name; not as a flag, because other processes could read it"
-            ]
+            fault("", &[&format!("ALERT_WEBHOOK_URL={url}")]),
+            "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a host, \
+             without a user name; not as a flag, because other processes could read it"
         );
-    }
+    };
+    refused("ftp://s3cret.example.org/");
+    refused("https://user:s3cret@example.org/");
+    refused("s3cret");
+    refused("https://");
+    refused("https://example.org/#s3cret");
 }
