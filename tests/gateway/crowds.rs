@@ -1,4 +1,5 @@
-//! Many connections at once, up to the limit and beyond. Control clients beside them notice nothing.
+//! Many connections at once, up to the limit and beyond. Control clients beside them notice
+//! nothing.
 
 use crate::commands::gateway_with;
 use crate::peers::{assert_served, glasses};

@@ -1,4 +1,5 @@
-//! Which source of a value wins: the flag, the variable, the file, the general setting, the default.
+//! Which source of a value wins: the flag, the variable, the file, the general setting, the
+//! default.
 
 use super::loading::{printed, run, run_with_file};
 use crate::folder::Folder;

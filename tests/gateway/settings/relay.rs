@@ -1,4 +1,5 @@
-//! Settings of the relay: apps, origins of pages, what is kept for an absent peer, and the state file.
+//! Settings of the relay: apps, origins of pages, what is kept for an absent peer, and the state
+//! file.
 
 use super::loading::{
     classes, fault, fault_of, faults, printed, printed_with_file, run, wrong_flag, wrong_variable,

@@ -1,5 +1,6 @@
 //! The case groups of the Autobahn test suite (1 to 7, 9 and 10) as tables, against an echoing host
-//! without sockets. The suite itself runs only where a CPython 2.7 is found; these tests always run.
+//! without sockets. The suite itself runs only where a CPython 2.7 is found; these tests always
+//! run.
 
 mod case;
 mod closing;
