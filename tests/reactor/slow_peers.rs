@@ -63,44 +63,53 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     host.stop();
 }
 
+const MIB: usize = 1 << 20;
+/// The pieces of a megabyte that is sent, or read, at a steady pace.
+const PIECES: u32 = 200;
+/// The time for all pieces: several times the timeout.
+const STEADY: Duration = Duration::from_millis(TIMEOUT.as_millis() as u64 * 3 + 500);
+
+/// Sends a megabyte in one frame at a steady pace. Meanwhile the peer cannot answer a ping: it is
+/// in the middle of a frame.
+fn upload_steadily(host: &Host) {
+    let mut client = Client::open(host.addr, "/upload");
+    let bytes = frame(BINARY, &vec![1; MIB]);
+    let started = Instant::now();
+    for piece in bytes.chunks(bytes.len().div_ceil(PIECES as usize)) {
+        client.write(piece);
+        std::thread::sleep(STEADY / PIECES);
+    }
+    assert!(started.elapsed() >= TIMEOUT * 3);
+    let event = client.next_answering();
+    assert_eq!(event, Event::Binary(vec![1; MIB]), "the echo");
+    client.expect_echo("still here");
+}
+
+/// Reads a megabyte at a steady pace. Meanwhile the peer cannot answer a ping: it has not read it
+/// yet.
+fn download_steadily(host: &Host) {
+    let mut client = Client::connect_with(host.addr, Some(16 * 1024)).upgraded("/download");
+    let started = Instant::now();
+    client.send_text(&format!("give {MIB}"));
+    while client.unparsed() < MIB {
+        assert_ne!(client.read_some(MIB / PIECES as usize), 0, "closed");
+        std::thread::sleep(STEADY / PIECES);
+    }
+    assert!(started.elapsed() >= TIMEOUT * 3);
+    assert_eq!(client.next_answering(), Event::Binary(vec![b'x'; MIB]));
+    client.expect_echo("still here");
+    let pending = sent_to(&host.seen(), "/download");
+    assert_eq!(pending, [SendOutcome::Flowing; 2]);
+}
+
 #[test]
 fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
-    const MIB: usize = 1 << 20;
-    const PIECES: u32 = 200;
-    let steady = TIMEOUT * 3 + Duration::from_millis(500);
     let host = Host::start();
     let controls = Controls::start(host.addr);
     std::thread::scope(|scope| {
         let host = &host;
-        // Neither can answer a ping meanwhile: one is in the middle of a frame, the other has not
-        // read it yet.
-        scope.spawn(move || {
-            let mut client = Client::open(host.addr, "/upload");
-            let bytes = frame(BINARY, &vec![1; MIB]);
-            let started = Instant::now();
-            for piece in bytes.chunks(bytes.len().div_ceil(PIECES as usize)) {
-                client.write(piece);
-                std::thread::sleep(steady / PIECES);
-            }
-            assert!(started.elapsed() >= TIMEOUT * 3);
-            let event = client.next_answering();
-            assert_eq!(event, Event::Binary(vec![1; MIB]), "the echo");
-            client.expect_echo("still here");
-        });
-        scope.spawn(move || {
-            let mut client = Client::connect_with(host.addr, Some(16 * 1024)).upgraded("/download");
-            let started = Instant::now();
-            client.send_text(&format!("give {MIB}"));
-            while client.unparsed() < MIB {
-                assert_ne!(client.read_some(MIB / PIECES as usize), 0, "closed");
-                std::thread::sleep(steady / PIECES);
-            }
-            assert!(started.elapsed() >= TIMEOUT * 3);
-            assert_eq!(client.next_answering(), Event::Binary(vec![b'x'; MIB]));
-            client.expect_echo("still here");
-            let pending = sent_to(&host.seen(), "/download");
-            assert_eq!(pending, [SendOutcome::Flowing; 2]);
-        });
+        scope.spawn(move || upload_steadily(host));
+        scope.spawn(move || download_steadily(host));
         scope.spawn(move || {
             let mut client = Client::open(host.addr, "/upload-stands");
             let bytes = frame(BINARY, &vec![1; MIB]);
