@@ -4,6 +4,7 @@
 //! Whether each rule fires when it should is tested beside the rules, on invented looks
 //! (src/side/watch/alerts/tests).
 
+use crate::folder::Folder;
 use crate::sockets::{Client, Event, Gateway, eventually, upgrade};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -336,14 +337,12 @@ fn what_still_fires_is_posted_again() {
 
 #[test]
 fn a_reload_applies_and_off_is_off() {
-    let folder = std::env::temp_dir().join(format!("pulsegate-alerts-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("settings.toml");
-    let write = |text: &str| std::fs::write(&file, text).expect("room");
-    write("alert_resolve_ms = 86400000\n");
+    let folder = Folder::new();
+    let write = |text: &str| folder.file("settings.toml", text);
+    let file = write("alert_resolve_ms = 86400000\n");
     let fast = FAST.iter().filter(|(name, _)| *name != "ALERT_RESOLVE_MS");
     let mut settings: Vec<_> = fast.copied().collect();
-    settings.push(("CONFIG_FILE", file.to_str().expect("a path")));
+    settings.push(("CONFIG_FILE", &file));
     let gateway = Gateway::start(&settings);
     mass_death(&gateway);
     alert(&gateway, "mass_death", "firing");
@@ -362,7 +361,6 @@ fn a_reload_applies_and_off_is_off() {
     gateway.line(&["alert state=firing"]);
     assert_eq!(gateway.lines(&["alert state=firing"]).len(), 1);
     gateway.end();
-    std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 
 #[test]

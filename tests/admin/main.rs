@@ -1,5 +1,7 @@
 //! The gateway as its operators see it: API, metrics, alerts, page and webhooks.
 
+#[path = "../support/folder.rs"]
+mod folder;
 #[path = "../support/sockets/mod.rs"]
 mod sockets;
 #[path = "../support/tokens.rs"]

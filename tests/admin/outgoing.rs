@@ -1,5 +1,6 @@
 //! Requests of the gateway to servers of apps and to webhooks.
 
+use crate::folder::Folder;
 use crate::sockets::{Client, Event, Gateway, eventually};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -24,14 +25,14 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_no_other_request_up() 
     let apps: Vec<Value> = (0..16)
         .map(|n| json!({"package": format!("p{n}"), "api_key": "key", "webhook_url": url}))
         .collect();
-    let file = std::env::temp_dir().join(format!("pulsegate-continue-{}", std::process::id()));
-    std::fs::write(&file, Value::from(apps).to_string()).expect("a file");
+    let folder = Folder::new();
+    let file = folder.file("apps.json", Value::from(apps).to_string());
     let secret = "the-secret-of-this-test-and-no-other";
     // These webhooks never time out.
     let gateway = Gateway::start(&[
         ("DRAIN_MS", "0"),
         ("AUTH_JWT_SECRET", secret),
-        ("APPS_FILE", file.to_str().expect("UTF-8")),
+        ("APPS_FILE", &file),
         ("WEBHOOK_TIMEOUT_MS", "3600000"),
     ]);
     let path = format!("/glasses-ws?token={}", crate::tokens::token("ada", secret));
@@ -60,7 +61,6 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_no_other_request_up() 
         told.contains("the app's server cannot be reached"),
         "{told}"
     );
-    std::fs::remove_file(&file).expect("ours");
     gateway.end();
 }
 
@@ -71,20 +71,16 @@ fn a_reload_changes_where_webhooks_may_go() {
         "http://{}/webhook",
         server.local_addr().expect("an address")
     );
-    let name = |what: &str| {
-        let name = format!("pulsegate-egress-{}-{what}", std::process::id());
-        std::env::temp_dir().join(name)
-    };
-    let (apps, config) = (name("apps.json"), name("settings.toml"));
+    let folder = Folder::new();
     let list = json!([{"package": "p", "api_key": "key", "webhook_url": url}]);
-    std::fs::write(&apps, list.to_string()).expect("a file");
-    std::fs::write(&config, "webhook_allow = ['203.0.113.0/24']").expect("a file");
+    let apps = folder.file("apps.json", list.to_string());
+    let config = folder.file("settings.toml", "webhook_allow = ['203.0.113.0/24']");
     let secret = "the-secret-of-this-test-and-no-other";
     let gateway = Gateway::start(&[
         ("DRAIN_MS", "0"),
         ("AUTH_JWT_SECRET", secret),
-        ("APPS_FILE", apps.to_str().expect("UTF-8")),
-        ("CONFIG_FILE", config.to_str().expect("UTF-8")),
+        ("APPS_FILE", &apps),
+        ("CONFIG_FILE", &config),
     ]);
     let path = format!("/glasses-ws?token={}", crate::tokens::token("ada", secret));
     let mut glasses = Client::open(gateway.addr, &path);
@@ -98,7 +94,7 @@ fn a_reload_changes_where_webhooks_may_go() {
             other => panic!("{other:?}"),
         }
     }
-    std::fs::write(&config, "webhook_allow = ['127.0.0.0/8']").expect("a file");
+    folder.file("settings.toml", "webhook_allow = ['127.0.0.0/8']");
     gateway.signal("HUP");
     gateway.line(&["[INFO] reload webhook_allow="]);
     // The loop logs its part first; the signal thread applies the webhook settings, perhaps
@@ -116,8 +112,5 @@ fn a_reload_changes_where_webhooks_may_go() {
     }
     let head = String::from_utf8(head).expect("UTF-8");
     assert!(head.contains("x-pulsegate-signature: t="), "{head}");
-    for file in [apps, config] {
-        std::fs::remove_file(file).expect("ours");
-    }
     gateway.end();
 }

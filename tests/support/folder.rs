@@ -1,7 +1,9 @@
 //! A folder for the files of one test.
 
+#![allow(dead_code)] // each test binary uses a part of it
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An empty folder; removed with all its files when it is dropped.
@@ -21,6 +23,10 @@ impl Folder {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a folder");
         Folder(path)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.0
     }
 
     /// Returns the path that a file with this name has here.

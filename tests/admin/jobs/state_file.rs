@@ -1,6 +1,7 @@
 //! The state file: what a restart finds, and what happens when it cannot be read or written.
 
 use super::job_thread::{JobThread, LONG, PATIENCE, eventually};
+use crate::folder::Folder;
 use pulsegate::gateway::{Job, StateJob};
 use pulsegate::side::load_state;
 use pulsegate::side::{StartedApps, StateFile};
@@ -12,36 +13,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A folder for one test, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("pulsegate-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a folder");
-        Folder(path)
-    }
-
-    fn state(&self) -> PathBuf {
-        self.0.join("state.json")
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("a folder");
-        let name = |e: std::io::Result<fs::DirEntry>| e.expect("an entry").file_name();
-        let mut names: Vec<String> = entries
-            .map(|e| name(e).to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
+fn state(folder: &Folder) -> PathBuf {
+    folder.dir().join("state.json")
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Returns the names of the files in a folder, in order.
+fn names(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.dir()).expect("a folder");
+    let name = |e: std::io::Result<fs::DirEntry>| e.expect("an entry").file_name();
+    let mut names: Vec<String> = entries
+        .map(|e| name(e).to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 fn keeping(path: &Path) -> JobThread {
@@ -74,10 +58,10 @@ fn started(users: &[(&str, &[&str])]) -> StartedApps {
 
 #[test]
 fn what_is_remembered_is_there_after_a_restart() {
-    let folder = Folder::new("round");
+    let folder = Folder::new();
     let odd = "zoë \"quoted\"\n\u{1}";
     {
-        let jobs = keeping(&folder.state());
+        let jobs = keeping(&state(&folder));
         jobs.queue_job(vec![
             remember("bob", "q"),
             remember("bob", "p"),
@@ -103,83 +87,83 @@ fn what_is_remembered_is_there_after_a_restart() {
         assert!(jobs.control.state_file().written.is_some());
     }
     let all = started(&[("alice", &["q"]), ("bob", &["p", "q"]), (odd, &[odd])]);
-    assert_eq!(load_state(&folder.state()).expect("a state"), all);
-    let text = fs::read_to_string(folder.state()).expect("a file");
+    assert_eq!(load_state(&state(&folder)).expect("a state"), all);
+    let text = fs::read_to_string(state(&folder)).expect("a file");
     assert!(
         text.starts_with(
             "{\"version\":1,\"started\":{\n\"alice\":[\"q\"],\n\"bob\":[\"p\",\"q\"],\n"
         ),
         "{text}"
     );
-    let mode = fs::metadata(folder.state()).expect("a file").permissions();
+    let mode = fs::metadata(state(&folder)).expect("a file").permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
-    assert_eq!(folder.names(), ["state.json"]);
+    assert_eq!(names(&folder), ["state.json"]);
     // And the next process continues from there.
-    let jobs = keeping(&folder.state());
+    let jobs = keeping(&state(&folder));
     jobs.queue_job(vec![forget("bob", "p"), forget(odd, odd)]);
     jobs.flush();
     let rest = started(&[("alice", &["q"]), ("bob", &["q"])]);
-    assert_eq!(load_state(&folder.state()).expect("a state"), rest);
+    assert_eq!(load_state(&state(&folder)).expect("a state"), rest);
 }
 
 #[test]
 fn it_is_written_without_being_asked_and_only_if_something_has_changed() {
-    let folder = Folder::new("unasked");
-    let jobs = keeping(&folder.state());
+    let folder = Folder::new();
+    let jobs = keeping(&state(&folder));
     jobs.flush();
-    assert_eq!(folder.names(), [""; 0], "nothing has changed");
+    assert_eq!(names(&folder), [""; 0], "nothing has changed");
     jobs.queue_job(vec![remember("alice", "p")]);
     let expected = started(&[("alice", &["p"])]);
-    eventually("the file", || folder.state().exists());
-    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+    eventually("the file", || state(&folder).exists());
+    assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
     jobs.flush();
-    fs::remove_file(folder.state()).expect("a file");
+    fs::remove_file(state(&folder)).expect("a file");
     jobs.queue_job(vec![remember("alice", "p"), forget("alice", "q")]);
     jobs.flush();
-    assert_eq!(folder.names(), [""; 0], "nothing has changed");
+    assert_eq!(names(&folder), [""; 0], "nothing has changed");
 }
 
 #[test]
 fn an_app_that_an_edited_file_names_twice_is_one_app() {
-    let folder = Folder::new("twice");
+    let folder = Folder::new();
     let text = r#"{"version":1,"started":{"alice":["q","p","q"]}}"#;
-    fs::write(folder.state(), text).expect("written");
+    fs::write(state(&folder), text).expect("written");
     let expected = started(&[("alice", &["p", "q"])]);
-    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+    assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
 }
 
 /// A volume is often reached through a link to a folder elsewhere.
 #[test]
 fn a_link_stays_and_what_it_leads_to_is_written() {
-    let (folder, volume) = (Folder::new("link"), Folder::new("volume"));
+    let (folder, volume) = (Folder::new(), Folder::new());
     let expected = started(&[("alice", &["p"])]);
     // Over two links, the second of which is relative; at first the file does not exist.
-    symlink(volume.0.join("link.json"), folder.state()).expect("a link");
-    symlink("state.json", volume.0.join("link.json")).expect("a link");
-    let jobs = keeping(&folder.state());
+    symlink(volume.dir().join("link.json"), state(&folder)).expect("a link");
+    symlink("state.json", volume.dir().join("link.json")).expect("a link");
+    let jobs = keeping(&state(&folder));
     jobs.queue_job(vec![remember("alice", "p")]);
     jobs.flush();
-    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
-    assert_eq!(load_state(&volume.state()).expect("a state"), expected);
+    assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
+    assert_eq!(load_state(&state(&volume)).expect("a state"), expected);
     jobs.queue_job(vec![remember("bob", "p")]);
     jobs.flush();
-    assert_eq!(load_state(&volume.state()).expect("a state").len(), 2);
-    assert!(folder.state().is_symlink() && volume.0.join("link.json").is_symlink());
-    assert_eq!(folder.names(), ["state.json"]);
-    assert_eq!(volume.names(), ["link.json", "state.json"]);
+    assert_eq!(load_state(&state(&volume)).expect("a state").len(), 2);
+    assert!(state(&folder).is_symlink() && volume.dir().join("link.json").is_symlink());
+    assert_eq!(names(&folder), ["state.json"]);
+    assert_eq!(names(&volume), ["link.json", "state.json"]);
     // A file that cannot be parsed is moved aside, and the link is not.
-    fs::write(volume.state(), "{").expect("written");
-    assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
-    assert_eq!(volume.names(), ["link.json", "state.json.bad"]);
-    assert!(folder.state().is_symlink());
-    let circle = folder.0.join("circle");
+    fs::write(state(&volume), "{").expect("written");
+    assert_eq!(load_state(&state(&folder)).expect("a state"), started(&[]));
+    assert_eq!(names(&volume), ["link.json", "state.json.bad"]);
+    assert!(state(&folder).is_symlink());
+    let circle = folder.dir().join("circle");
     symlink("circle", &circle).expect("a link");
     load_state(&circle).expect_err("it leads nowhere");
 }
 
 #[test]
 fn what_cannot_be_understood_is_moved_aside() {
-    for (nth, text) in [
+    for text in [
         "",
         "{",
         "[]",
@@ -189,36 +173,33 @@ fn what_cannot_be_understood_is_moved_aside() {
         "{\"version\":1,\"started\":{\"alice\":\"p\"}}",
         "{\"version\":1,\"started\":{}} and more",
         "{\"version\":1,\"started\":{},\"more\":1}",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let folder = Folder::new(&format!("bad-{nth}"));
-        fs::write(folder.state(), text).expect("written");
-        assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
-        assert_eq!(folder.names(), ["state.json.bad"], "{text}");
-        let aside = fs::read_to_string(folder.0.join("state.json.bad")).expect("a file");
+    ] {
+        let folder = Folder::new();
+        fs::write(state(&folder), text).expect("written");
+        assert_eq!(load_state(&state(&folder)).expect("a state"), started(&[]));
+        assert_eq!(names(&folder), ["state.json.bad"], "{text}");
+        let aside = fs::read_to_string(folder.dir().join("state.json.bad")).expect("a file");
         assert_eq!(aside, text, "as it was");
-        let jobs = keeping(&folder.state());
+        let jobs = keeping(&state(&folder));
         jobs.queue_job(vec![remember("alice", "p")]);
         jobs.flush();
         let expected = started(&[("alice", &["p"])]);
-        assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+        assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
     }
 }
 
 #[test]
 fn what_was_moved_aside_before_is_kept_and_only_the_last_of_ten_is_not() {
-    let folder = Folder::new("bad-again");
+    let folder = Folder::new();
     for nth in 0..12 {
-        fs::write(folder.state(), format!("{nth}")).expect("written");
-        assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
+        fs::write(state(&folder), format!("{nth}")).expect("written");
+        assert_eq!(load_state(&state(&folder)).expect("a state"), started(&[]));
     }
-    let mut names = vec!["state.json.bad".to_owned()];
-    names.extend((1..10).map(|n| format!("state.json.bad.{n}")));
-    assert_eq!(folder.names(), names);
-    for (nth, name) in names.iter().enumerate() {
-        let text = fs::read_to_string(folder.0.join(name)).expect("a file");
+    let mut expected = vec!["state.json.bad".to_owned()];
+    expected.extend((1..10).map(|n| format!("state.json.bad.{n}")));
+    assert_eq!(names(&folder), expected);
+    for (nth, name) in expected.iter().enumerate() {
+        let text = fs::read_to_string(folder.dir().join(name)).expect("a file");
         assert_eq!(
             text,
             if nth == 9 {
@@ -232,62 +213,62 @@ fn what_was_moved_aside_before_is_kept_and_only_the_last_of_ten_is_not() {
 
 #[test]
 fn what_is_too_large_is_moved_aside_unread() {
-    let folder = Folder::new("large");
-    let file = fs::File::create(folder.state()).expect("a file");
+    let folder = Folder::new();
+    let file = fs::File::create(state(&folder)).expect("a file");
     file.set_len(64 * 1024 * 1024 + 1).expect("sparse");
-    assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
-    assert_eq!(folder.names(), ["state.json.bad"]);
+    assert_eq!(load_state(&state(&folder)).expect("a state"), started(&[]));
+    assert_eq!(names(&folder), ["state.json.bad"]);
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_to_is_an_error_at_the_start() {
-    let folder = Folder::new("unwritable");
-    fs::write(folder.0.join("file"), "").expect("written");
+    let folder = Folder::new();
+    fs::write(folder.dir().join("file"), "").expect("written");
     for path in ["missing/state.json", "file/state.json"] {
-        let path = folder.0.join(path);
+        let path = folder.dir().join(path);
         assert!(load_state(&path).is_err(), "{}", path.display());
     }
-    let path = folder.0.join("folder");
+    let path = folder.dir().join("folder");
     fs::create_dir(&path).expect("a folder");
     assert!(load_state(&path).is_err(), "it is a folder itself");
 }
 
 #[test]
 fn a_crash_in_the_middle_of_writing_loses_nothing() {
-    let folder = Folder::new("crash");
+    let folder = Folder::new();
     {
-        let jobs = keeping(&folder.state());
+        let jobs = keeping(&state(&folder));
         jobs.queue_job(vec![remember("alice", "p")]);
         jobs.flush();
     }
-    let whole = fs::read(folder.state()).expect("a file");
-    let unfinished = folder.0.join("state.json.0123456789abcdef.new");
+    let whole = fs::read(state(&folder)).expect("a file");
+    let unfinished = folder.dir().join("state.json.0123456789abcdef.new");
     let expected = started(&[("alice", &["p"])]);
     let old = std::time::SystemTime::now() - Duration::from_secs(3_600);
     // At every length that it can have had.
     for len in 0..=whole.len() {
         fs::write(&unfinished, &whole[..len]).expect("written");
-        assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+        assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
         // Another process may be writing it.
         assert!(unfinished.exists());
         let file = fs::File::open(&unfinished).expect("a file");
         file.set_modified(old).expect("older");
-        assert_eq!(load_state(&folder.state()).expect("a state"), expected);
-        assert_eq!(folder.names(), ["state.json"]);
+        assert_eq!(load_state(&state(&folder)).expect("a state"), expected);
+        assert_eq!(names(&folder), ["state.json"]);
     }
 }
 
 #[test]
 fn two_processes_with_one_file_do_not_tear_it() {
-    let folder = Folder::new("two");
+    let folder = Folder::new();
     // Of different lengths, so that a mixture would not be complete.
     let benches = ["short", &"long".repeat(500)].map(|name| {
-        let jobs = keeping(&folder.state());
+        let jobs = keeping(&state(&folder));
         (name.to_owned(), jobs)
     });
     std::thread::scope(|scope| {
         for (name, jobs) in &benches {
-            let state = folder.state();
+            let state = state(&folder);
             scope.spawn(move || {
                 for n in 0..50 {
                     jobs.queue_job(vec![remember(name, &format!("{name}{n}"))]);
@@ -303,13 +284,13 @@ fn two_processes_with_one_file_do_not_tear_it() {
             .iter()
             .all(|(_, b)| b.control.state_file().errors == 0)
     );
-    assert_eq!(folder.names(), ["state.json"]);
+    assert_eq!(names(&folder), ["state.json"]);
 }
 
 #[test]
 fn a_reader_sees_a_whole_file_while_it_is_written() {
-    let folder = Folder::new("whole");
-    let jobs = keeping(&folder.state());
+    let folder = Folder::new();
+    let jobs = keeping(&state(&folder));
     // Several slices, and more bytes than one write.
     let many = 5_000;
     jobs.queue_job(
@@ -319,7 +300,7 @@ fn a_reader_sees_a_whole_file_while_it_is_written() {
     );
     jobs.flush();
     let stop = Arc::new(AtomicBool::new(false));
-    let (path, stopped) = (folder.state(), stop.clone());
+    let (path, stopped) = (state(&folder), stop.clone());
     let looking = std::thread::spawn(move || {
         let mut looks = 0;
         while !stopped.load(Ordering::Relaxed) {
@@ -337,14 +318,14 @@ fn a_reader_sees_a_whole_file_while_it_is_written() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(looking.join().expect("whole every time") > 0);
-    let state = load_state(&folder.state()).expect("a state");
+    let state = load_state(&state(&folder)).expect("a state");
     assert_eq!(state.len(), many + 30);
 }
 
 #[test]
 fn a_disk_that_fails_is_counted_and_tried_again() {
-    let folder = Folder::new("fails");
-    let inner = folder.0.join("inner");
+    let folder = Folder::new();
+    let inner = folder.dir().join("inner");
     fs::create_dir(&inner).expect("a folder");
     let path = inner.join("state.json");
     let jobs = keeping(&path);
