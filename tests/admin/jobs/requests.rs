@@ -85,7 +85,7 @@ fn what_fails_is_tried_again() {
 #[test]
 fn a_server_that_never_answers_is_given_up_twice() {
     let server = AppServer::new(&[Answer::Never]);
-    let mut jobs = JobThread::new(Duration::from_millis(100));
+    let mut jobs = JobThread::new(Duration::from_secs(1));
     jobs.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     jobs.wait_for(WebhookResult::Timeout, 2);
     jobs.wait_for_rest();
