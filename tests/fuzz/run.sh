@@ -34,7 +34,7 @@ KEEP=${OUT:-}
 OUT=${OUT:-$(mktemp -d)}
 fuzz() { # TARGET
     mkdir -p "$OUT/$1"
-    "$BIN/$1" -max_len=16384 -len_control=10 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+    "$BIN/$1" -max_len=16384 -len_control=10 -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$OUT/$1-" "${OPTIONS[@]}" "$OUT/$1" "corpus/$1" >"$OUT/$1.log" 2>&1
 }
 declare -A RUNS_OF

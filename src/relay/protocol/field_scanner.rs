@@ -32,6 +32,7 @@ pub(crate) const APP_FIELDS: &[&str] = &[
     "subscriptions",
     "sessionId",
     "apiKey",
+    "sdkVersion",
 ];
 
 /// The name, in quotes, of the only field that is read and whose value is a list.

@@ -158,6 +158,27 @@ fn of_a_first_message_only_the_introduction_is_read() {
     assert!(Init::parse(twice).is_err());
 }
 
+/// A long introduction, of which only the fields are parsed, is judged as a short one.
+#[test]
+fn an_introduction_and_its_scanned_fields_say_the_same() {
+    for (version, is_accepted) in [
+        ("", true),
+        (r#","sdkVersion":"3.0.1""#, true),
+        (r#","sdkVersion":"2.0","sdkVersion":"3.0""#, false),
+        (r#","sdkVersion":3"#, false),
+    ] {
+        let text =
+            format!(r#"{{"type":"tpa_connection_init","sessionId":"a-p","apiKey":"k"{version}}}"#);
+        let scanned = FieldScanner::new(APP_FIELDS).read(&text, text.len());
+        let Ok(ScanProgress::Whole(fields)) = scanned else {
+            panic!("{scanned:?}: {text}");
+        };
+        let (full, scanned) = (AppFrame::parse(&text, "p"), AppFrame::parse(&fields, "p"));
+        assert_eq!(full.as_ref().ok(), scanned.as_ref().ok(), "{text}");
+        assert_eq!(full.is_ok(), is_accepted, "{text}");
+    }
+}
+
 #[test]
 fn names_are_bounded_before_they_are_copied() {
     let long = "x".repeat(257);
