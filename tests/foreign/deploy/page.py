@@ -132,7 +132,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of 40"))
     # One of them is looked at when it ends.
     browser.click("#found button.identity")
-    until(3, "why it becomes suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
+    until(3, "why it becomes suspect", lambda: "suspect: nothing received" in (browser.text("#detail .why") or ""))
     browser.wait(WHEN, "#now-app-suspect", "0")
     until(4, "the cause of its end", lambda: browser.text("#detail [data-key=cause]") == "stale")
     expect(browser.run("return document.querySelector('#detail-kick').hidden"), "what has ended can be kicked")
@@ -283,7 +283,7 @@ def alerts_and_trouble_are_shown(browser):
     alerts, rows, firing, title, text = browser.wait(SHOW, told, troubled)
     expect(len(alerts) == 2 and "many suspects: class glasses" in alerts[0] and "Look at their network." in alerts[0], alerts)
     expect("<img" in alerts[1] and text, alerts)
-    expect(len(rows) == 10 and "⟨202E⟩" in rows[0] and "silence follows RTT" in rows[0], rows)
+    expect(len(rows) == 10 and "⟨202E⟩" in rows[0] and "silent after RTT" in rows[0], rows)
     expect(firing == " 1 firing" and title == "(1) pulsegate", (firing, title))
     until(5, "they are gone with the next document", lambda: "Look at their network." not in browser.text("#alerts"))
     print("alerts and peers in trouble are shown, as text")

@@ -112,7 +112,7 @@ def main():
             os.chown(path, int(USER), int(USER))
             path.chmod(0o700 if path.is_dir() else 0o400)
         gateway, listen, admin = start(folder, binary)
-        expect(not gateway.find(r"any client may connect"), "the gateway is open")
+        expect(not gateway.find(r"every client may connect"), "the gateway is open")
         glasses = say(listen, {"type": "start_app", "packageName": "org.example.notes"})
         state = folder / "state" / "state.json"
         until(10, "the state is written", lambda: state.exists() and "org.example.notes" in state.read_text())
