@@ -77,6 +77,8 @@ impl Room {
         {
             while self.engine.stats().pending_bytes > 2 << 20 {
                 self.engine.flush(behind, Micros::ZERO, &mut takes_all);
+                // One turn writes only so much; the next has a budget of its own.
+                self.turn();
             }
         }
         let readers = self.readers.iter().copied();
