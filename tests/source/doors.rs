@@ -32,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tungstenite", &["wire/", "lib.rs"]),
     ("slab", &["engine/table.rs", "engine/timers.rs"]),
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
-    ("httparse", &["wire/http/request.rs"]),
+    ("httparse", &["wire/http/"]),
     ("form_urlencoded", &["host/", "relay/admission.rs"]),
     ("serde", &["host/auth/", "relay/protocol/", "side/"]),
     ("serde_json", &["host/auth/", "relay/protocol/", "side/"]),
@@ -50,7 +50,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("sha2", &["host/auth/"]),
     ("hmac", &["host/auth/"]),
-    ("data_encoding", &["host/auth/"]),
+    ("data_encoding", &["host/auth/", "wire/http/dial_request.rs"]),
+    ("getrandom", &["reactor/"]),
     (
         "humantime",
         &[
