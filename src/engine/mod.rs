@@ -60,7 +60,8 @@ mod work;
 
 pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
-pub use crate::wire::http::{Reply, Request};
+pub use crate::wire::http::{DialRequest, DialRequestFault};
+pub use crate::wire::http::{Reply, Request, Response, ResponseFault};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;

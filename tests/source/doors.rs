@@ -50,7 +50,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("sha2", &["host/auth/"]),
     ("hmac", &["host/auth/"]),
-    ("data_encoding", &["host/auth/", "wire/http/dial_request.rs"]),
+    (
+        "data_encoding",
+        &["host/auth/", "wire/http/dial_request.rs"],
+    ),
     ("getrandom", &["reactor/"]),
     (
         "humantime",

@@ -1,5 +1,6 @@
 //! Header fields: parsing their elements, and writing them.
 
+use tungstenite::http::HeaderMap;
 use tungstenite::http::header::{HeaderName, HeaderValue};
 
 /// Removes the spaces and tabs at both ends (OWS, RFC 9110 §5.6.3).
@@ -11,6 +12,63 @@ pub(super) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
+}
+
+/// Returns the fields of a parsed head; `None` if one of them is malformed.
+pub(super) fn header_map(fields: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some(headers)
+}
+
+/// Returns the elements of a list field over all its lines, without surrounding white space. Empty
+/// ones are skipped (RFC 9110 §5.6.1).
+pub(super) fn elements<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let lines = headers.get_all(name).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .map(trim_ows)
+        .filter(|element| !element.is_empty())
+}
+
+/// Returns whether a list field has this element, without regard to case.
+pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, element: &[u8]) -> bool {
+    elements(headers, name).any(|e| e.eq_ignore_ascii_case(element))
+}
+
+/// Formats up to three lines of a field for an error text: `is missing`, or `is "a" and "b"`.
+pub(super) fn stated(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<_> = lines.take(3).map(|line| quoted(line.as_bytes())).collect();
+    if lines.is_empty() {
+        "is missing".to_owned()
+    } else {
+        format!("is {}", lines.join(" and "))
+    }
+}
+
+/// Formats a value from a peer for an error text: in quotes, in ASCII, on one line, at most 64
+/// characters.
+pub(super) fn quoted(value: &[u8]) -> String {
+    const MOST: usize = 64;
+    let mut text = String::from("\"");
+    text.extend(value.iter().take(MOST).copied().map(|b| match b {
+        b'"' | b'\\' => '?',
+        b if b.is_ascii_graphic() || b == b' ' => char::from(b),
+        b'\t' => ' ',
+        _ => '?',
+    }));
+    if value.len() > MOST {
+        text.push('…');
+    }
+    text.push('"');
+    text
 }
 
 /// Returns whether this byte is allowed in a token (RFC 9110 §5.6.2).

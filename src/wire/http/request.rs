@@ -1,6 +1,7 @@
 //! Parsing a request head into a [`Request`] (RFC 9110, RFC 9112).
 
-use super::fields::{is_token_byte, trim_ows};
+use super::fields::{elements, header_map, is_token_byte, lists};
+use super::head_end::holds_blank_line;
 use super::reply::Reply;
 use httparse::Status;
 use std::net::SocketAddr;
@@ -58,24 +59,14 @@ impl Request {
     /// Returns the subprotocols that the client offers, in its order of preference. An offer that
     /// is not a token (RFC 6455 §4.1) is skipped.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
-        self.elements(&SEC_WEBSOCKET_PROTOCOL)
+        elements(self.headers(), &SEC_WEBSOCKET_PROTOCOL)
             .filter(|offer| offer.iter().all(|b| is_token_byte(*b)))
             .filter_map(|offer| str::from_utf8(offer).ok())
     }
 
-    /// Returns the elements of a list field over all its lines, without surrounding white space.
-    /// Empty ones are skipped (RFC 9110 §5.6.1).
-    fn elements(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        let lines = self.head.headers().get_all(name).iter();
-        lines
-            .flat_map(|line| line.as_bytes().split(|b| *b == b','))
-            .map(trim_ows)
-            .filter(|element| !element.is_empty())
-    }
-
     /// Returns whether a list field has this element, without regard to case.
     pub(super) fn lists(&self, name: &HeaderName, element: &[u8]) -> bool {
-        self.elements(name).any(|e| e.eq_ignore_ascii_case(element))
+        lists(self.headers(), name, element)
     }
 
     /// Parses a complete head, for tests of handlers.
@@ -198,12 +189,7 @@ fn request(
             );
         }
     };
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed())?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| malformed())?;
-        headers.append(name, value);
-    }
+    let headers = header_map(parsed.headers).ok_or_else(malformed)?;
     let version = if parsed.version == Some(0) {
         Version::HTTP_10
     } else {
@@ -239,21 +225,6 @@ fn request(
 /// Returns the path of a request's target, without its query.
 fn path_of(target: Option<&str>) -> &str {
     target.and_then(|t| t.split('?').next()).unwrap_or_default()
-}
-
-/// Returns whether a blank line follows a line end. A bare LF counts, because httparse accepts it
-/// (RFC 9112 §2.2); blank lines before the request line do not.
-fn holds_blank_line(data: &[u8], known: usize) -> bool {
-    let before = data.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
-    let from = known.saturating_sub(2).max(before.count());
-    data[from..]
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'\n')
-        .any(|(i, _)| {
-            let rest = &data[from + i + 1..];
-            rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
-        })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The answer to a WebSocket request (RFC 6455 §4.2).
 
-use super::fields::{display_name, trim_ows, write_fields};
+use super::fields::{display_name, stated, trim_ows, write_fields};
 use super::reply::Reply;
 use super::request::Request;
 use tungstenite::handshake::derive_accept_key;
@@ -66,14 +66,8 @@ fn upgrade_faults(request: &Request) -> Vec<String> {
     }
     let mut must = |name: &HeaderName, is_right: bool, must: &str| {
         if !is_right {
+            let is = stated(request.headers(), name);
             let name = display_name(name);
-            let lines = request.headers().get_all(&*name).iter();
-            let lines: Vec<_> = lines.take(3).map(|line| quoted(line.as_bytes())).collect();
-            let is = if lines.is_empty() {
-                "is missing".to_owned()
-            } else {
-                format!("is {}", lines.join(" and "))
-            };
             faults.push(format!("{name} {is}, it must {must}"));
         }
     };
@@ -102,24 +96,6 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == CHARACTERS + 2
         && key[..CHARACTERS].iter().all(is_base64)
         && &key[CHARACTERS..] == b"=="
-}
-
-/// Formats a value from a peer for an error text: in quotes, in ASCII, on one line, at most 64
-/// characters.
-fn quoted(value: &[u8]) -> String {
-    const MOST: usize = 64;
-    let mut text = String::from("\"");
-    text.extend(value.iter().take(MOST).copied().map(|b| match b {
-        b'"' | b'\\' => '?',
-        b if b.is_ascii_graphic() || b == b' ' => char::from(b),
-        b'\t' => ' ',
-        _ => '?',
-    }));
-    if value.len() > MOST {
-        text.push('…');
-    }
-    text.push('"');
-    text
 }
 
 #[cfg(test)]
