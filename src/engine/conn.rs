@@ -53,9 +53,9 @@ struct PeerAddr {
     port: u16,
 }
 
-/// Boolean facts about a connection.
+/// Boolean facts about a connection: 24 bits, because the slot has three bytes for them.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags([u8; 3]);
 
 /// A boolean fact about a connection; one bit of [`Flags`].
 #[derive(Debug, Clone, Copy)]
@@ -93,22 +93,34 @@ pub(crate) enum Flag {
     /// The connection is above its limit of unsent bytes, or has been since its queue was last
     /// empty.
     OverLimit,
+    /// A proxy in front reported that the client's connection to it is encrypted.
+    Encrypted,
 }
 
 impl Flags {
     pub(crate) fn has(self, flag: Flag) -> bool {
-        self.0 & (1 << flag as u16) != 0
+        let (byte, bit) = flag.place();
+        self.0[byte] & bit != 0
     }
 
     pub(crate) fn set(&mut self, flag: Flag) {
-        self.0 |= 1 << flag as u16;
+        let (byte, bit) = flag.place();
+        self.0[byte] |= bit;
     }
 
     /// Clears a flag; returns whether it was set.
     pub(crate) fn take(&mut self, flag: Flag) -> bool {
         let had = self.has(flag);
-        self.0 &= !(1 << flag as u16);
+        let (byte, bit) = flag.place();
+        self.0[byte] &= !bit;
         had
+    }
+}
+
+impl Flag {
+    /// Returns the flag's byte in [`Flags`], and its bit in that byte.
+    fn place(self) -> (usize, u8) {
+        (self as usize / 8, 1 << (self as usize % 8))
     }
 }
 

@@ -30,6 +30,7 @@ impl<H: Handler> Engine<H> {
         let mut known = 0;
         let mut only_preamble = false;
         let mut peer_addr = peer_addr;
+        let mut is_encrypted = conn.flags.has(Flag::Encrypted);
         if let Some(opening) = opening {
             opening.bytes.reserve_exact(bytes.len());
             opening.bytes.extend_from_slice(bytes);
@@ -57,7 +58,11 @@ impl<H: Handler> Engine<H> {
                     return;
                 }
                 Preamble::None => {}
-                Preamble::Whole { len, client } if len <= EARLY_MAX => {
+                Preamble::Whole {
+                    len,
+                    client,
+                    encrypted,
+                } if len <= EARLY_MAX => {
                     data = &data[len.min(data.len())..];
                     known = 0;
                     // A connection that sends only a preamble has made no request: it is a proxy's
@@ -67,6 +72,10 @@ impl<H: Handler> Engine<H> {
                     conn.set_peer_addr(peer_addr);
                     if client.is_some() {
                         conn.flags.set(Flag::Proxied);
+                    }
+                    if encrypted {
+                        is_encrypted = true;
+                        conn.flags.set(Flag::Encrypted);
                     }
                 }
                 Preamble::Partial | Preamble::Whole { .. } => {
@@ -85,7 +94,7 @@ impl<H: Handler> Engine<H> {
         }
         let most = self.core.config.max_head_bytes;
         let accepts_options = |path: &str| self.handler.accepts_options(path);
-        match http::parse(data, known, most, peer_addr, accepts_options) {
+        match http::parse(data, known, most, peer_addr, is_encrypted, accepts_options) {
             // The usual case: a head that arrived whole is parsed in place.
             ParsedHead::Complete(request, len) => {
                 self.process_request(id, request, &data[len..], now)

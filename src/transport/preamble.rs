@@ -17,6 +17,8 @@ pub enum Preamble {
         len: usize,
         /// The client's address, if the preamble has one. It becomes the connection's address.
         client: Option<SocketAddr>,
+        /// Whether the preamble says that the client's connection to the proxy is encrypted (TLS).
+        encrypted: bool,
     },
     /// A required preamble is missing or broken: the connection is answered 400 with this text.
     Invalid(&'static str),

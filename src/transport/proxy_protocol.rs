@@ -1,5 +1,6 @@
 //! The PROXY protocol (by HAProxy, versions 1 and 2), by which a proxy reports the client's
-//! address. Whether a proxy is trusted is decided elsewhere.
+//! address, and in version 2 whether the client uses TLS. Whether a proxy is trusted is decided
+//! elsewhere.
 
 use super::preamble::Preamble;
 use ppp::{PartialResult, v1, v2};
@@ -9,6 +10,14 @@ use std::net::SocketAddr;
 /// bytes (PROXY protocol §2.1).
 const V1_START: &[u8] = b"PROXY ";
 const V1_MAX: usize = 107;
+
+/// The type of the field that describes the client's TLS connection, and the least length of its
+/// value: a byte of flags and the result of checking the certificate (PROXY protocol §2.2.6).
+const TYPE_SSL: u8 = 0x20;
+const SSL_MIN: usize = 5;
+
+/// The flag in that field that says that the client uses TLS.
+const CLIENT_SSL: u8 = 0x01;
 
 /// The version of the PROXY protocol header with which proxies begin each connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +51,7 @@ impl ProxyProtocol {
                     Ok(header) => Preamble::Whole {
                         len: header.header.len(),
                         client: client_of_v1(&header.addresses),
+                        encrypted: false,
                     },
                     Err(_) => Preamble::Invalid("a PROXY protocol header, version 1, is required"),
                 }
@@ -53,6 +63,7 @@ impl ProxyProtocol {
                     Ok(header) => Preamble::Whole {
                         len: header.len(),
                         client: client_of_v2(header),
+                        encrypted: is_encrypted(header),
                     },
                     Err(_) => Preamble::Invalid("a PROXY protocol header, version 2, is required"),
                 }
@@ -84,6 +95,17 @@ fn client_of_v2(header: &v2::Header<'_>) -> Option<SocketAddr> {
     }
 }
 
+/// Returns whether the header says that the client's connection to the proxy is encrypted. Fields
+/// behind a malformed one are not read.
+fn is_encrypted(header: &v2::Header<'_>) -> bool {
+    // The proxy's own health check speaks for no client (PROXY protocol §2.2).
+    header.command == v2::Command::Proxy
+        && header.tlvs().map_while(Result::ok).any(|field| {
+            let has_flag = field.value.first().is_some_and(|f| f & CLIENT_SSL != 0);
+            field.kind == TYPE_SSL && field.value.len() >= SSL_MIN && has_flag
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +124,7 @@ mod tests {
         let expected = Preamble::Whole {
             len: whole.len(),
             client: client.map(addr),
+            encrypted: false,
         };
         assert_eq!(protocol.read(whole), expected);
         assert_eq!(protocol.read(&with_request), expected);
@@ -167,5 +190,38 @@ mod tests {
         expect_whole(protocol, &v2_header(0, 0, &[]), None);
         let read = protocol.read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(matches!(read, Preamble::Invalid(_)), "{read:?}");
+    }
+
+    #[test]
+    fn version_2_says_whether_the_client_uses_tls() {
+        const PROXIED: u8 = 1;
+        const LOCAL: u8 = 0;
+        let v4 = [192, 0, 2, 7, 10, 0, 0, 1, 0xdc, 0x04, 1, 187];
+        let cases: [(u8, &[u8], bool); 10] = [
+            (PROXIED, &[], false),
+            (PROXIED, &[0x20, 0, 5, 0x01, 0, 0, 0, 0], true),
+            // With a client certificate, with its own fields (the version of TLS), and behind ALPN.
+            (PROXIED, &[0x20, 0, 5, 0x07, 0, 0, 0, 0], true),
+            (PROXIED, b"\x20\0\x0f\x01\0\0\0\0\x21\0\x07TLSv1.3", true),
+            (PROXIED, b"\x01\0\x02h2\x20\0\x05\x01\0\0\0\0", true),
+            // A certificate without TLS is no statement about TLS.
+            (PROXIED, &[0x20, 0, 5, 0x06, 0, 0, 0, 0], false),
+            (PROXIED, &[0x20, 0, 1, 0x01], false),
+            (PROXIED, &[0x20, 0, 9, 0x01, 0, 0, 0, 0], false),
+            (
+                PROXIED,
+                &[0x04, 0, 9, 0, 0x20, 0, 5, 0x01, 0, 0, 0, 0],
+                false,
+            ),
+            (LOCAL, &[0x20, 0, 5, 0x01, 0, 0, 0, 0], false),
+        ];
+        for (command, fields, expected) in cases {
+            let header = v2_header(command, 0x11, &[&v4[..], fields].concat());
+            let read = ProxyProtocol::V2.read(&header);
+            let Preamble::Whole { encrypted, .. } = read else {
+                panic!("{fields:?}: {read:?}");
+            };
+            assert_eq!(encrypted, expected, "{command} {fields:?}");
+        }
     }
 }

@@ -22,6 +22,7 @@ const HEADERS_MAX: usize = 64;
 pub struct Request {
     pub(super) head: http::Request<()>,
     peer_addr: SocketAddr,
+    encrypted: bool,
 }
 
 impl Request {
@@ -48,6 +49,12 @@ impl Request {
     /// Returns the client's address.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
+    }
+
+    /// Returns whether a proxy in front has reported in its preamble that the client's connection to
+    /// it is encrypted (TLS). Header fields play no part.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Returns whether this asks for a WebSocket at all. Its correctness is checked with the
@@ -77,6 +84,7 @@ impl Request {
             0,
             16 << 10,
             ([127, 0, 0, 1], 1).into(),
+            false,
             |_| false,
         );
         match parsed {
@@ -111,13 +119,14 @@ pub(crate) enum ParsedHead {
 }
 
 /// Parses a complete request head of at most `most` bytes at the start of `data`. The first `known`
-/// bytes are known not to contain its end. `accepts_options` returns whether a path accepts
-/// OPTIONS.
+/// bytes are known not to contain its end. `encrypted` is what a preamble said of the client's
+/// connection. `accepts_options` returns whether a path accepts OPTIONS.
 pub(crate) fn parse(
     data: &[u8],
     known: usize,
     most: usize,
     peer_addr: SocketAddr,
+    encrypted: bool,
     accepts_options: impl Fn(&str) -> bool,
 ) -> ParsedHead {
     let refuse = |status, why: &str| ParsedHead::Refused(Reply::error(status, why), false);
@@ -158,7 +167,14 @@ pub(crate) fn parse(
         Err(_) => return refuse(400, "malformed request head"),
     };
     match request(&parsed, accepts_options) {
-        Ok(head) => ParsedHead::Complete(Box::new(Request { head, peer_addr }), len),
+        Ok(head) => {
+            let request = Request {
+                head,
+                peer_addr,
+                encrypted,
+            };
+            ParsedHead::Complete(Box::new(request), len)
+        }
         Err(reply) => ParsedHead::Refused(reply, parsed.method == Some("HEAD")),
     }
 }
@@ -246,6 +262,7 @@ mod tests {
             0,
             HEAD_MAX,
             "127.0.0.1:1".parse().expect("an address"),
+            false,
             |path| path == "/healthz",
         )
     }
@@ -279,6 +296,7 @@ mod tests {
                 cut,
                 HEAD_MAX,
                 "127.0.0.1:1".parse().expect("an address"),
+                false,
                 |_| false,
             );
             assert!(
@@ -305,7 +323,7 @@ mod tests {
             assert_eq!(len, blank.len() + UPGRADE_HEAD.len());
             let text = format!("{blank}G\0ET");
             for known in 0..text.len() {
-                let head = parse(text.as_bytes(), known, HEAD_MAX, addr, |_| false);
+                let head = parse(text.as_bytes(), known, HEAD_MAX, addr, false, |_| false);
                 assert!(matches!(head, ParsedHead::Partial), "{blank:?}, {known}");
             }
             assert_eq!(status(&format!("{text} /ws\r\n\r\n")), 400, "{blank:?}");

@@ -18,6 +18,7 @@ pub struct Notes {
     pub closed: Vec<(ConnId, Micros, Cause)>,
     pub rtts: Vec<(ConnId, Micros)>,
     pub requests: Vec<SocketAddr>,
+    pub encrypted: Vec<bool>,
     pub preamble: Option<&'static [u8]>,
 }
 
@@ -30,6 +31,7 @@ impl Handler for Notes {
             Some(start) if start == wanted => Preamble::Whole {
                 len: wanted.len(),
                 client: Some(CLIENT.parse().expect("an address")),
+                encrypted: wanted == ENCRYPTED,
             },
             Some(_) => Preamble::Invalid("not the preamble"),
             None if wanted.starts_with(bytes) => Preamble::Partial,
@@ -43,6 +45,7 @@ impl Handler for Notes {
 
     fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, request: &Request) -> Verdict {
         self.requests.push(request.peer_addr());
+        self.encrypted.push(request.is_encrypted());
         Verdict::Upgrade(Upgrade {
             policy: (request.path() == "/own").then(|| timed(10, 30)),
             ..Upgrade::to(Class(0))
@@ -65,6 +68,9 @@ impl Handler for Notes {
         self.closed.push((id, io.now(), end.cause));
     }
 }
+
+/// The preamble that says that the client uses TLS.
+pub const ENCRYPTED: &[u8] = b"PROXY with TLS\r\n";
 
 pub const CLIENT: &str = "192.0.2.7:1234";
 

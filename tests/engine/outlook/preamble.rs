@@ -1,16 +1,19 @@
 //! A preamble is read however it is cut; one that is required must be there.
 
-use crate::outlook::notes::{CLIENT, net};
+use crate::outlook::notes::{CLIENT, ENCRYPTED, net};
 use pulsegate::testing::upgrade_request;
 use pulsegate::{Cause, Policy};
 
 #[test]
 fn a_preamble_is_read_however_it_is_cut() {
-    const PREAMBLE: &[u8] = b"PROXY something\r\n";
-    let whole = [PREAMBLE, upgrade_request("/").as_bytes()].concat();
-    for cut in 1..whole.len() {
+    let whole = |preamble| [preamble, upgrade_request("/").as_bytes()].concat();
+    let cuts = [b"PROXY something\r\n", ENCRYPTED]
+        .into_iter()
+        .flat_map(|preamble| (1..whole(preamble).len()).map(move |cut| (preamble, cut)));
+    for (preamble, cut) in cuts {
+        let whole = whole(preamble);
         let mut net = net(Policy::default());
-        net.host().preamble = Some(PREAMBLE);
+        net.host().preamble = Some(preamble);
         let peer = net.open_socket();
         net.write(peer, &whole[..cut]);
         net.settle();
@@ -21,6 +24,8 @@ fn a_preamble_is_read_however_it_is_cut() {
         let addr = net.with_io(|_, io| io.peer_addr(id));
         assert_eq!(addr, CLIENT.parse().ok(), "cut at {cut}");
         assert_eq!(net.host().requests, [CLIENT.parse().expect("an address")]);
+        let is_encrypted = preamble == ENCRYPTED;
+        assert_eq!(net.host().encrypted, [is_encrypted], "cut at {cut}");
     }
 }
 
@@ -60,16 +65,19 @@ fn without_the_preamble_that_is_required_a_connection_is_refused() {
             .is_some_and(|r| r.starts_with("HTTP/1.1 400"))
     );
     // A check that only sends its preamble is a probe, like one that sends nothing.
-    let probe = net.open_socket();
-    net.write(probe, b"PROXY something\r\n");
-    net.settle();
-    net.half_close(probe);
-    net.settle();
-    assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::PROBE));
+    for preamble in [b"PROXY something\r\n", ENCRYPTED] {
+        net.host().preamble = Some(preamble);
+        let probe = net.open_socket();
+        net.write(probe, preamble);
+        net.settle();
+        net.half_close(probe);
+        net.settle();
+        assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::PROBE));
+    }
     // A connection that waits after its preamble, like a browser's spare connection through a
     // proxy, gets no answer either.
     let spare = net.open_socket();
-    net.write(spare, b"PROXY something\r\n");
+    net.write(spare, ENCRYPTED);
     net.advance(10_100);
     assert_eq!(net.response(spare), None);
     assert_eq!(net.ending(spare).map(|end| end.cause), Some(Cause::PROBE));

@@ -41,7 +41,7 @@ const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
 
 struct Host {
     protocol: ProxyProtocol,
-    seen: Vec<SocketAddr>,
+    seen: Vec<(SocketAddr, bool)>,
 }
 
 impl Handler for Host {
@@ -50,7 +50,8 @@ impl Handler for Host {
     }
 
     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, request: &Request) -> Verdict {
-        self.seen.push(request.peer_addr());
+        self.seen
+            .push((request.peer_addr(), request.is_encrypted()));
         Verdict::Reply {
             reply: Reply::new(200, "{}"),
             cause: Cause::ANSWERED,
@@ -62,7 +63,7 @@ impl Handler for Host {
 
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    seen: Vec<SocketAddr>,
+    seen: Vec<(SocketAddr, bool)>,
     response: Option<String>,
     cause: Cause,
     peer_addr: SocketAddr,
@@ -111,7 +112,7 @@ fn decide(data: &[u8], protocol: ProxyProtocol) -> Preamble {
 }
 
 /// Reads a header of version 2 by the specification (PROXY protocol §2.2).
-fn expected_of_v2(data: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
+fn expected_of_v2(data: &[u8]) -> Option<(usize, Option<SocketAddr>, bool)> {
     let rest = data.strip_prefix(SIGNATURE)?;
     let (&[command, family, a, b], rest) = rest.split_first_chunk()?;
     let len = usize::from(u16::from_be_bytes([a, b]));
@@ -128,7 +129,30 @@ fn expected_of_v2(data: &[u8]) -> Option<(usize, Option<SocketAddr>)> {
             Some((Ipv6Addr::from(ip), port(32)).into())
         }
     };
-    Some((SIGNATURE.len() + 4 + len, client))
+    // Without a known family nothing says where the addresses end and the fields begin.
+    let fields = match family >> 4 {
+        1 => body.get(12..),
+        2 => body.get(36..),
+        3 => body.get(216..),
+        _ => None,
+    };
+    let encrypted = command == 0x21 && says_tls(fields.unwrap_or_default());
+    Some((SIGNATURE.len() + 4 + len, client, encrypted))
+}
+
+/// Searches the fields behind the addresses for the one about TLS (PROXY protocol §2.2.6).
+fn says_tls(mut fields: &[u8]) -> bool {
+    while let [kind, a, b, rest @ ..] = fields {
+        let len = usize::from(u16::from_be_bytes([*a, *b]));
+        let Some((value, behind)) = rest.split_at_checked(len) else {
+            return false;
+        };
+        if *kind == 0x20 && len >= 5 && value[0] & 1 != 0 {
+            return true;
+        }
+        fields = behind;
+    }
+    false
 }
 
 fn written_as_v1(client: SocketAddr) -> Vec<u8> {
@@ -147,26 +171,44 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     };
     assert_eq!(ProxyProtocol::Off.read(input.data), Preamble::None);
     let decided = decide(input.data, protocol);
-    if let Preamble::Whole { len, client } = decided {
+    if let Preamble::Whole {
+        len,
+        client,
+        encrypted,
+    } = decided
+    {
         assert!(matches!(other.read(input.data), Preamble::Invalid(_)));
         if protocol == ProxyProtocol::V2 {
-            assert_eq!(expected_of_v2(input.data), Some((len, client)));
+            assert_eq!(
+                expected_of_v2(input.data),
+                Some((len, client, encrypted))
+            );
         } else if let Some(client) = client {
             let again = written_as_v1(client);
             let len = again.len();
-            let client = Some(client);
-            assert_eq!(protocol.read(&again), Preamble::Whole { len, client });
+            let read = Preamble::Whole {
+                len,
+                client: Some(client),
+                encrypted: false,
+            };
+            assert_eq!(protocol.read(&again), read);
         }
     }
     let stream = [input.data, REQUEST].concat();
     let whole = run(&[&stream], protocol);
     assert_eq!(whole, run(&input.cuts.pieces(&stream), protocol));
-    if let Some(addr) = whole.seen.first() {
-        let Preamble::Whole { len, client } = decide(&stream, protocol) else {
+    if let Some((addr, is_encrypted)) = whole.seen.first() {
+        let Preamble::Whole {
+            len,
+            client,
+            encrypted,
+        } = decide(&stream, protocol)
+        else {
             panic!("a request without a header: {whole:?}");
         };
         assert!(len <= PREAMBLE_MAX, "a header of {len} bytes");
         assert_eq!(client.unwrap_or(*addr), *addr);
+        assert_eq!(encrypted, *is_encrypted);
     }
     Corpus::Keep
 });
