@@ -1,6 +1,10 @@
 //! The part of HTTP/1.1 that a WebSocket handshake needs (RFC 9110, RFC 9112; RFC 6455 §4).
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
+mod body;
+mod body_framing;
+mod chunk_lines;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
 mod dial_request;
 mod fields;
 mod head_end;
@@ -8,7 +12,6 @@ mod reply;
 mod request;
 #[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
 mod response;
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
 mod response_fault;
 mod upgrade;
 #[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
@@ -16,6 +19,8 @@ mod upgrade_check;
 
 pub(crate) use tungstenite::http::header::{HeaderName, HeaderValue};
 
+#[expect(unused_imports, reason = "the engine's dial uses it")]
+pub(crate) use body::{BODY_MAX, BodyReader, BodyStep};
 #[expect(unused_imports, reason = "the engine's dial uses it")]
 pub(crate) use dial_request::key_of;
 pub use dial_request::{DialRequest, DialRequestFault};

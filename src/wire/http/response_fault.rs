@@ -49,6 +49,27 @@ pub enum ResponseFault {
         /// A verb, and what the value must be.
         must: Cow<'static, str>,
     },
+    /// The length of the body is stated in two ways (RFC 9112 §6.3).
+    #[error("the response has both Content-Length and Transfer-Encoding")]
+    LengthAndCoding,
+    /// A transfer coding in HTTP/1.0, which knows none (RFC 9112 §6.1).
+    #[error("the response has Transfer-Encoding, but is HTTP/1.0")]
+    OldCoding,
+    /// A chunk-size line does not begin with a size, or its end is wrong.
+    #[error("the size of a chunk is {0}, it must be hexadecimal digits")]
+    ChunkSize(String),
+    /// A chunk-size line is longer than this many bytes.
+    #[error("the line with the size of a chunk has more than {0} bytes")]
+    ChunkLine(usize),
+    /// No line end follows a chunk's data.
+    #[error("a chunk is longer than its size")]
+    ChunkEnd,
+    /// The trailers are longer than this many bytes.
+    #[error("the trailers have more than {0} bytes")]
+    Trailers(usize),
+    /// The stream ended before the body.
+    #[error("the stream ended before the body")]
+    BodyEnd,
 }
 
 impl ResponseFault {
