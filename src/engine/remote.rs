@@ -62,18 +62,20 @@ impl QueueItem for Command {
     }
 }
 
-/// Returns the bytes of text that a verdict holds.
+/// Returns the bytes of text and of a body that a verdict holds.
 fn bytes_of(verdict: &Verdict) -> usize {
-    let (headers, text) = match verdict {
-        Verdict::Upgrade(upgrade) => (&upgrade.headers, upgrade.protocol.as_deref().unwrap_or("")),
-        Verdict::Reply { reply, .. } => (&reply.headers, &*reply.body),
+    let (headers, len) = match verdict {
+        Verdict::Upgrade(upgrade) => (
+            &upgrade.headers,
+            upgrade.protocol.as_deref().map_or(0, str::len),
+        ),
+        Verdict::Reply { reply, .. } => (&reply.headers, reply.body.len()),
         Verdict::Defer => return 0,
     };
     let headers = headers.iter();
-    text.len()
-        + headers
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum::<usize>()
+    len + headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum::<usize>()
 }
 
 /// The loop's end of the command queue.

@@ -2,8 +2,11 @@
 
 use super::fields::write_fields;
 use std::fmt::Write as _;
+use tungstenite::Bytes;
 use tungstenite::http;
-use tungstenite::http::header::{HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use tungstenite::http::header::{
+    CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+};
 
 /// An HTTP reply other than 101. It ends the connection.
 #[derive(Debug, Clone)]
@@ -11,11 +14,15 @@ use tungstenite::http::header::{HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, W
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Additional header fields; Content-Length and Connection are always sent. Without a
-    /// Content-Type among them the body is sent as JSON.
+    /// Additional header fields. Connection is always sent, and Content-Length with every status
+    /// that may have a body. Without a Content-Type among them the body is sent as JSON, unless the
+    /// reply is [verbatim](Self::is_verbatim).
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body; JSON, unless the header fields say otherwise.
-    pub body: String,
+    /// The body; JSON, unless the header fields say otherwise. Statuses that have no body (204,
+    /// 304) are sent without it.
+    pub body: Bytes,
+    /// Whether the reply is that of another server: no Content-Type is added to its header fields.
+    pub is_verbatim: bool,
     /// The reason, for the log and [`Ending::reason`](crate::engine::Ending::reason); it is not
     /// sent.
     pub reason: Box<str>,
@@ -23,11 +30,12 @@ pub struct Reply {
 
 impl Reply {
     /// Creates a reply with this body, and without a reason.
-    pub fn new(status: u16, body: impl Into<String>) -> Self {
+    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
         Reply {
             status,
             headers: Vec::new(),
             body: body.into(),
+            is_verbatim: false,
             reason: "".into(),
         }
     }
@@ -55,6 +63,12 @@ impl Reply {
         self
     }
 
+    /// Marks the reply as that of another server: no Content-Type is added.
+    pub fn verbatim(mut self) -> Self {
+        self.is_verbatim = true;
+        self
+    }
+
     /// Adds a header field.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -74,33 +88,29 @@ impl Reply {
     /// Returns the bytes of the reply; without the body for an answer to HEAD.
     pub(crate) fn render(&self, is_head: bool) -> Vec<u8> {
         let mut text = String::with_capacity(256 + self.body.len());
+        let has = |name: HeaderName| self.headers.iter().any(|(n, _)| *n == name);
         // fmt::Write to a String does not fail.
         let _ = write!(text, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        let length = self.body.len();
-        let _ = write!(
-            text,
-            "{}Content-Length: {length}\r\nConnection: {}\r\n",
-            // The host's own Content-Type takes precedence.
-            if self
-                .headers
-                .iter()
-                .any(|(n, _)| n == http::header::CONTENT_TYPE)
-            {
-                ""
-            } else {
-                "Content-Type: application/json\r\n"
-            },
-            // RFC 9110 §7.8: a sender of Upgrade must list it in Connection, too.
-            if self.headers.iter().any(|(n, _)| n == UPGRADE) {
-                "Upgrade, close"
-            } else {
-                "close"
-            }
-        );
+        // The host's own Content-Type takes precedence.
+        if !self.is_verbatim && !has(CONTENT_TYPE) {
+            text.push_str("Content-Type: application/json\r\n");
+        }
+        // RFC 9110 §8.6: a 204 must not have a length; that of a 304 would be the length of
+        // another response.
+        let may_have_body = !matches!(self.status, 204 | 304);
+        if may_have_body {
+            let _ = write!(text, "Content-Length: {}\r\n", self.body.len());
+        }
+        // RFC 9110 §7.8: a sender of Upgrade must list it in Connection, too.
+        text.push_str(if has(UPGRADE) {
+            "Connection: Upgrade, close\r\n"
+        } else {
+            "Connection: close\r\n"
+        });
         let mut bytes = text.into_bytes();
         write_fields(&mut bytes, self.headers.iter().map(|(n, v)| (n, v)));
-        if !is_head {
-            bytes.extend_from_slice(self.body.as_bytes());
+        if !is_head && may_have_body {
+            bytes.extend_from_slice(&self.body);
         }
         bytes
     }
@@ -134,5 +144,26 @@ mod tests {
             head.ends_with("\r\n\r\n")
                 && head.contains(&format!("Content-Length: {}", reply.body.len()))
         );
+    }
+    #[test]
+    fn a_verbatim_reply_has_its_own_fields_only() {
+        let cookie = |text| (http::header::SET_COOKIE, HeaderValue::from_static(text));
+        let render = |status, body: &'static [u8]| {
+            let mut reply = Reply::new(status, body).verbatim();
+            reply.headers.extend([cookie("a=b"), cookie("c=d")]);
+            reply.render(false)
+        };
+        let fields = "Connection: close\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n";
+        let head = format!("HTTP/1.1 401 Unauthorized\r\nContent-Length: 3\r\n{fields}");
+        assert_eq!(
+            render(401, b"\xff\0\n"),
+            [head.as_bytes(), b"\xff\0\n"].concat()
+        );
+        for (status, reason) in [(204, "No Content"), (304, "Not Modified")] {
+            let head = format!("HTTP/1.1 {status} {reason}\r\n{fields}");
+            assert_eq!(render(status, b"x"), head.as_bytes());
+        }
+        let length = "HTTP/1.1 799 \r\nContent-Length: 0\r\n";
+        assert_eq!(render(799, b""), format!("{length}{fields}").as_bytes());
     }
 }

@@ -282,7 +282,7 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
 fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
     let reply = Credentials::unauthorized_reply(&TokenFault::Expired, NOW);
     assert_eq!(reply.status, 401);
-    let body: Value = serde_json::from_str(&reply.body).expect("JSON");
+    let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
     assert_eq!(
         body,
         json!({
@@ -310,7 +310,7 @@ fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
         TokenFault::NoEmail,
     ] {
         let reply = Credentials::unauthorized_reply(&fault, UnixMillis(u64::MAX));
-        let body: Value = serde_json::from_str(&reply.body).expect("JSON");
+        let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
         assert_eq!(body["message"], fault.to_string());
         assert_eq!(body["timestamp"], "9999-12-31T23:59:59.999Z");
     }
