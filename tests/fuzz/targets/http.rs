@@ -161,7 +161,7 @@ fn agree(whole: &Outcome, parts: &Outcome, data: &[u8]) -> bool {
 
 /// Checks an accepted request against the bytes that were read.
 fn check_request(seen: &Seen, data: &[u8], limit: usize) {
-    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut parsed = httparse::Request::new(&mut fields);
     let len = match parsed.parse(data) {
         Ok(httparse::Status::Complete(len)) => len,
@@ -230,7 +230,7 @@ fn written(seen: &Seen) -> Vec<u8> {
 
 /// Checks an answer by itself, and a 101 against its request.
 fn check_response(response: &str, seen: Option<&Seen>) {
-    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut parsed = httparse::Response::new(&mut fields);
     let len = match parsed.parse(response.as_bytes()) {
         Ok(httparse::Status::Complete(len)) => len,

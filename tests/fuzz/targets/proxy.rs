@@ -179,10 +179,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     {
         assert!(matches!(other.read(input.data), Preamble::Invalid(_)));
         if protocol == ProxyProtocol::V2 {
-            assert_eq!(
-                expected_of_v2(input.data),
-                Some((len, client, encrypted))
-            );
+            assert_eq!(expected_of_v2(input.data), Some((len, client, encrypted)));
         } else if let Some(client) = client {
             let again = written_as_v1(client);
             let len = again.len();
