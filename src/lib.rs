@@ -116,6 +116,12 @@
 
 mod base;
 #[cfg(feature = "gateway")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the gateway does not use it yet")
+)]
+mod bridge;
+#[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public only for its tests and benchmarks
 #[allow(
     clippy::exhaustive_enums,

@@ -15,7 +15,8 @@ pub(crate) struct Proxies {
 }
 
 impl Proxies {
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Returns whether this is the address of a trusted proxy.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.trusted.iter().any(|block| block.contains(&ip))
     }

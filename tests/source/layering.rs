@@ -15,7 +15,7 @@ const ORDER: &[&[&str]] = &[
     &["reactor"],
     &["query"],
     &["host"],
-    &["relay"],
+    &["relay", "bridge"],
     &["gateway"],
     &["side"],
     &["config"],
@@ -209,6 +209,16 @@ fn a_violation_is_seen() {
         "base/sabotage.rs",
         "use crate::mail::Sender;",
         "base imports mail",
+    );
+    violation(
+        "relay/relay.rs",
+        "use crate::bridge::Offer;",
+        "relay imports bridge",
+    );
+    violation(
+        "bridge/offer.rs",
+        "use crate::relay::Relay;",
+        "bridge imports relay",
     );
     violation("helpers/mod.rs", "", "no place in the order");
 }

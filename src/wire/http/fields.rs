@@ -26,15 +26,17 @@ pub(super) fn header_map(fields: &[httparse::Header<'_>]) -> Option<HeaderMap> {
 
 /// Returns the elements of a list field over all its lines, without surrounding white space. Empty
 /// ones are skipped (RFC 9110 §5.6.1).
-pub(super) fn elements<'a>(
+pub(crate) fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let lines = headers.get_all(name).iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
-        .map(trim_ows)
-        .filter(|element| !element.is_empty())
+    headers.get_all(name).iter().flat_map(list_elements)
+}
+
+/// Returns the elements of one line of a list field, as [`elements`] does.
+pub(crate) fn list_elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let elements = line.as_bytes().split(|b| *b == b',').map(trim_ows);
+    elements.filter(|element| !element.is_empty())
 }
 
 /// Returns whether a list field has this element, without regard to case.
@@ -55,7 +57,7 @@ pub(super) fn stated(headers: &HeaderMap, name: &HeaderName) -> String {
 
 /// Formats a value from a peer for an error text: in quotes, in ASCII, on one line, at most 64
 /// characters.
-pub(super) fn quoted(value: &[u8]) -> String {
+pub(crate) fn quoted(value: &[u8]) -> String {
     const MOST: usize = 64;
     let mut text = String::from("\"");
     text.extend(value.iter().take(MOST).copied().map(|b| match b {
@@ -72,7 +74,7 @@ pub(super) fn quoted(value: &[u8]) -> String {
 }
 
 /// Returns whether this byte is allowed in a token (RFC 9110 §5.6.2).
-pub(super) fn is_token_byte(b: u8) -> bool {
+pub(crate) fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 

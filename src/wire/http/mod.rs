@@ -17,6 +17,10 @@ mod upgrade;
 #[cfg_attr(not(test), expect(dead_code, reason = "the engine's dial uses it"))]
 mod upgrade_check;
 
+#[cfg(feature = "gateway")]
+pub(crate) use tungstenite::http::HeaderMap;
+#[cfg(feature = "gateway")]
+pub(crate) use tungstenite::http::header;
 pub(crate) use tungstenite::http::header::{HeaderName, HeaderValue};
 
 #[expect(unused_imports, reason = "the engine's dial uses it")]
@@ -24,6 +28,8 @@ pub(crate) use body::{BODY_MAX, BodyReader, BodyStep};
 #[expect(unused_imports, reason = "the engine's dial uses it")]
 pub(crate) use dial_request::key_of;
 pub use dial_request::{DialRequest, DialRequestFault};
+#[cfg(feature = "gateway")]
+pub(crate) use fields::{elements, is_token_byte, list_elements, quoted};
 pub use reply::Reply;
 pub use request::Request;
 pub(crate) use request::{ParsedHead, parse};

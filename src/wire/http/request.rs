@@ -46,6 +46,19 @@ impl Request {
         self.head.headers().get(name)?.to_str().ok()
     }
 
+    /// Returns the host that the client addressed: that of a target in absolute form, else the
+    /// value of Host (RFC 9112 §3.2.2).
+    pub fn host(&self) -> Option<HeaderValue> {
+        let Some(authority) = self.head.uri().authority() else {
+            return self.head.headers().get(HOST).cloned();
+        };
+        let (_, host) = authority
+            .as_str()
+            .rsplit_once('@')
+            .unwrap_or(("", authority.as_str()));
+        HeaderValue::from_str(host).ok()
+    }
+
     /// Returns the client's address.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
@@ -79,17 +92,15 @@ impl Request {
     /// Parses a complete head, for tests of handlers.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
-        let parsed = parse(
-            head.as_bytes(),
-            0,
-            16 << 10,
-            ([127, 0, 0, 1], 1).into(),
-            false,
-            |_| false,
-        );
-        match parsed {
+        Self::from_peer(head.as_bytes(), ([127, 0, 0, 1], 1).into(), false)
+    }
+
+    /// Parses a complete head that came from this peer, for tests of handlers.
+    #[cfg(test)]
+    pub(crate) fn from_peer(head: &[u8], peer_addr: SocketAddr, encrypted: bool) -> Self {
+        match parse(head, 0, 16 << 10, peer_addr, encrypted, |_| false) {
             ParsedHead::Complete(request, _) => *request,
-            other => panic!("{head:?}: {other:?}"),
+            other => panic!("{}: {other:?}", head.escape_ascii()),
         }
     }
 

@@ -1,0 +1,81 @@
+//! Handshakes with an upstream that end without an answer for the client.
+
+use super::acceptance::AnswerFault;
+use crate::base::time::Micros;
+use crate::engine::Reply;
+
+/// Why there is no answer of the upstream that could be passed on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HandshakeFailure {
+    /// No connection to the upstream could be made.
+    #[error("the upstream cannot be reached")]
+    Unreachable,
+    /// The upstream accepted the connection, and ended it without an answer.
+    #[error("the upstream closed the connection without an answer")]
+    NoAnswer,
+    /// The upstream has not answered within this time.
+    #[error("the upstream has not answered within {0}")]
+    TooSlow(Micros),
+    /// The answer is not one that HTTP or the WebSocket protocol allows.
+    #[error("the answer of the upstream is invalid: {0}")]
+    BadAnswer(String),
+}
+
+impl HandshakeFailure {
+    /// Returns the reply to the client.
+    pub(crate) fn reply(&self) -> Reply {
+        let status = match self {
+            HandshakeFailure::TooSlow(_) => 504,
+            HandshakeFailure::Unreachable
+            | HandshakeFailure::NoAnswer
+            | HandshakeFailure::BadAnswer(_) => 502,
+        };
+        Reply::error(status, &self.to_string())
+    }
+}
+
+impl From<AnswerFault> for HandshakeFailure {
+    fn from(fault: AnswerFault) -> Self {
+        HandshakeFailure::BadAnswer(fault.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_to_the_client_as_json() {
+        let bad = HandshakeFailure::from(AnswerFault::Subprotocol("\"a\"".to_owned()));
+        for (failure, status, text) in [
+            (
+                HandshakeFailure::Unreachable,
+                502,
+                "the upstream cannot be reached",
+            ),
+            (
+                HandshakeFailure::NoAnswer,
+                502,
+                "the upstream closed the connection without an answer",
+            ),
+            (
+                HandshakeFailure::TooSlow(Micros::from_secs(10)),
+                504,
+                "the upstream has not answered within 10000 ms",
+            ),
+            (
+                bad,
+                502,
+                "the answer of the upstream is invalid: the upstream chose the subprotocol \"a\", \
+                 which the client did not offer",
+            ),
+        ] {
+            let reply = failure.reply();
+            assert_eq!((reply.status, &*reply.reason), (status, text));
+            let error = text.replace('"', "\\\"");
+            let body = format!("{{\"status\":{status},\"error\":\"{error}\"}}");
+            assert_eq!(reply.body, body.as_bytes());
+            assert!(!reply.is_verbatim);
+        }
+    }
+}
