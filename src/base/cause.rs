@@ -139,6 +139,18 @@ base_causes! {
     PROBE = "probe", Peer, 0, Check;
     /// A plain HTTP request was answered; no WebSocket was requested.
     ANSWERED = "answered", Server, 0, Check;
+    /// The server that this side dialled cannot be reached: it refuses, or there is no route.
+    CONNECT_FAILED = "connect_failed", Network, 0, Intended;
+    /// The server that this side dialled did not accept the connection in time.
+    CONNECT_TIMEOUT = "connect_timeout", Network, 0, Intended;
+    /// The server that this side dialled did not answer the request in time.
+    ANSWER_TIMEOUT = "answer_timeout", Peer, 0, Intended;
+    /// The server that this side dialled answered with something else than a WebSocket.
+    NOT_UPGRADED = "not_upgraded", Peer, 0, Intended;
+    /// The server that this side dialled sent an answer that RFC 6455 or RFC 9112 does not allow.
+    BAD_ANSWER = "bad_answer", Peer, 0, Fault;
+    /// The other connection of a linked pair ended.
+    PARTNER_ENDED = "partner_ended", Peer, 1001, Intended;
     /// Nothing was heard for the connection timeout.
     STALE = "stale", Server, 3008, Loss;
     /// One frame took more than ten minutes.

@@ -61,6 +61,20 @@ pub enum Bug {
     ChargedTooLittle,
     /// A peer that is not read becomes stale.
     UnreadIsDead,
+    /// What a socket has taken of a forwarded run is queued again.
+    RunForwardedTwice,
+    /// Bytes behind the head of a response are lost.
+    TailLost,
+    /// The host is told that the other connection of a pair has ended.
+    WrongLegBlamed,
+    /// A connection whose partner was behind is not read again.
+    ReadingNotResumed,
+    /// Our own frames to a server have no mask.
+    MasksMixed,
+    /// A ping goes out inside a frame that is forwarded in parts.
+    PingInsideFrame,
+    /// Two closes that cross are handled as one and its answer.
+    BothClosesAsOne,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
     /// An item that does not fit in a queue between threads is not counted.
@@ -136,6 +150,17 @@ impl Bug {
         Bug::UnfinishedForgotten,
         Bug::ChargedTooLittle,
         Bug::UnreadIsDead,
+    ];
+
+    /// The bugs of dials and links, which the simulation finds.
+    pub const OF_THE_LINKS: [Bug; 7] = [
+        Bug::RunForwardedTwice,
+        Bug::TailLost,
+        Bug::WrongLegBlamed,
+        Bug::ReadingNotResumed,
+        Bug::MasksMixed,
+        Bug::PingInsideFrame,
+        Bug::BothClosesAsOne,
     ];
 
     /// The bugs of the queues between threads, which their model finds.

@@ -19,7 +19,7 @@ impl<H: Handler> Engine<H> {
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
             counted += u64::from(conn.flags.has(Flag::Upgraded) && !ended(&conn.phase));
-            opening += u64::from(matches!(conn.phase, Phase::Opening(_)));
+            opening += u64::from(conn.is_unopened());
             if let Phase::Closing(closes) = &conn.phase {
                 let is_websocket = conn.flags.has(Flag::Upgraded);
                 closing += u64::from(is_websocket && !closes.end.reported);
@@ -32,6 +32,9 @@ impl<H: Handler> Engine<H> {
                         "{id} holds more bytes of its request head than are counted"
                     ));
                 }
+            }
+            if let Phase::Dialing(dialing) = &conn.phase {
+                held += dialing.held;
             }
             unidentified += if conn.is_unidentified() {
                 held_of(conn)
@@ -84,8 +87,8 @@ impl<H: Handler> Engine<H> {
             ),
             ("live", stats.live(), counted),
             (
-                "accepted less ended",
-                stats.accepted - reported,
+                "accepted and dialled less ended",
+                stats.accepted + stats.dialed - reported,
                 core.table.len() as u64 - told_but_here,
             ),
         ] {
@@ -130,6 +133,7 @@ impl<H: Handler> Engine<H> {
 fn held_of(conn: &Conn) -> u64 {
     match &conn.phase {
         Phase::Opening(Some(head)) => head.held,
+        Phase::Dialing(dialing) => dialing.held,
         Phase::Open(Some(input)) => input.held,
         _ => 0,
     }
@@ -162,6 +166,6 @@ fn ended(phase: &Phase) -> bool {
     match phase {
         Phase::Closing(closing) => closing.end.reported,
         Phase::Dead(end) => end.reported,
-        Phase::Opening(_) | Phase::Open(_) => false,
+        Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) => false,
     }
 }

@@ -28,6 +28,9 @@ pub struct Config {
     pub max_pending_bytes: usize,
     /// How long a connection may be above `max_pending_bytes` without taking a byte. Default 1 s.
     pub slow_after: Micros,
+    /// How long bytes for a linked connection may wait without one of them being sent. Its partner
+    /// is not read meanwhile. Default 30 s.
+    pub link_slow_after: Micros,
     /// The most bytes in buffers over all connections: unsent data, unfinished messages, and what
     /// the host charges. Default 1 GiB. Peers that have not identified themselves may use a
     /// sixteenth of it.
@@ -60,6 +63,7 @@ impl Default for Config {
             max_message_bytes: 1 << 20,
             max_pending_bytes: 4 << 20,
             slow_after: Micros::from_secs(1),
+            link_slow_after: Micros::from_secs(30),
             max_buffered_bytes: 1 << 30,
             stale_closes_per_second: 5_000,
         }
@@ -102,6 +106,9 @@ impl Config {
         }
         if self.slow_after < Policy::MIN_TIME {
             faults.push(ConfigFault::SlowAfter(self.slow_after));
+        }
+        if self.link_slow_after < Policy::MIN_TIME {
+            faults.push(ConfigFault::LinkSlowAfter(self.link_slow_after));
         }
         if !(Self::HEAD_MIN..=Self::HEAD_MAX).contains(&self.max_head_bytes) {
             faults.push(ConfigFault::MaxHeadBytes(self.max_head_bytes));
@@ -169,6 +176,9 @@ pub enum ConfigFault {
     /// The time is shorter than [`Policy::MIN_TIME`].
     #[error("slow_after is {0}; at least {least}", least = Policy::MIN_TIME)]
     SlowAfter(Micros),
+    /// The time is shorter than [`Policy::MIN_TIME`].
+    #[error("link_slow_after is {0}; at least {least}", least = Policy::MIN_TIME)]
+    LinkSlowAfter(Micros),
     /// The limit is not between [`Config::HEAD_MIN`] and [`Config::HEAD_MAX`].
     #[error(
         "max_head_bytes is {0}; {least} to {most}",

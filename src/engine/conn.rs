@@ -1,4 +1,4 @@
-//! One connection and its phases: Opening | Open | Closing | Dead.
+//! One connection and its phases: Opening or Dialing | Open | Closing | Dead.
 
 use crate::base::cause::Cause;
 use crate::base::id::Class;
@@ -12,9 +12,10 @@ use crate::engine::traffic::Traffic;
 use crate::engine::view::CloseStage;
 use crate::engine::wheel::{PING_GRID, Tick};
 use crate::health::{Health, Policy};
-use crate::wire::frame::{HEADER_MAX, Header};
-use crate::wire::http::Request;
+use crate::wire::frame::{HEADER_MAX, Header, Role};
+use crate::wire::http::{BodyReader, Request, Response};
 use crate::wire::incoming_message::IncomingMessage;
+use crate::wire::run::RunState;
 use crate::wire::scan::{CloseFinder, FrameKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -95,6 +96,16 @@ pub(crate) enum Flag {
     OverLimit,
     /// A proxy in front reported that the client's connection to it is encrypted.
     Encrypted,
+    /// This side has made the connection, so its role is that of a client.
+    Dialed,
+    /// Its frames are forwarded to another connection, its partner.
+    Linked,
+    /// A frame of its partner was forwarded to it in part, and the rest has not arrived yet.
+    MidFrame,
+    /// Reading from it is paused because its partner is behind.
+    LinkPaused,
+    /// A close frame for it is queued or sent, and its input is still forwarded.
+    CloseSent,
 }
 
 impl Flags {
@@ -127,6 +138,8 @@ impl Flag {
 pub(crate) enum Phase {
     /// The connection is accepted, and not a WebSocket yet. `None`: no byte has arrived.
     Opening(Option<Box<Opening>>),
+    /// This side makes the connection, and its request is not answered yet.
+    Dialing(Box<Dialing>),
     /// The connection is a WebSocket. `None`: it is parked (nothing is in progress).
     Open(Option<Box<InputState>>),
     /// The connection is closing: our last bytes are sent, and the peer's are skipped.
@@ -140,8 +153,114 @@ pub(crate) struct Opening {
     /// The received part of the head; for a deferred verdict, the bytes received after the head.
     pub(crate) bytes: Vec<u8>,
     pub(crate) deferred: Option<Box<Request>>,
+    /// The deadline of the host's verdict, if the host has set one.
+    pub(crate) verdict_due: Option<Micros>,
     /// The bytes of memory held for the connection; the loop's total includes them.
     pub(crate) held: u64,
+}
+
+/// A connection that this side makes, until the server has answered.
+pub(crate) struct Dialing {
+    pub(crate) stage: DialStage,
+    /// The request, until it is sent.
+    pub(crate) request: Vec<u8>,
+    /// The key of the request, which the answer must prove to have read.
+    pub(crate) key: String,
+    /// The time for the answer, from the end of the connect.
+    pub(crate) answer_timeout: Micros,
+    /// The deadline of this stage.
+    pub(crate) due: Micros,
+    /// The received part of the response head.
+    pub(crate) bytes: Vec<u8>,
+    /// A response that is no upgrade, and what reads its body.
+    pub(crate) refusal: Option<(Box<Response>, BodyReader)>,
+    /// The bytes of memory held for the connection; the loop's total includes them.
+    pub(crate) held: u64,
+}
+
+impl Dialing {
+    /// Returns the reason of the end if the stage takes too long.
+    pub(crate) fn timeout_reason(&self) -> String {
+        match self.stage {
+            DialStage::Connect => "the server did not accept the connection in time".to_owned(),
+            DialStage::Answer => format!("no answer within {}", self.answer_timeout),
+        }
+    }
+
+    /// Returns the bytes of memory allocated for the handshake.
+    pub(crate) fn allocated(&self) -> u64 {
+        let refusal = self.refusal.as_ref();
+        let body = refusal.map_or(0, |(_, body)| size_of::<Response>() + body.allocated());
+        let own = size_of::<Dialing>() + self.request.capacity() + self.bytes.capacity() + body;
+        own as u64
+    }
+}
+
+/// What a dialled connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialStage {
+    /// The connect.
+    Connect,
+    /// The answer to the request.
+    Answer,
+}
+
+impl DialStage {
+    /// Returns the cause of the end if the stage takes too long.
+    pub(crate) fn timeout_cause(self) -> Cause {
+        match self {
+            DialStage::Connect => Cause::CONNECT_TIMEOUT,
+            DialStage::Answer => Cause::ANSWER_TIMEOUT,
+        }
+    }
+}
+
+/// The input in progress of a linked connection. It exists only while there is some.
+#[derive(Default)]
+pub(crate) struct ForwardInput {
+    pub(crate) state: RunState,
+    /// A frame of at most 64 KiB of which not all has arrived.
+    pub(crate) gathered: Vec<u8>,
+    /// When the first byte of that frame arrived.
+    pub(crate) since: Micros,
+    /// Bytes received since the peer last counted as heard.
+    pub(crate) credit: u32,
+    /// Set once a close frame for the peer is queued, until the peer has answered.
+    pub(crate) closing: Option<Box<LegClosing>>,
+    /// A close that waits for the end of the frame in progress to the peer.
+    pub(crate) wanted: Option<Box<WantedClose>>,
+}
+
+/// A linked connection whose peer was sent a close frame. Its input is forwarded until the answer
+/// has come.
+pub(crate) struct LegClosing {
+    /// How the connection ends.
+    pub(crate) end: EndingDraft,
+    /// When the close began.
+    pub(crate) since: Micros,
+    /// The close timeout.
+    pub(crate) timeout: Micros,
+    /// The deadline for the answer.
+    pub(crate) due: Micros,
+}
+
+/// A close of a linked connection that waits for a frame boundary.
+pub(crate) struct WantedClose {
+    pub(crate) cause: Cause,
+    pub(crate) code: u16,
+    pub(crate) reason: Box<str>,
+    /// The latest time for the close.
+    pub(crate) due: Micros,
+}
+
+impl ForwardInput {
+    /// Returns whether nothing here affects later input.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.state.is_at_rest()
+            && self.gathered.is_empty()
+            && self.closing.is_none()
+            && self.wanted.is_none()
+    }
 }
 
 /// The work in progress of an open connection: a frame, a message in fragments, or bytes beyond its
@@ -155,6 +274,8 @@ pub(crate) struct InputState {
     pub(crate) is_processing: bool,
     pub(crate) frame: Option<PartialFrame>,
     pub(crate) message: Option<IncomingMessage>,
+    /// The input in progress of a linked connection, which has no frame and no message here.
+    pub(crate) forward: Option<Box<ForwardInput>>,
     /// Whether the message is complete, and its pieces are being joined.
     pub(crate) joining: bool,
     /// Bytes that the host keeps of the last message, if it has not finished with it.
@@ -214,11 +335,21 @@ impl InputState {
         self.joining || self.unfinished.is_some()
     }
 
+    /// Returns how the connection ends, once a close frame was forwarded to the peer.
+    pub(crate) fn leg_closing(&self) -> Option<&LegClosing> {
+        self.forward.as_ref()?.closing.as_deref()
+    }
+
+    /// Returns the deadline for the peer's answer to a close frame that was forwarded to it.
+    pub(crate) fn close_due(&self) -> Option<Micros> {
+        self.leg_closing().map(|closing| closing.due)
+    }
+
     /// Returns whether nothing here affects later input, so that this can be freed.
     pub(crate) fn is_at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
-        !parts && !self.is_held() && !self.slow && self.failed.is_none()
+        !parts && self.forward.is_none() && !self.is_held() && !self.slow && self.failed.is_none()
     }
 
     /// Returns the bytes of memory allocated for the work in progress.
@@ -228,7 +359,9 @@ impl InputState {
         }
         let frame = self.frame.as_ref().map_or(0, |f| f.control.capacity());
         let message = self.message.as_ref().map_or(0, IncomingMessage::allocated);
-        let own = size_of::<InputState>() + self.leftover.capacity() + frame + message;
+        let forward = self.forward.as_ref();
+        let forward = forward.map_or(0, |f| size_of::<ForwardInput>() + f.gathered.capacity());
+        let own = size_of::<InputState>() + self.leftover.capacity() + frame + message + forward;
         own as u64 + self.unfinished.unwrap_or_default()
     }
 }
@@ -301,6 +434,48 @@ impl Conn {
         self.peer_addr = addr.into();
     }
 
+    /// Returns which end of the connection this side is.
+    pub(crate) fn role(&self) -> Role {
+        match self.flags.has(Flag::Dialed) {
+            true => Role::Client,
+            false => Role::Server,
+        }
+    }
+
+    /// Returns whether the connection takes frames of its partner.
+    pub(crate) fn takes_forwarded(&self) -> bool {
+        match &self.phase {
+            Phase::Open(_) => !self.flags.has(Flag::CloseSent),
+            Phase::Closing(closing) => closing.stage == CloseStage::Partner,
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Dead(_) => false,
+        }
+    }
+
+    /// Returns whether the connection is not a WebSocket yet.
+    pub(crate) fn is_unopened(&self) -> bool {
+        matches!(self.phase, Phase::Opening(_) | Phase::Dialing(_))
+    }
+
+    /// Returns the input in progress of a linked connection.
+    pub(crate) fn forward_input(&self) -> Option<&ForwardInput> {
+        match &self.phase {
+            Phase::Open(Some(input)) => input.forward.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether reading is paused, by the host or because the partner is behind.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.flags.has(Flag::Paused) || self.flags.has(Flag::LinkPaused)
+    }
+
+    /// Returns whether our own frames cannot go out now, because the rest of a frame in progress
+    /// has not arrived from the partner.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.flags.has(Flag::MidFrame)
+            && self.out.as_ref().is_none_or(|out| out.is_mid_frame())
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
@@ -325,12 +500,17 @@ impl Conn {
     pub(crate) fn due(&self, policy: &Policy, limits: &Config) -> Option<Micros> {
         match &self.phase {
             Phase::Opening(_) => Some(self.handshake_due(limits.handshake_timeout)),
+            Phase::Dialing(dialing) => Some(dialing.due),
+            // A connection that has been sent a close frame is not pinged any more.
+            Phase::Open(Some(input)) if input.close_due().is_some() => input.close_due(),
             Phase::Open(_) => {
                 let earlier =
                     |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
                 let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(PING_GRID.0));
                 let alive = ping.min(self.health.stale_at(policy));
                 let due = earlier(alive, self.init_due(policy));
+                let wanted = self.forward_input().and_then(|f| f.wanted.as_ref());
+                let due = earlier(due, wanted.map(|w| w.due));
                 Some(earlier(
                     earlier(due, self.frame_due()),
                     self.slow_due(limits),
@@ -344,6 +524,11 @@ impl Conn {
     /// Returns the deadline for the request and the host's verdict on it. A refused connection has
     /// one second, because only a few may be open.
     pub(crate) fn handshake_due(&self, handshake_timeout: Micros) -> Micros {
+        if let Phase::Opening(Some(opening)) = &self.phase
+            && let Some(due) = opening.verdict_due
+        {
+            return due;
+        }
         const REFUSED: Micros = Micros::from_secs(1);
         let refused = self.flags.has(Flag::Refused);
         self.since
@@ -367,8 +552,10 @@ impl Conn {
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
             // While reading is paused, the frame cannot progress.
-            Phase::Open(Some(input)) if !self.flags.has(Flag::Paused) => {
-                input.frame.as_ref().map(|f| f.since + FRAME_TIME)
+            Phase::Open(Some(input)) if !self.is_paused() => {
+                let gathering = input.forward.as_ref().filter(|f| !f.gathered.is_empty());
+                let frame = input.frame.as_ref().map(|f| f.since);
+                frame.or(gathering.map(|f| f.since)).map(|since| since + FRAME_TIME)
             }
             _ => None,
         }
@@ -379,6 +566,10 @@ impl Conn {
     pub(crate) fn slow_due(&self, limits: &Config) -> Option<Micros> {
         let out = self.out.as_ref()?;
         let waited = out.blocked_since()? + FRAME_TIME;
+        if self.flags.has(Flag::Linked) {
+            // Its partner is not read meanwhile, so it may take less time.
+            return Some(out.moved_at()? + limits.link_slow_after);
+        }
         let over = out
             .over_limit_since()
             .filter(|_| out.pending() > limits.max_pending_bytes);
@@ -405,7 +596,7 @@ impl Conn {
     /// Returns whether the peer's silence proves nothing because its input is not read: it waits
     /// for a share, or the host has paused reading.
     pub(crate) fn is_unread(&self) -> bool {
-        self.flags.has(Flag::Paused) || self.is_held()
+        self.is_paused() || self.is_held()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::health::Health;
 use crate::wire::control_decoder::ControlFrame;
-use crate::wire::frame::Header;
+use crate::wire::frame::{Header, Role};
 use crate::wire::{Bytes, WsError};
 
 impl<H: Handler> Engine<H> {
@@ -25,7 +25,12 @@ impl<H: Handler> Engine<H> {
         now: Micros,
     ) -> bool {
         let mut output = std::mem::take(&mut self.core.scratch);
-        match self.core.decoder.control(frame, header, &mut output) {
+        let role = self.core.table.get(id).map_or(Role::Server, Conn::role);
+        let decoder = match role {
+            Role::Server => &mut self.core.decoder,
+            Role::Client => &mut self.core.client_decoder,
+        };
+        match decoder.control(frame, header, &mut output) {
             Ok(ControlFrame::Pong(payload)) => self.process_pong(id, &payload, now),
             Ok(ControlFrame::Ping) => self.core.answer_ping(id, &output, now),
             Ok(ControlFrame::Close { code, reason }) => {
@@ -51,17 +56,10 @@ impl<H: Handler> Engine<H> {
         conn.traffic.message_in();
         self.core.stats.messages_in += 1;
         self.call(now, |handler, io| handler.on_message(io, id, message));
-        let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
+        if !self.core.table.get(id).is_some_and(Conn::is_open) {
             return false;
-        };
-        if !conn.flags.has(Flag::Identified) {
-            let held = match &conn.phase {
-                Phase::Open(Some(input)) => input.held,
-                _ => 0,
-            };
-            conn.flags.set(Flag::Identified);
-            self.core.stats.unidentified_bytes -= held;
         }
+        self.core.identify(id);
         true
     }
 

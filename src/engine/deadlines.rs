@@ -6,6 +6,7 @@ use super::engine::Engine;
 use super::handler::Handler;
 use super::tcp_progress::TcpProgress;
 use super::timers::{TimerPurpose, Timers};
+use super::view::CloseStage;
 use super::wheel::{PING_GRID, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
 use crate::base::cause::Cause;
@@ -163,6 +164,18 @@ impl<H: Handler> Engine<H> {
                     return;
                 }
             }
+            Phase::Dialing(dialing) => {
+                if now >= dialing.due {
+                    let cause = dialing.stage.timeout_cause();
+                    return self.end_dial(id, cause, &dialing.timeout_reason(), now);
+                }
+            }
+            Phase::Open(_) if self.check_leg_close(id, now) => {
+                if check == Check::Granted {
+                    self.core.bucket.give_back();
+                }
+                return;
+            }
             Phase::Open(_) => {
                 let passed = |due: Option<Micros>| due.is_some_and(|d| d <= now);
                 if passed(conn.init_due(&policy)) {
@@ -186,6 +199,9 @@ impl<H: Handler> Engine<H> {
                 return;
             }
             Phase::Closing(closing) => {
+                if now >= closing.deadline && closing.stage == CloseStage::Partner {
+                    return self.core.answer_own_close(id, now);
+                }
                 if now >= closing.deadline {
                     let end = closing.end_early(conn.out.is_some());
                     self.core.mark_dead(id, end);
@@ -204,7 +220,7 @@ impl<H: Handler> Engine<H> {
         if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
             // The loop itself does not read it, so its silence proves nothing and it is not pinged.
             // A connection that only waits for its share is pinged right after that share.
-            let paused = conn.flags.has(Flag::Paused);
+            let paused = conn.is_paused();
             let after = if paused {
                 policy.heartbeat_interval
             } else {
@@ -212,6 +228,17 @@ impl<H: Handler> Engine<H> {
             };
             conn.health.delay_ping(policy, now, after);
             self.mark_heard(id, now);
+            if check == Check::Granted {
+                self.core.bucket.give_back();
+            }
+            self.core.arm(id);
+            return;
+        }
+        if conn.is_mid_frame() && !conn.is_blocked() {
+            // No ping can leave before its partner has sent the rest of a frame, so its silence
+            // does not count.
+            conn.health.delay_ping(policy, now, policy.heartbeat_interval);
+            conn.health.on_progress(now);
             if check == Check::Granted {
                 self.core.bucket.give_back();
             }

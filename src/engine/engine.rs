@@ -6,6 +6,7 @@ use super::conn_set::{ConnSet, REFUSED_MAX};
 use super::core::Core;
 use super::drain::DrainState;
 use super::ending::EndingDraft;
+use super::entropy::Entropy;
 use super::handler::Handler;
 use super::io::Io;
 use super::remote::{Command, Remote};
@@ -131,16 +132,32 @@ impl<H: Handler> Engine<H> {
         id
     }
 
+    /// Sets the source of random bytes, for keys and masks of connections that this side dials. It
+    /// must be strong (RFC 6455 §10.3). Without this call the bytes are a fixed sequence, which is
+    /// only for tests.
+    pub fn set_random(&mut self, fill: Box<dyn FnMut(&mut [u8]) + Send>) {
+        self.core.entropy = Entropy::new(fill);
+    }
+
     /// Handles the end of the peer's stream.
-    pub fn on_eof(&mut self, id: ConnId) {
+    pub fn on_eof(&mut self, id: ConnId, now: Micros) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
+        if self.half_close(id, now) {
+            return self.settle(now);
+        }
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         let end = match &mut conn.phase {
             Phase::Opening(None) => EndingDraft::of(Cause::PROBE),
             Phase::Opening(Some(_)) => EndingDraft::of(Cause::ABORTED),
-            Phase::Open(_) => EndingDraft::of(Cause::PEER_EOF),
+            Phase::Dialing(_) => return self.end_answer(id, now),
+            Phase::Open(input) => match input.as_ref().and_then(|i| i.leg_closing()) {
+                Some(closing) => closing.end.clone(),
+                None => EndingDraft::of(Cause::PEER_EOF),
+            },
+            // It may still take the answer to its close.
+            Phase::Closing(closing) if closing.stage == CloseStage::Partner => return,
             Phase::Closing(closing)
                 if conn.out.is_some() && closing.stage != CloseStage::PeerClose =>
             {
@@ -152,6 +169,7 @@ impl<H: Handler> Engine<H> {
             Phase::Dead(_) => return,
         };
         self.core.mark_dead(id, end);
+        self.settle(now);
     }
 
     /// Handles a read error, or a pending socket error that a read would report. Write errors are
@@ -170,7 +188,7 @@ impl<H: Handler> Engine<H> {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
         // Input that was read before is processed first. If the host has paused reading, it is not:
         // the host may never resume.
-        let waits = |conn: &Conn| conn.is_held() && !conn.flags.has(Flag::Paused);
+        let waits = |conn: &Conn| conn.is_held() && !conn.is_paused();
         if self.core.table.get(id).is_some_and(waits)
             && let Some(input) = self.input_or_new(id)
         {
@@ -183,6 +201,10 @@ impl<H: Handler> Engine<H> {
         let end = match &conn.phase {
             Phase::Opening(None) => EndingDraft::of(Cause::PROBE),
             Phase::Opening(Some(_)) => EndingDraft::of(Cause::ABORTED),
+            Phase::Dialing(_) => EndingDraft::of(cause),
+            Phase::Open(Some(input)) if let Some(closing) = input.leg_closing() => {
+                closing.end.clone()
+            }
             Phase::Open(_) => EndingDraft::of(cause),
             Phase::Closing(closing) => closing.end_early(conn.out.is_some()),
             Phase::Dead(_) => return,
@@ -335,6 +357,11 @@ impl<H: Handler> Engine<H> {
         }
         while let Some(id) = self.core.left_unfinished.pop() {
             self.call(now, |handler, io| handler.on_continue(io, id));
+        }
+        if !self.core.ended_legs.is_empty() {
+            self.end_partners(now);
+            // The host may have answered a request of a partner.
+            self.settle(now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Incoming frames: complete ones, and those that arrive in parts.
 
-use super::conn::{Conn, PartialFrame, Phase};
+use super::conn::{Conn, Flag, PartialFrame, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
@@ -8,7 +8,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::WsError;
-use crate::wire::frame::{HEADER_MAX, Header, Role};
+use crate::wire::frame::{HEADER_MAX, Header};
 use crate::wire::incoming_message::{IncomingMessage, NotUtf8};
 use crate::wire::scan::FrameKind;
 
@@ -24,6 +24,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn process_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
         match self.core.table.get(id).map(|c| &c.phase) {
             Some(Phase::Opening(_)) => self.process_head(id, bytes, now),
+            Some(Phase::Dialing(_)) => self.process_answer(id, bytes, now),
             Some(Phase::Open(_)) => {
                 let used = self.process_frames(id, bytes, now);
                 self.keep_leftover(id, &bytes[used..], now);
@@ -34,6 +35,12 @@ impl<H: Handler> Engine<H> {
             }
             Some(Phase::Dead(_)) | None => {}
         }
+    }
+
+    /// Returns whether the frames of a connection are forwarded.
+    pub(super) fn is_linked(&self, id: ConnId) -> bool {
+        let is_linked = |c: &Conn| c.flags.has(Flag::Linked) && c.is_open();
+        self.core.table.get(id).is_some_and(is_linked)
     }
 
     /// Counts received bytes.
@@ -47,6 +54,9 @@ impl<H: Handler> Engine<H> {
     /// Processes frames until the connection's share of this turn is used up. Returns how many
     /// bytes were processed.
     pub(super) fn process_frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
+        if self.is_linked(id) {
+            return self.forward_frames(id, data, now);
+        }
         let mut at = 0;
         while at < data.len() && self.core.can_continue(id) {
             let units = self.core.work.spent();
@@ -126,7 +136,7 @@ impl<H: Handler> Engine<H> {
             _ => None,
         };
         header.classify(
-            Role::Server,
+            conn.role(),
             in_message,
             if header.is_data() { most } else { usize::MAX },
         )

@@ -26,7 +26,7 @@ impl Conn {
     fn is_awaiting_request(&self) -> bool {
         match &self.phase {
             Phase::Opening(opening) => opening.as_ref().is_none_or(|o| o.deferred.is_none()),
-            Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_) => false,
+            Phase::Dialing(_) | Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_) => false,
         }
     }
 
@@ -77,7 +77,7 @@ impl<H: Handler> Engine<H> {
                 self.core.mark_dead(evicted, end);
             }
             Some((Phase::Opening(_), _)) => self.core.final_checks.push_back(evicted),
-            Some((Phase::Open(_) | Phase::Dead(_), _)) | None => {}
+            Some((Phase::Dialing(_) | Phase::Open(_) | Phase::Dead(_), _)) | None => {}
         }
     }
 

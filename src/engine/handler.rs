@@ -1,14 +1,17 @@
 //! The host's interface: events and decisions.
 
+use crate::base::cause::Cause;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
+use crate::engine::dial::ResponseVerdict;
 use crate::engine::ending::Ending;
 use crate::engine::io::Io;
+use crate::engine::link::PairEnd;
 use crate::engine::message::{Message, Pong};
 use crate::engine::verdict::Verdict;
 use crate::health::HealthChange;
 use crate::transport::Preamble;
-use crate::wire::http::{Reply, Request};
+use crate::wire::http::{Reply, Request, Response};
 use std::net::SocketAddr;
 
 /// A host: it receives events and decides on requests. All calls are made on the loop's thread, one
@@ -47,6 +50,28 @@ pub trait Handler {
     /// Called when the loop itself refuses a request, because the connection limit is reached or a
     /// drain is in progress. [`on_reject`](Handler::on_reject) follows.
     fn on_unserved(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) {}
+
+    /// Called when a server has answered a dialled request ([`Io::dial`]). Returns whether the
+    /// WebSocket may open: the engine has checked what RFC 6455 §4.1 demands, but not the
+    /// subprotocol and the extensions. For any status but 101 the response has its body, and the
+    /// connection ends ([`Cause::NOT_UPGRADED`](crate::Cause::NOT_UPGRADED)).
+    fn on_response(
+        &mut self,
+        _io: &mut Io<'_>,
+        _id: ConnId,
+        _response: &Response,
+    ) -> ResponseVerdict {
+        ResponseVerdict::Open
+    }
+
+    /// Called when one connection of a linked pair ended, or begins to close, for another reason
+    /// than a close frame of its peer, and its partner is still open or opening. The host closes
+    /// the partner ([`Io::close_for`]). If `id` is a client that has only ended its stream, it still
+    /// takes what the partner sends until the partner has closed.
+    fn on_pair_end(&mut self, io: &mut Io<'_>, _id: ConnId, partner: ConnId, end: &PairEnd) {
+        let cause = Cause::PARTNER_ENDED;
+        io.close_for(partner, cause, cause.close_code(), &end.reason);
+    }
 
     /// Called when the upgrade was answered. Messages may be sent from now on.
     fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}

@@ -1,7 +1,7 @@
 //! Held input of a connection, and its accounting: bytes beyond its share, a message that is being
 //! joined, a message that the host has not finished with.
 
-use super::conn::{Conn, Flag, InputState, Phase};
+use super::conn::{Conn, InputState, Phase};
 use super::core::HELD_SMALL;
 use super::engine::Engine;
 use super::handler::Handler;
@@ -131,7 +131,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return false;
         };
-        let is_paused = conn.flags.has(Flag::Paused);
+        let is_paused = conn.is_paused();
         let Phase::Open(input) = &mut conn.phase else {
             return false;
         };

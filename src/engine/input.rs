@@ -5,14 +5,15 @@ use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Flag, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
+use crate::engine::forwarding::Forward;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
 use crate::health::{HealthState, PAYLOAD_LEN};
 use crate::wire::frame::Role;
 use crate::wire::heartbeat;
 
-/// The most bytes read from a connection at once.
-const READ: usize = 64 * 1024;
+/// The most bytes read from a connection at once: a forwarded frame of 64 KiB, and its header.
+const READ: usize = 64 * 1024 + 64;
 
 /// The most bytes read at once from a connection that has used up its share of a turn. Input that
 /// does not fit into the next share is held in memory.
@@ -50,7 +51,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get(id) else {
             return ReadAction::Ended;
         };
-        if conn.flags.has(Flag::Paused) {
+        if conn.is_paused() {
             return ReadAction::Paused;
         }
         let slow = match &conn.phase {
@@ -63,7 +64,7 @@ impl<H: Handler> Engine<H> {
                 };
             }
             Phase::Open(Some(input)) => input.slow,
-            Phase::Open(None) | Phase::Opening(_) | Phase::Closing(_) => false,
+            Phase::Open(None) | Phase::Opening(_) | Phase::Dialing(_) | Phase::Closing(_) => false,
         };
         self.enter_share(id, now);
         if !self.core.work.can_continue() {
@@ -80,21 +81,35 @@ impl<H: Handler> Engine<H> {
 
     /// Handles bytes that were read at time `now`. Bytes beyond the connection's share of the turn
     /// are kept: at most 64 KiB if the driver reads as [`read_action`](Engine::read_action) says.
-    pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        if let Some(payload) = heartbeat::parse_pong(Role::Server, bytes)
-            && self.handle_lone_pong(id, payload, now)
+    ///
+    /// Returns bytes that must be written to another connection, if this one is linked: the driver
+    /// writes them, and calls [`on_forwarded`](Engine::on_forwarded) until that returns `None`.
+    pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) -> Option<Forward> {
+        if let Some((role, payload)) = heartbeat::parse_pong(bytes)
+            && self.handle_lone_pong(id, role, payload, bytes.len(), now)
         {
-            return;
+            return None;
         }
         self.count_received(id, bytes.len());
         self.enter_share(id, now);
+        if self.is_linked(id) {
+            return self.forward_buffer(id, bytes, 0, now);
+        }
         self.process_bytes(id, bytes, now);
         self.settle(now);
+        None
     }
 
     /// Handles input that is exactly one heartbeat answer from a healthy connection at rest. Most
     /// reads of an idle fleet are of this kind. Returns whether it was one.
-    fn handle_lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD_LEN], now: Micros) -> bool {
+    fn handle_lone_pong(
+        &mut self,
+        id: ConnId,
+        role: Role,
+        payload: [u8; PAYLOAD_LEN],
+        len: usize,
+        now: Micros,
+    ) -> bool {
         let Core {
             table, work, stats, ..
         } = &mut self.core;
@@ -103,6 +118,7 @@ impl<H: Handler> Engine<H> {
         };
         let is_at_rest = matches!(conn.phase, Phase::Open(None));
         if !is_at_rest
+            || conn.role() != role
             || conn.flags.has(Flag::StaleQueued)
             || conn.health.state() != HealthState::Healthy
         {
@@ -112,8 +128,8 @@ impl<H: Handler> Engine<H> {
             return false;
         };
         conn.health.on_heard(now);
-        stats.bytes_in += heartbeat::CLIENT_PONG_LEN as u64;
-        conn.traffic.bytes_in += heartbeat::CLIENT_PONG_LEN as u64;
+        stats.bytes_in += len as u64;
+        conn.traffic.bytes_in += len as u64;
         work.spend_on_pong(stats);
         stats.pongs += 1;
         stats.rtt.record(rtt.0);

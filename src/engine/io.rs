@@ -6,6 +6,8 @@ use crate::base::time::Micros;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Flag;
 use crate::engine::core::Core;
+use crate::engine::dial::{Dial, DialError};
+use crate::engine::link::LinkRules;
 use crate::engine::message::{Message, SendOutcome};
 use crate::engine::prepared::{Outgoing, PreparedMessage};
 use crate::engine::remote::Remote;
@@ -73,12 +75,12 @@ impl Io<'_> {
     /// not pinged meanwhile, its silence does not count, and its input stays in the kernel. Use
     /// this for a peer whose messages go to one destination that is behind.
     pub fn pause_reading(&mut self, id: ConnId) {
-        self.core.set_paused(id, true, self.now);
+        self.core.set_paused(id, Flag::Paused, true, self.now);
     }
 
     /// Reads from a connection again. Its timeout starts again.
     pub fn resume_reading(&mut self, id: ConnId) {
-        self.core.set_paused(id, false, self.now);
+        self.core.set_paused(id, Flag::Paused, false, self.now);
     }
 
     /// Closes a connection on behalf of the host ([`Cause::KICKED`]), with this close code (RFC
@@ -96,6 +98,37 @@ impl Io<'_> {
     pub fn close_for(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str) {
         let cause = self.core.stats.causes.resolve(cause);
         self.core.close(id, cause, code, reason, self.now);
+    }
+
+    /// Connects to a server, to open a WebSocket as a client. The driver connects after this call.
+    /// [`Handler::on_response`](crate::engine::Handler::on_response) is called when the server has
+    /// answered, then [`on_open`](crate::engine::Handler::on_open) if it agrees to a WebSocket.
+    /// [`on_close`](crate::engine::Handler::on_close) is called once in any case.
+    ///
+    /// # Errors
+    /// [`DialError`]; nothing was dialled then, and no call follows.
+    pub fn dial(&mut self, dial: Dial) -> Result<ConnId, DialError> {
+        self.core.dial(dial, self.now)
+    }
+
+    /// Links two connections: from now on the frames of each are forwarded to the other as they
+    /// came, without calls of the host. Messages of the host to either are refused
+    /// ([`SendError::Linked`](crate::engine::SendError::Linked)). Call this before the second of
+    /// them opens: for a dialled one in
+    /// [`on_response`](crate::engine::Handler::on_response), so that no frame is missed.
+    ///
+    /// A close frame is forwarded, too, and its answer. When one connection ends otherwise, the
+    /// host closes the other in [`Handler::on_pair_end`](crate::engine::Handler::on_pair_end).
+    ///
+    /// Returns whether they are linked: both exist, no message of either has begun, and neither has
+    /// a partner already.
+    pub fn link(&mut self, a: ConnId, b: ConnId, rules: LinkRules) -> bool {
+        self.core.link(a, b, rules)
+    }
+
+    /// Returns the connection that this one is linked to, while it exists.
+    pub fn partner(&self, id: ConnId) -> Option<ConnId> {
+        self.core.partner_of(id)
     }
 
     /// Gives a deferred verdict. A second [`Verdict::Defer`] changes nothing.

@@ -27,6 +27,9 @@ pub enum SendError {
     /// The connection is closing.
     #[error("the connection is closing")]
     Closing,
+    /// The connection is linked: its messages come from its partner.
+    #[error("the connection is linked to another one")]
+    Linked,
     /// The frame may not be sent: a ping or pong with more than 125 bytes (RFC 6455 §5.5), or a
     /// close as a raw frame.
     #[error("the frame is not one that may be sent")]

@@ -24,23 +24,29 @@ mod conn_set;
 mod control_frames;
 mod core;
 mod deadlines;
+mod dial;
+mod dialing;
 mod drain;
 mod ending;
+mod entropy;
 #[expect(
     clippy::module_inception,
     reason = "the state machine itself, beside its steps"
 )]
 mod engine;
+mod forwarding;
 mod frames;
 mod half_open;
 mod handler;
 mod held;
 mod input;
 mod io;
+mod link;
 mod message;
 mod opening;
 mod out;
 mod outbound;
+mod pair_closing;
 mod pausing;
 mod policies;
 mod prepared;
@@ -60,16 +66,18 @@ mod work;
 
 pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
-pub use crate::wire::http::{DialRequest, DialRequestFault};
-pub use crate::wire::http::{Reply, Request, Response, ResponseFault};
+pub use crate::wire::http::{DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;
+pub use dial::{Dial, DialAddress, DialError, ResponseVerdict};
 pub use ending::Ending;
 pub use engine::Engine;
+pub use forwarding::Forward;
 pub use handler::Handler;
 pub use input::ReadAction;
 pub use io::Io;
+pub use link::{LinkRules, PairEnd};
 pub use message::{Message, Pong, SendError, SendOutcome};
 pub use out::WriteVectored;
 pub use outbound::FlushOutcome;

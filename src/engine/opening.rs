@@ -1,6 +1,6 @@
 //! Opening a connection: preamble, request head, verdict, upgrade.
 
-use super::conn::{Flag, Opening, Phase};
+use super::conn::{Conn, Flag, Opening, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::retry::{self, retry_after_s};
@@ -50,7 +50,7 @@ impl<H: Handler> Engine<H> {
             match self.handler.on_preamble(peer_addr, data) {
                 Preamble::Partial if data.len() < EARLY_MAX => {
                     let bytes = data.to_vec();
-                    return self.keep_head(id, bytes, None, now);
+                    return self.keep_head(id, bytes, None, None, now);
                 }
                 Preamble::Invalid(why) => {
                     let reply = Reply::error(400, why);
@@ -107,7 +107,7 @@ impl<H: Handler> Engine<H> {
                 if gathered.len() != data.len() {
                     gathered = data.to_vec();
                 }
-                self.keep_head(id, gathered, None, now);
+                self.keep_head(id, gathered, None, None, now);
             }
         }
     }
@@ -119,6 +119,7 @@ impl<H: Handler> Engine<H> {
         id: ConnId,
         bytes: Vec<u8>,
         deferred: Option<Box<Request>>,
+        verdict_due: Option<Micros>,
         now: Micros,
     ) {
         self.core.leave_opening(id);
@@ -126,6 +127,7 @@ impl<H: Handler> Engine<H> {
             conn.phase = Phase::Opening(Some(Box::new(Opening {
                 bytes,
                 deferred,
+                verdict_due,
                 held: 0,
             })));
         }
@@ -222,9 +224,14 @@ impl<H: Handler> Engine<H> {
                 let cause = self.core.stats.causes.resolve(cause);
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
-            Verdict::Defer if tail.len() > EARLY_MAX => self.refuse_early(id, now),
-            Verdict::Defer => {
-                self.keep_head(id, tail.to_vec(), Some(request), now);
+            Verdict::Defer | Verdict::DeferFor(_) if tail.len() > EARLY_MAX => {
+                self.refuse_early(id, now);
+            }
+            Verdict::Defer => self.keep_head(id, tail.to_vec(), Some(request), None, now),
+            Verdict::DeferFor(time) => {
+                let due = Some(now + time);
+                self.keep_head(id, tail.to_vec(), Some(request), due, now);
+                self.core.arm(id);
             }
         }
     }
@@ -267,28 +274,26 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         };
-        let policy = *self.core.policies.of(upgrade.class, which);
-        let health = self.core.new_health(id, &policy, now);
         self.core.leave_opening(id);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         conn.class = upgrade.class;
         conn.policy = which;
-        conn.health = health;
-        conn.since = now;
-        conn.phase = Phase::Open(None);
-        conn.flags.set(Flag::Upgraded);
-        if upgrade.identified {
-            conn.flags.set(Flag::Identified);
+        if !self.core.open(id, now) {
+            return;
         }
-        let class = &mut self.core.stats.classes[usize::from(upgrade.class.0)];
-        class.opened += 1;
-        class.live += 1;
+        if upgrade.identified {
+            self.core.identify(id);
+        }
         self.core.queue_control(id, &response);
-        self.core.arm(id);
         self.call(now, |handler, io| handler.on_open(io, id));
-        if !tail.is_empty() {
+        let is_linked = |c: &Conn| c.flags.has(Flag::Linked);
+        if tail.is_empty() {
+        } else if self.core.table.get(id).is_some_and(is_linked) {
+            // The partner may not be open yet.
+            self.keep_leftover(id, tail, now);
+        } else {
             self.process_bytes(id, tail, now);
         }
     }

@@ -12,6 +12,7 @@ use crate::base::cause::{Cause, EndCode, PeerCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::wire::frame::Role;
 use crate::wire::heartbeat;
 use std::io::{self, ErrorKind};
 
@@ -69,7 +70,16 @@ impl<H: Handler> Engine<H> {
                 self.core.discard_out(id);
                 return FlushOutcome::Done;
             }
-            Phase::Opening(_) | Phase::Open(_) | Phase::Closing(_) => {}
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) | Phase::Closing(_) => {}
+        }
+        if conn.flags.has(Flag::PingDue)
+            && conn.out.is_none()
+            && conn.is_mid_frame()
+            && !sabotage::on(Bug::PingInsideFrame)
+        {
+            // The ping goes out when its partner has sent the rest of the frame.
+            conn.flags.take(Flag::Dirty);
+            return FlushOutcome::Done;
         }
         let pings_due = conn.flags.has(Flag::PingDue);
         if !pings_due {
@@ -83,15 +93,21 @@ impl<H: Handler> Engine<H> {
         let late = conn.is_blocked();
         let stuck = late && conn.health.is_ping_queued();
         if conn.flags.take(Flag::PingDue) {
-            let frame = heartbeat::server_ping(conn.health.ping_payload());
+            let payload = conn.health.ping_payload();
+            let mask = self.core.mask_for(id);
+            let ping = heartbeat::Ping::new(payload, mask);
+            let frame = ping.as_bytes();
+            let Some(conn) = self.core.table.get_mut(id) else {
+                return FlushOutcome::Done;
+            };
             if conn.flags.has(Flag::ReportsPongs) {
                 // It goes out behind the frame in progress and before every other frame.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
-                let before = conn.traffic.messages_out - unsent;
+                let before = conn.traffic.messages_out.saturating_sub(unsent);
                 self.core.receipts.note(id, before);
             }
             if conn.out.is_none() {
-                match socket(&[io::IoSlice::new(&frame)]) {
+                match socket(&[io::IoSlice::new(frame)]) {
                     Ok(n) if n == frame.len() => {
                         self.record_sent(id, n, Some(0), false, now);
                         return self.finish_flush(id, false, now);
@@ -104,7 +120,7 @@ impl<H: Handler> Engine<H> {
                     Err(e)
                         if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
                     {
-                        self.core.change_out(id, |out| out.push_ping(&frame));
+                        self.core.change_out(id, |out| out.push_ping(frame));
                     }
                     Err(e) => {
                         self.on_write_error(id, &e);
@@ -112,7 +128,7 @@ impl<H: Handler> Engine<H> {
                     }
                 }
             } else {
-                self.core.change_out(id, |out| out.push_ping(&frame));
+                self.core.change_out(id, |out| out.push_ping(frame));
             }
         }
         let Some(conn) = self.core.table.get_mut(id) else {
@@ -128,6 +144,7 @@ impl<H: Handler> Engine<H> {
         let budget = self.core.flush_left.clamp(PING_BUDGET, FLUSH_BUDGET);
         let written = out.write(now, budget, socket);
         let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
+        let waits_for_frame = out.waits_for_frame();
         let over = pending > self.core.config.max_pending_bytes && blocked;
         let moved = written.as_ref().map_or(0, |w| w.bytes);
         out.update_over_limit(over, moved > 0, now);
@@ -152,6 +169,11 @@ impl<H: Handler> Engine<H> {
         if pending == 0 {
             return self.finish_flush(id, was_blocked, now);
         }
+        self.core.resume_partner(id, now);
+        if waits_for_frame {
+            // What is left are control frames, which go out behind the rest of a frame.
+            return FlushOutcome::Done;
+        }
         if !written.full {
             // Only the budget is used up. The driver would wait in vain for writability: the socket
             // is writable already.
@@ -174,6 +196,8 @@ impl<H: Handler> Engine<H> {
         } else {
             ENDS_PER_TURN
         };
+        // Partners are ended while the connection that ended first still exists.
+        self.settle(now);
         for id in self.core.table.take_to_report() {
             self.report_ending(id, now);
         }
@@ -186,6 +210,8 @@ impl<H: Handler> Engine<H> {
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
+                self.core.legs.remove(id);
+                self.core.stats.dialed_here -= u64::from(conn.flags.has(Flag::Dialed));
                 self.remove_unopened(id, &conn);
             }
             release(id, reset);
@@ -226,7 +252,12 @@ impl<H: Handler> Engine<H> {
         if let Some(out) = conn.out.take() {
             self.core.stats.pending_bytes -= out.charged() as u64;
             was_over = conn.flags.take(Flag::OverLimit);
+            self.core.resume_partner(id, now);
         }
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return FlushOutcome::Done;
+        };
+        let role = conn.role();
         match &mut conn.phase {
             Phase::Open(_) if was_blocked || was_over => {
                 self.core.arm(id);
@@ -234,10 +265,17 @@ impl<H: Handler> Engine<H> {
                 self.settle(now);
             }
             Phase::Closing(closing) => match closing.stage {
+                // A client leaves it to the server to close TCP first.
+                CloseStage::Flush if role == Role::Client => {
+                    closing.stage = CloseStage::PeerEof;
+                    closing.deadline = now + closing.timeout;
+                    self.core.arm(id);
+                }
                 CloseStage::Flush => {
                     let end = closing.end.clone();
                     self.core.mark_dead(id, end);
                 }
+                CloseStage::Partner | CloseStage::PeerEof => {}
                 CloseStage::PeerFin | CloseStage::PeerClose => {
                     // The peer's time starts when it can have read the close.
                     let most = closing.since + Micros(10 * closing.timeout.0);
@@ -248,7 +286,7 @@ impl<H: Handler> Engine<H> {
                     }
                 }
             },
-            Phase::Opening(_) | Phase::Open(_) | Phase::Dead(_) => {}
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) | Phase::Dead(_) => {}
         }
         FlushOutcome::Done
     }
@@ -263,7 +301,7 @@ impl<H: Handler> Engine<H> {
         let end = match &mut conn.phase {
             Phase::Closing(closing) => &mut closing.end,
             Phase::Dead(end) => end,
-            Phase::Opening(_) | Phase::Open(_) => return,
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) => return,
         };
         if std::mem::replace(&mut end.reported, true) && !sabotage::on(Bug::DoubleOnClose) {
             return;

@@ -3,7 +3,7 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Flag, Phase};
+use crate::engine::conn::{Conn, Flag, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
@@ -15,36 +15,40 @@ impl<H: Handler> Engine<H> {
         std::mem::take(&mut self.core.poll_changes)
     }
 
-    /// Returns whether the host has paused reading from a connection. The driver then waits only
-    /// until the socket is writable.
+    /// Returns whether reading from a connection is paused, by the host or because the partner of
+    /// a linked connection is behind. The driver then waits only until the socket is writable.
     pub fn is_paused(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
-        conn.is_some_and(|c| c.flags.has(Flag::Paused))
+        conn.is_some_and(Conn::is_paused)
     }
 }
 
 impl Core {
-    /// Pauses or resumes reading from an open connection. A paused connection is not pinged and its
-    /// silence does not count.
-    pub(crate) fn set_paused(&mut self, id: ConnId, paused: bool, now: Micros) {
+    /// Pauses or resumes reading from an open connection. It is paused for the host
+    /// ([`Flag::Paused`]), for its link ([`Flag::LinkPaused`]), or for both. A paused connection is
+    /// not pinged and its silence does not count.
+    pub(crate) fn set_paused(&mut self, id: ConnId, why: Flag, paused: bool, now: Micros) {
         let Some(conn) = self.table.get_mut(id).filter(|c| c.is_open()) else {
             return;
         };
-        if conn.flags.has(Flag::Paused) == paused {
+        let was_paused = conn.is_paused();
+        if paused {
+            conn.flags.set(why);
+        } else {
+            conn.flags.take(why);
+        }
+        if conn.is_paused() == was_paused {
             return;
         }
         // An outstanding ping proves nothing: its pong is unread, or was delayed by the pause.
         conn.health.discard_rtt();
-        if paused {
-            conn.flags.set(Flag::Paused);
-        } else {
-            conn.flags.take(Flag::Paused);
+        if !paused {
             // The timeout starts again.
             conn.health.on_progress(now);
             if let Phase::Open(Some(input)) = &mut conn.phase
-                && let Some(frame) = &mut input.frame
             {
-                frame.since = now;
+                input.frame.iter_mut().for_each(|frame| frame.since = now);
+                input.forward.iter_mut().for_each(|forward| forward.since = now);
             }
             self.ready.push(id);
         }

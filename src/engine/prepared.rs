@@ -3,7 +3,7 @@
 use crate::engine::message::{Message, SendError, SendOutcome};
 use crate::engine::out::OutFrame;
 use crate::wire::frame::{
-    BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
+    BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT, write_frame,
 };
 use crate::wire::{Bytes, encoder};
 
@@ -49,6 +49,23 @@ pub(crate) enum Outgoing {
 }
 
 impl Outgoing {
+    /// Returns the frame with a mask, as a client sends it.
+    pub(crate) fn masked(self, mask: [u8; 4]) -> Self {
+        let frame_of = |bytes: &[u8]| {
+            let Some(header) = Header::parse(bytes).filter(|h| h.mask.is_none()) else {
+                return Bytes::copy_from_slice(bytes);
+            };
+            let mut masked = Vec::with_capacity(bytes.len() + mask.len());
+            write_frame(&mut masked, header.first, &bytes[header.len..], Some(mask));
+            masked.into()
+        };
+        match self {
+            Outgoing::Data(frame) => Outgoing::Data(frame_of(&frame.to_vec()).into()),
+            Outgoing::Control(frame) => Outgoing::Control(frame_of(&frame)),
+            Outgoing::Close(code, reason) => Outgoing::Close(code, reason),
+        }
+    }
+
     pub(crate) fn of(message: &Message) -> Result<Self, SendOutcome> {
         let (opcode, payload): (u8, &[u8]) = match message {
             Message::Text(text) => (TEXT, text.as_bytes()),

@@ -9,6 +9,10 @@ use crate::base::time::Micros;
 pub struct Stats {
     /// Connections taken from the listener.
     pub accepted: u64,
+    /// Connections that this side has dialled.
+    pub dialed: u64,
+    /// Connections that this side has dialled and that exist now.
+    pub dialed_here: u64,
     /// WebSockets by class: how many opened, and how they ended.
     pub classes: Vec<ClassStats>,
     /// Connections that ended before they became WebSockets, by
@@ -16,6 +20,8 @@ pub struct Stats {
     pub rejected: Box<[u64]>,
     /// The table of causes.
     pub causes: CauseTable,
+    /// Connections that ended inside a frame, because the partner that sent it ended.
+    pub cut_mid_frame: u64,
     /// Heartbeats that the kernel took.
     pub pings: u64,
     /// Heartbeats answered, each once.
@@ -128,6 +134,9 @@ impl Stats {
     pub fn new(classes: usize, causes: CauseTable) -> Self {
         Stats {
             accepted: 0,
+            dialed: 0,
+            dialed_here: 0,
+            cut_mid_frame: 0,
             classes: vec![ClassStats::new(causes); classes],
             rejected: vec![0; causes.count()].into(),
             causes,
@@ -186,13 +195,13 @@ impl Stats {
     /// Returns the number of connections that are not WebSockets yet: the request or its answer is
     /// still in transit.
     pub fn opening(&self) -> u64 {
-        self.accepted - self.opened() - self.rejected.iter().sum::<u64>()
+        self.accepted + self.dialed - self.opened() - self.rejected.iter().sum::<u64>()
     }
 
     /// Returns the number of connections that count against the connection limit: WebSockets, and
-    /// those that may become one.
+    /// those that may become one. Dialled connections do not count.
     pub fn places_taken(&self) -> u64 {
-        (self.live() + self.opening()).saturating_sub(self.refused_here)
+        (self.live() + self.opening()).saturating_sub(self.refused_here + self.dialed_here)
     }
 
     /// Returns the number of WebSockets that ended for the cause with this

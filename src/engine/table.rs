@@ -129,6 +129,11 @@ impl Table {
         }
     }
 
+    /// Schedules a heartbeat that could not be sent when it was due.
+    pub(crate) fn repeat_ping_due(&mut self, id: ConnId) {
+        self.pings_due.push(id);
+    }
+
     /// Moves a connection that was taken for a flush, and keeps its flag, before the other
     /// connections of the next turn.
     pub(crate) fn flush_later(&mut self, id: ConnId) {

@@ -2,6 +2,7 @@
 
 use crate::base::cause::Cause;
 use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::health::Policy;
 use crate::wire::http::{HeaderName, HeaderValue, Reply};
 
@@ -22,6 +23,8 @@ pub enum Verdict {
     },
     /// The host will call [`Io::answer`](crate::engine::Io::answer) within the handshake timeout.
     Defer,
+    /// The same as [`Defer`](Verdict::Defer), but the verdict is due this long from now.
+    DeferFor(Micros),
 }
 
 /// The parameters of an upgrade.

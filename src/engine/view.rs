@@ -2,7 +2,7 @@
 //! input.
 
 use crate::base::cause::{Cause, EndCode};
-use crate::base::id::Class;
+use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
 use crate::health::{HealthState, Policy, Rtt};
@@ -36,6 +36,10 @@ pub struct ConnView {
     pub throttled_since: Option<Micros>,
     /// Whether the host has paused reading from the connection.
     pub paused: bool,
+    /// Whether this side has made the connection.
+    pub dialed: bool,
+    /// The connection to which its frames are forwarded.
+    pub partner: Option<ConnId>,
     /// Whether a proxy is in front of the peer. The kernel's data about the connection then
     /// describes the proxy.
     pub proxied: bool,
@@ -74,6 +78,11 @@ pub enum PhaseView {
         /// The request has arrived; the host has deferred its verdict.
         deferred: bool,
     },
+    /// This side makes the connection, and the server has not answered the request yet.
+    Dialing {
+        /// The connect is complete.
+        connected: bool,
+    },
     /// A WebSocket.
     Open,
     /// A close was begun and is not complete.
@@ -96,6 +105,12 @@ pub enum CloseStage {
     PeerClose,
     /// Our last bytes must be sent.
     Flush,
+    /// The partner of a linked connection must answer the close, and its answer is forwarded; then
+    /// the same as for `Flush`.
+    Partner,
+    /// The server that this side has connected to must end its stream: a client does not close TCP
+    /// first (RFC 6455 §7.1.1).
+    PeerEof,
     /// The peer must end its stream after our last bytes and our FIN. Its input is discarded:
     /// closing a socket with unread bytes would replace our answer with an RST.
     PeerFin,

@@ -1,6 +1,6 @@
 //! The state machine that decides whether the peer of one connection is alive.
 
-use super::payload::{PAYLOAD_LEN, encode_letters};
+use super::payload::{PAYLOAD_LEN, decode_letters, encode_letters};
 use super::policy::{HeartbeatMode, Policy};
 use super::rtt::Rtt;
 use super::span::Span;
@@ -29,6 +29,9 @@ pub struct Health {
 
 /// With a longer interval no RTT is measured, because 32 bits of µs hold only 71 minutes.
 const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
+
+/// The number of latest pings whose pongs are recognized as answers to ours.
+const OWN_PINGS: u32 = 16;
 
 /// The state of the latest ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,6 +284,20 @@ impl Health {
     /// or as text, return letters unchanged.
     pub fn ping_payload(&self) -> [u8; PAYLOAD_LEN] {
         encode_letters(self.ping_seq)
+    }
+
+    /// Returns whether this is the payload of one of the latest pings, so that a pong with it answers
+    /// us and not the peer's partner.
+    pub fn is_own_payload(&self, payload: [u8; PAYLOAD_LEN]) -> bool {
+        let ago = decode_letters(payload).map(|number| self.ping_seq.wrapping_sub(number));
+        ago.is_some_and(|ago| ago < OWN_PINGS)
+    }
+
+    /// Continues the payloads at a random number, and forgets the outstanding ping. Peers cannot
+    /// guess the payloads that follow.
+    pub fn draw_payloads(&mut self, random: u32) {
+        self.ping_seq = random;
+        self.discard_rtt();
     }
 
     /// Returns whether the latest heartbeat was sent and its pong is awaited.

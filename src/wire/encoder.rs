@@ -1,4 +1,4 @@
-//! Complete frames that a server sends.
+//! Complete frames that we send, in either role.
 
 use super::frame::{CLOSE, FIN, write_frame};
 use tungstenite::Bytes;
@@ -6,15 +6,20 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Returns a close frame; for 1005, which must not be sent, one without code and reason (RFC 6455
-/// §7.4.1).
-pub(crate) fn close(code: u16, reason: &str) -> Bytes {
+/// §7.4.1). A client's has a mask.
+pub(crate) fn close(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Bytes {
     let mut payload = Vec::new();
     if code != 1005 {
         payload.extend_from_slice(&code.to_be_bytes());
         payload.extend_from_slice(reason.as_bytes());
     }
-    let mut bytes = Vec::with_capacity(2 + payload.len());
-    write_frame(&mut bytes, FIN | CLOSE, &payload, None);
+    close_with(&payload, mask)
+}
+
+/// Returns a close frame with this payload.
+pub(crate) fn close_with(payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
+    let mut bytes = Vec::with_capacity(6 + payload.len());
+    write_frame(&mut bytes, FIN | CLOSE, payload, mask);
     bytes.into()
 }
 

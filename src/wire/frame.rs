@@ -37,10 +37,11 @@ const MASK: usize = 4;
 
 /// Our end of a connection. A client masks its frames, a server does not, and each refuses frames
 /// that break this rule (RFC 6455 §5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
     /// The peer is a client.
+    #[default]
     Server,
     /// The peer is a server.
     Client,

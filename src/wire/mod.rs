@@ -9,6 +9,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod http;
 pub(crate) mod incoming_message;
 pub mod mask;
+pub(crate) mod run;
 pub(crate) mod scan;
 
 pub use tungstenite::error::Error as WsError;

@@ -110,6 +110,18 @@ impl CloseFinder {
         finder
     }
 
+    /// Creates a finder that begins behind the first bytes of a frame, or before the last `left` bytes
+    /// of one.
+    pub(crate) fn within(begun: &[u8], left: u64) -> Self {
+        let mut finder = CloseFinder {
+            left: Some(left).filter(|left| *left > 0),
+            ..CloseFinder::default()
+        };
+        // A close frame cannot end inside a frame.
+        let _ = finder.advance(begun);
+        finder
+    }
+
     /// Takes the next bytes of the stream. Breaks when a close frame is complete.
     pub(crate) fn advance(&mut self, mut data: &[u8]) -> ControlFlow<()> {
         while !data.is_empty() {

@@ -10,8 +10,20 @@ use crate::engine::retry::retry_after_s;
 use crate::engine::view::CloseStage;
 use crate::health::HealthState;
 use crate::wire::encoder;
+use crate::wire::frame::Role;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
+
+/// Causes after which no answer to our close frame is awaited. After a protocol error the stream has
+/// no frames any more, only bytes; a stale peer will not answer.
+const HAS_NO_ANSWER: [Cause; 6] = [
+    Cause::STALE,
+    Cause::PROTOCOL,
+    Cause::INVALID_DATA,
+    Cause::TOO_BIG,
+    Cause::BUFFERS_FULL,
+    Cause::FRAME_TIMEOUT,
+];
 
 /// Freeing this many bytes counts as one unit of work.
 const FREED_PER_UNIT: u64 = 16 * 1024;
@@ -46,6 +58,11 @@ impl Core {
                     Reply::error(403, reason)
                 };
                 self.reply(id, &reply, false, cause, now);
+            }
+            Phase::Dialing(_) => {
+                let mut end = EndingDraft::of(cause);
+                end.reason = cut_reason(reason).into();
+                self.mark_dead(id, end);
             }
             Phase::Closing(_) | Phase::Dead(_) => {}
         }
@@ -91,12 +108,21 @@ impl Core {
         reason: &str,
         now: Micros,
     ) {
+        let Some(conn) = self.table.get(id).filter(|c| c.is_open()) else {
+            return;
+        };
+        if conn.flags.has(Flag::CloseSent) {
+            return;
+        }
+        if conn.flags.has(Flag::Linked) && self.close_linked(id, cause, code, reason, now) {
+            return;
+        }
         let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
         let Some(scan) = self.leave_open(id) else {
             return;
         };
         let reason = cut_reason(reason);
-        let frame = encoder::close(code, reason);
+        let frame = encoder::close(code, reason, self.mask_for(id));
         let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = 0;
         // Bytes that the peer has not taken would only delay the close. Bytes that wait only for
@@ -110,17 +136,7 @@ impl Core {
             }
             out.push_close(frame);
         });
-        // After a protocol error the stream has no frames any more, only bytes; a stale peer will
-        // not answer.
-        let has_no_answer = [
-            Cause::STALE,
-            Cause::PROTOCOL,
-            Cause::INVALID_DATA,
-            Cause::TOO_BIG,
-            Cause::BUFFERS_FULL,
-            Cause::FRAME_TIMEOUT,
-        ];
-        let stage = if has_no_answer.contains(&cause) {
+        let stage = if HAS_NO_ANSWER.contains(&cause) {
             CloseStage::PeerFin
         } else {
             CloseStage::PeerClose
@@ -133,6 +149,60 @@ impl Core {
         if cause == Cause::STALE {
             self.table.report_soon(id);
         }
+        self.note_leg_ended(id);
+    }
+
+    /// Closes a linked connection where that differs. A close frame cannot go out inside a frame of
+    /// the partner, and a peer may still have to hear what its partner sends. Returns whether it is
+    /// handled.
+    fn close_linked(
+        &mut self,
+        id: ConnId,
+        cause: Cause,
+        code: u16,
+        reason: &str,
+        now: Micros,
+    ) -> bool {
+        let Some(conn) = self.table.get(id) else {
+            return true;
+        };
+        let partner = self.partner_of(id);
+        if conn.is_mid_frame() {
+            let sends = partner.and_then(|p| self.table.get(p)).is_some_and(Conn::is_open);
+            let is_planned = !HAS_NO_ANSWER.contains(&cause) && cause != Cause::SLOW_CONSUMER;
+            if sends && is_planned {
+                self.close_later(id, cause, code, reason, now);
+            } else {
+                self.cut(id, cause, reason, now);
+            }
+            return true;
+        }
+        if partner.is_some_and(|p| self.awaits_partner(p)) && !HAS_NO_ANSWER.contains(&cause) {
+            let reason = cut_reason(reason);
+            let frame = encoder::close(code, reason, self.mask_for(id));
+            let mut end = EndingDraft::of(cause);
+            end.code = EndCode::Close(code);
+            end.reason = reason.into();
+            self.close_and_forward(id, frame, end, now);
+            return true;
+        }
+        false
+    }
+
+    /// Ends the sending side of a connection inside a frame: nothing but a FIN can follow.
+    pub(crate) fn cut(&mut self, id: ConnId, cause: Cause, reason: &str, now: Micros) {
+        let Some(scan) = self.leave_open(id) else {
+            return;
+        };
+        self.stats.cut_mid_frame += 1;
+        self.discard_out(id);
+        let mut end = EndingDraft::of(cause);
+        end.reason = cut_reason(reason).into();
+        self.enter_closing(id, end, CloseStage::PeerFin, scan, now);
+        if cause == Cause::STALE {
+            self.table.report_soon(id);
+        }
+        self.note_leg_ended(id);
     }
 
     /// Answers a request without upgrading it.
@@ -184,7 +254,10 @@ impl Core {
             conn.flags.set(Flag::Closing);
             self.stats.classes[usize::from(conn.class.0)].closing += 1;
         }
-        if conn.flags.take(Flag::Paused) {
+        let was_paused = conn.is_paused();
+        conn.flags.take(Flag::Paused);
+        conn.flags.take(Flag::LinkPaused);
+        if was_paused {
             self.poll_changes.push(id);
         }
         self.arm(id);
@@ -200,7 +273,8 @@ impl Core {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        let nothing_waits = conn.out.is_none();
+        // A client waits for the server to close TCP first: the flush sees to it.
+        let nothing_waits = conn.out.is_none() && conn.role() == Role::Server;
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
@@ -212,6 +286,8 @@ impl Core {
         if nothing_waits {
             let end = closing.end.clone();
             self.mark_dead(id, end);
+        } else {
+            self.table.mark_dirty(id);
         }
     }
 
@@ -231,6 +307,9 @@ impl Core {
             if let Some(frame) = &input.frame {
                 let head = &frame.head[..usize::from(frame.have)];
                 scan.finder = CloseFinder::inside(head, frame.payload);
+            }
+            if let Some(forward) = &input.forward {
+                scan.finder = CloseFinder::within(&forward.gathered, forward.state.left);
             }
             if input.unfinished.is_some() {
                 self.left_unfinished.push(id);
@@ -254,20 +333,28 @@ impl Core {
         }
     }
 
-    /// Discards the received part of a request.
+    /// Discards the received part of a request or of a response.
     pub(crate) fn leave_opening(&mut self, id: ConnId) {
-        if let Some(conn) = self.table.get_mut(id)
-            && let Phase::Opening(opening) = &mut conn.phase
-            && let Some(opening) = opening.take()
-        {
-            self.release_held(id, opening.held);
+        let held = match self.table.get_mut(id).map(|c| &mut c.phase) {
+            Some(Phase::Opening(opening)) => opening.take().map_or(0, |opening| opening.held),
+            Some(Phase::Dialing(dialing)) => std::mem::take(&mut dialing.held),
+            Some(Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_)) | None => 0,
+        };
+        if held > 0 {
+            self.release_held(id, held);
         }
     }
 
     /// Ends a connection in this turn, in any phase.
     pub(crate) fn mark_dead(&mut self, id: ConnId, end: EndingDraft) {
+        let is_first = self.table.get(id).is_some_and(|c| {
+            !matches!(c.phase, Phase::Closing(_) | Phase::Dead(_))
+        });
         self.leave_opening(id);
         self.leave_open(id);
         self.table.mark_dead(id, end);
+        if is_first {
+            self.note_leg_ended(id);
+        }
     }
 }

@@ -9,7 +9,10 @@ use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::Config;
 use crate::engine::conn::{Conn, Flag, Opening, Phase};
+use crate::engine::dial::DialAddress;
 use crate::engine::drain::DrainState;
+use crate::engine::entropy::Entropy;
+use crate::engine::link::Legs;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
 use crate::engine::remote::{Inbox, Remote};
@@ -61,8 +64,17 @@ pub(crate) struct Core {
     pub(crate) deferred: VecDeque<ConnId>,
     pub(crate) bucket: Bucket,
     pub(crate) drain: DrainState,
-    /// Reads the control frames of all connections, in the role of a server.
+    /// Read the control frames of all connections in the role of a server, and of a client.
     pub(crate) decoder: ControlDecoder,
+    pub(crate) client_decoder: ControlDecoder,
+    /// Random bytes for keys, masks and payloads.
+    pub(crate) entropy: Entropy,
+    /// Addresses that the driver must connect to.
+    pub(crate) dials: Vec<(ConnId, DialAddress)>,
+    /// The legs of linked pairs.
+    pub(crate) legs: Legs,
+    /// Linked connections that are no longer open, whose partners must end.
+    pub(crate) ended_legs: Vec<ConnId>,
     /// The buffer for the decoder's pongs and close replies.
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
@@ -106,6 +118,11 @@ impl Core {
             bucket: Bucket::new(config.stale_closes_per_second),
             drain: DrainState::Off,
             decoder: ControlDecoder::new(Role::Server),
+            client_decoder: ControlDecoder::new(Role::Client),
+            entropy: Entropy::default(),
+            dials: Vec::new(),
+            legs: Legs::new(),
+            ended_legs: Vec::new(),
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),
@@ -196,16 +213,25 @@ impl Core {
             || unidentified && self.stats.unidentified_bytes > self.config.unidentified_limit()
     }
 
-    /// Counts the received part of a request. Returns whether there is room for it.
+    /// Counts the received part of a request, or of a response. Returns whether there is room for
+    /// it.
     pub(crate) fn update_held_head(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.table.get_mut(id) else {
             return true;
         };
-        let Phase::Opening(Some(opening)) = &mut conn.phase else {
-            return true;
+        let (held, before) = match &mut conn.phase {
+            Phase::Opening(Some(opening)) => {
+                let held = (size_of::<Opening>() + opening.bytes.capacity()) as u64;
+                (held, std::mem::replace(&mut opening.held, held))
+            }
+            Phase::Dialing(dialing) => {
+                let held = dialing.allocated();
+                (held, std::mem::replace(&mut dialing.held, held))
+            }
+            Phase::Opening(None) | Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_) => {
+                return true;
+            }
         };
-        let held = (size_of::<Opening>() + opening.bytes.capacity()) as u64;
-        let before = std::mem::replace(&mut opening.held, held);
         self.charge_held(id, held);
         self.release_held(id, before);
         held <= HELD_SMALL || !self.is_full_for(id)
@@ -226,7 +252,7 @@ impl Core {
 
     /// Returns whether more of this connection's input may be processed now.
     pub(crate) fn can_continue(&self, id: ConnId) -> bool {
-        let waits = |c: &Conn| c.flags.has(Flag::Paused) || c.is_busy();
+        let waits = |c: &Conn| c.is_paused() || c.is_busy();
         self.work.is_current(id)
             && self.work.can_continue()
             && !self.table.get(id).is_some_and(waits)
@@ -297,6 +323,23 @@ impl Core {
         Some(waited)
     }
 
+    /// Records that a peer is identified. What it holds then counts as an identified peer's.
+    pub(crate) fn identify(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        if conn.is_unidentified() {
+            let held = match &conn.phase {
+                Phase::Opening(Some(opening)) => opening.held,
+                Phase::Dialing(dialing) => dialing.held,
+                Phase::Open(Some(input)) => input.held,
+                _ => 0,
+            };
+            conn.flags.set(Flag::Identified);
+            self.stats.unidentified_bytes -= held;
+        }
+    }
+
     // ---- looking ----
 
     /// Returns the policy of a connection.
@@ -308,9 +351,35 @@ impl Core {
         !matches!(self.drain, DrainState::Off)
     }
 
-    /// Creates the health of a connection that opens.
-    pub(crate) fn new_health(&self, id: ConnId, policy: &Policy, now: Micros) -> Health {
-        Health::new(policy, now, seed(id))
+    /// Opens a connection whose class and policy are set. Returns whether it exists.
+    pub(crate) fn open(&mut self, id: ConnId, now: Micros) -> bool {
+        let random = self
+            .table
+            .get(id)
+            .filter(|c| c.flags.has(Flag::Linked))
+            .map(|_| u32::from_ne_bytes(self.entropy.take()));
+        let Some(conn) = self.table.get_mut(id) else {
+            return false;
+        };
+        let policy = self.policies.of(conn.class, conn.policy);
+        conn.health = Health::new(policy, now, seed(id));
+        if let Some(random) = random {
+            conn.health.draw_payloads(random);
+        }
+        conn.since = now;
+        conn.phase = Phase::Open(None);
+        conn.flags.set(Flag::Upgraded);
+        let class = &mut self.stats.classes[usize::from(conn.class.0)];
+        class.opened += 1;
+        class.live += 1;
+        self.arm(id);
+        true
+    }
+
+    /// Returns a mask for a frame of ours to a server; `None` for one to a client.
+    pub(crate) fn mask_for(&mut self, id: ConnId) -> Option<[u8; 4]> {
+        let is_dialed = self.table.get(id).is_some_and(|c| c.flags.has(Flag::Dialed));
+        (is_dialed && !sabotage::on(Bug::MasksMixed)).then(|| self.entropy.take())
     }
 }
 

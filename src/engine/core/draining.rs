@@ -5,7 +5,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::spread::Spread;
 use crate::base::time::Micros;
-use crate::engine::conn::Phase;
+use crate::engine::conn::{Conn, Flag, Phase};
 use crate::engine::drain::DrainState;
 use crate::engine::timers::TimerPurpose;
 use crate::engine::wheel::TICK;
@@ -81,7 +81,7 @@ impl Core {
     pub(crate) fn drain_deadline(&self, id: ConnId) -> Option<Micros> {
         let is_open = match self.table.get(id)?.phase {
             Phase::Open(_) => true,
-            Phase::Opening(_) => false,
+            Phase::Opening(_) | Phase::Dialing(_) => false,
             Phase::Closing(_) | Phase::Dead(_) => return None,
         };
         match self.drain {
@@ -170,9 +170,17 @@ impl Core {
     fn drain_one(&mut self, id: ConnId, over: bool, now: Micros) -> bool {
         let closable = self.table.get(id).is_some_and(|c| match c.phase {
             Phase::Open(_) => true,
-            Phase::Opening(_) => over,
+            Phase::Opening(_) | Phase::Dialing(_) => over,
             Phase::Closing(_) | Phase::Dead(_) => false,
         });
+        // A dialled connection of a pair is closed by the host, after its client.
+        let follows = |id: ConnId| {
+            let is_dialed = |c: &Conn| c.flags.has(Flag::Dialed) && c.flags.has(Flag::Linked);
+            self.table.get(id).is_some_and(is_dialed) && self.partner_of(id).is_some()
+        };
+        if closable && follows(id) {
+            return true;
+        }
         if closable {
             self.close(
                 id,

@@ -8,9 +8,12 @@ mod close;
     reason = "the state itself, beside its verbs"
 )]
 mod core;
+mod dialing;
 mod draining;
+mod links;
 mod migrate;
 mod outlook;
+mod pair_close;
 mod progress;
 mod send;
 mod shortage;

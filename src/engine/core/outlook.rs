@@ -4,7 +4,7 @@ use super::core::Core;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::conn::{Conn, DialStage, Flag, Phase};
 use crate::engine::view::{ConnView, HealthView, Outlook, PhaseView};
 use crate::engine::wheel::PING_GRID;
 use crate::health::Policy;
@@ -17,6 +17,10 @@ impl Core {
                 let deferred = opening.as_ref().is_some_and(|o| o.deferred.is_some());
                 let silent = opening.is_none();
                 (PhaseView::Opening { silent, deferred }, 0)
+            }
+            Phase::Dialing(dialing) => {
+                let connected = dialing.stage == DialStage::Answer;
+                (PhaseView::Dialing { connected }, dialing.held)
             }
             Phase::Open(input) => (PhaseView::Open, input.as_ref().map_or(0, |m| m.held)),
             // A stale connection has ended as soon as it was detected: the host was told.
@@ -43,7 +47,9 @@ impl Core {
                 Phase::Open(Some(input)) => input.throttled_since,
                 _ => None,
             },
-            paused: conn.flags.has(Flag::Paused),
+            paused: conn.is_paused(),
+            dialed: conn.flags.has(Flag::Dialed),
+            partner: self.partner_of(id),
             proxied: conn.flags.has(Flag::Proxied),
             traffic: conn.traffic,
         })
@@ -85,6 +91,10 @@ impl Core {
                     None => Cause::PROBE,
                 };
                 Some((due, cause))
+            }
+            Phase::Dialing(dialing) => Some((dialing.due, dialing.stage.timeout_cause())),
+            Phase::Open(Some(input)) if let Some(due) = input.close_due() => {
+                Some((due, Cause::PARTNER_ENDED))
             }
             Phase::Open(_) => {
                 let stale = (conn.health.stale_at(policy), Cause::STALE);

@@ -45,8 +45,21 @@ impl Core {
         match conn.phase {
             Phase::Open(_) => {}
             Phase::Closing(_) => return SendOutcome::Refused(SendError::Closing),
-            Phase::Opening(_) | Phase::Dead(_) => return SendOutcome::Refused(SendError::Gone),
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Dead(_) => {
+                return SendOutcome::Refused(SendError::Gone);
+            }
         }
+        let is_close = matches!(outgoing, Outgoing::Close(..));
+        if conn.flags.has(Flag::Linked) && !is_close {
+            return SendOutcome::Refused(SendError::Linked);
+        }
+        let outgoing = match self.mask_for(id) {
+            Some(mask) => outgoing.masked(mask),
+            None => outgoing,
+        };
+        let Some(conn) = self.table.get(id) else {
+            return SendOutcome::Refused(SendError::Gone);
+        };
         let len = match &outgoing {
             Outgoing::Data(frame) => frame.len(),
             Outgoing::Control(frame) => frame.len(),
@@ -119,9 +132,18 @@ impl Core {
 
     /// Changes the send queue and updates the counters.
     pub(crate) fn change_out(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
+        let is_new = |c: &&mut Conn| c.out.is_none() && c.flags.has(Flag::MidFrame);
+        let is_mid_frame = self.table.get_mut(id).as_ref().is_some_and(is_new);
+        let left = match self.partner_of(id).filter(|_| is_mid_frame) {
+            Some(partner) => self.frame_left(partner),
+            None => 0,
+        };
         if let Some(conn) = self.table.get_mut(id) {
             let before = conn.charged() as u64;
             let out = conn.out.get_or_insert_default();
+            if left > 0 {
+                out.begin_mid_frame(left);
+            }
             change(out);
             self.stats.pending_bytes = self.stats.pending_bytes + out.charged() as u64 - before;
         }
@@ -144,6 +166,15 @@ impl Core {
         {
             let most = closing.since + Micros(10 * closing.timeout.0);
             closing.deadline = most.min(now + closing.timeout);
+        }
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Open(Some(input)) = &mut conn.phase
+            && let Some(forward) = &mut input.forward
+            && let Some(closing) = &mut forward.closing
+            && bytes > 0
+        {
+            let most = closing.since + Micros(10 * closing.timeout.0);
+            closing.due = most.min(now + closing.timeout);
         }
     }
 

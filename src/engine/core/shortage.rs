@@ -81,14 +81,14 @@ impl Core {
     /// closed.
     fn weight(&self, id: ConnId, only_unidentified: bool, now: Micros) -> Option<u128> {
         let conn = self.table.get(id)?;
-        let closable = matches!(conn.phase, Phase::Opening(_) | Phase::Open(_));
+        let closable = !matches!(conn.phase, Phase::Closing(_) | Phase::Dead(_));
         if !closable || only_unidentified && !conn.is_unidentified() {
             return None;
         }
         let [(held, held_since), (unsent, unsent_since)] = holding(conn);
         let (bytes, idle) = (held + unsent, now - held_since.min(unsent_since));
         let weight = |bytes: u64, since: Micros| u128::from(bytes) * u128::from((now - since).0);
-        let closable = bytes > HARMLESS && idle >= IDLE_MIN && !conn.flags.has(Flag::Paused);
+        let closable = bytes > HARMLESS && idle >= IDLE_MIN && !conn.is_paused();
         closable.then(|| weight(held, held_since) + weight(unsent, unsent_since))
     }
 
@@ -118,6 +118,7 @@ fn holding(conn: &Conn) -> [(u64, Micros); 2] {
     let held = match &conn.phase {
         Phase::Open(Some(input)) => (input.held, input.grown_at),
         Phase::Opening(Some(opening)) => (opening.held, conn.since),
+        Phase::Dialing(dialing) => (dialing.held, conn.since),
         Phase::Opening(None) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => (0, never),
     };
     [held, unsent]

@@ -19,6 +19,8 @@ const SOON: Micros = Micros::from_millis(20);
 pub(super) struct Blocked {
     pub(super) since: Micros,
     ahead: usize,
+    /// When a byte was last sent, or the wait began.
+    pub(super) moved_at: Micros,
     /// When the socket last had no room.
     pub(super) full_at: Micros,
     /// The most bytes of the next write.
@@ -31,6 +33,7 @@ impl Blocked {
         Blocked {
             since: now,
             ahead,
+            moved_at: now,
             full_at: now,
             write: WRITE_BEHIND / 2,
         }
@@ -50,6 +53,7 @@ impl Blocked {
     /// Records that the socket took `taken` bytes and `waiting` bytes are still unsent.
     pub(super) fn took(&mut self, taken: usize, waiting: usize, now: Micros) {
         self.ahead = self.ahead.saturating_sub(taken);
+        self.moved_at = now;
         if self.ahead == 0 {
             (self.since, self.ahead) = (now, waiting);
         }

@@ -10,7 +10,8 @@ const ENTRY_COST: usize = 96;
 /// A part of the send queue.
 #[derive(Debug)]
 pub(super) enum OutEntry {
-    /// Small frames, one after the other.
+    /// Frames, one after the other. The last one may continue in the next entry, or may not have
+    /// arrived completely, if it is forwarded.
     Batch(Vec<u8>),
     /// One frame, which may be shared with other connections.
     Frame(OutFrame),
@@ -34,13 +35,17 @@ impl OutEntry {
             }
     }
 
-    /// Returns the length of the frame that begins at `at`.
-    pub(super) fn frame_len(&self, at: usize) -> usize {
+    /// Returns the length of the frame that begins at `at`, including what is not in the entry, and
+    /// whether it is a data frame.
+    pub(super) fn frame_at(&self, at: usize) -> (u64, bool) {
         match self {
-            OutEntry::Frame(frame) => frame.len() - at,
+            OutEntry::Frame(frame) => ((frame.len() - at) as u64, true),
             OutEntry::Batch(bytes) => {
                 let rest = &bytes[at..];
-                Header::parse(rest).map_or(rest.len(), |h| h.frame_len().min(rest.len()))
+                match Header::parse(rest) {
+                    Some(header) => (header.len as u64 + header.payload, header.is_data()),
+                    None => (rest.len() as u64, true),
+                }
             }
         }
     }

@@ -26,6 +26,11 @@ impl OutFrame {
         frame
     }
 
+    /// Returns a copy of the whole frame.
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        self.range(0, self.len()).concat()
+    }
+
     pub(crate) fn len(&self) -> usize {
         usize::from(self.header_len) + self.body.len()
     }

@@ -6,6 +6,7 @@ use super::frame::OutFrame;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::Bytes;
+use crate::wire::frame::Header;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -38,13 +39,14 @@ pub(crate) struct Out {
     entries: VecDeque<OutEntry>,
     /// How many bytes of the first piece are sent.
     head_sent: usize,
-    /// Unsent bytes of the frame in progress; 0 between frames.
-    frame_left: usize,
+    /// Unsent bytes of the frame in progress; 0 between frames. A forwarded frame may be queued in
+    /// part.
+    frame_left: u64,
     /// Unsent bytes of all entries.
     frame_bytes: usize,
     /// The memory that is charged for the pieces, in bytes.
     charged: usize,
-    /// The number of messages of which no byte is sent.
+    /// The number of messages, or forwarded data frames, of which no byte is sent.
     unsent: u32,
     /// Whether the last frame is our close frame, which does not count as a message.
     closing: bool,
@@ -111,6 +113,57 @@ impl Out {
         self.entries.push_back(entry);
     }
 
+    /// Queues forwarded bytes that begin with the last `left` bytes of a frame, of which some may
+    /// not have arrived. The other frames are whole, except the last one.
+    pub(crate) fn push_run(&mut self, bytes: Vec<u8>, left: u64) {
+        if self.frame_bytes == 0 {
+            self.frame_left = left;
+        }
+        self.unsent = self.unsent.saturating_add(data_frames(&bytes, left));
+        self.frame_bytes += bytes.len();
+        if let Some(OutEntry::Batch(batch)) = self.entries.back_mut()
+            && batch.len() + bytes.len() <= BATCH_MAX.max(batch.capacity())
+        {
+            let before = batch.capacity();
+            batch.extend_from_slice(&bytes);
+            self.charged += batch.capacity() - before;
+            return;
+        }
+        self.push_entry(OutEntry::Batch(bytes));
+    }
+
+    /// Records that a frame in progress was sent up to its last `left` bytes, before the queue was
+    /// created.
+    pub(crate) fn begin_mid_frame(&mut self, left: u64) {
+        self.frame_left = left;
+    }
+
+    /// Returns whether the end of the frame in progress is not in the queue. Until it is, nothing
+    /// of ours can be sent.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.frame_left > self.frame_bytes as u64
+    }
+
+    /// Returns whether all that is queued waits for the rest of the frame in progress.
+    pub(crate) fn waits_for_frame(&self) -> bool {
+        self.frame_bytes == 0 && self.frame_left > 0
+    }
+
+    /// Removes our close frame if no byte of it was sent. Returns whether it was removed.
+    pub(crate) fn take_back_close(&mut self) -> bool {
+        let begun = self.entries.len() == 1 && self.frame_left > 0;
+        if !self.closing || begun {
+            return false;
+        }
+        let Some(close) = self.entries.pop_back() else {
+            return false;
+        };
+        self.frame_bytes -= close.len();
+        self.charged -= close.charge();
+        self.closing = false;
+        true
+    }
+
     /// Queues our close frame; nothing follows it.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
         self.frame_bytes += frame.len();
@@ -125,13 +178,22 @@ impl Out {
             return 0;
         }
         let close = self.closing.then(|| self.entries.pop_back()).flatten();
-        let in_progress = self.frame_left > 0;
-        self.entries.truncate(usize::from(in_progress));
-        if let Some(OutEntry::Batch(batch)) = self.entries.front_mut() {
-            batch.truncate(self.head_sent + self.frame_left);
+        let mut keep = match usize::try_from(self.frame_left).unwrap_or(usize::MAX) {
+            0 => 0,
+            left => self.head_sent.saturating_add(left),
+        };
+        // A forwarded frame may continue in further entries.
+        let mut kept = 0;
+        for entry in self.entries.iter_mut().take_while(|_| keep > 0) {
+            if let OutEntry::Batch(batch) = entry {
+                batch.truncate(keep);
+            }
+            keep -= keep.min(entry.len());
+            kept += 1;
         }
+        self.entries.truncate(kept);
         self.entries.extend(close);
-        if !in_progress {
+        if kept == 0 {
             self.head_sent = 0;
         }
         self.frame_bytes = self.entries.iter().map(OutEntry::len).sum::<usize>() - self.head_sent;
@@ -183,6 +245,11 @@ impl Out {
         self.blocked.map(|b| b.since)
     }
 
+    /// Returns when a byte was last sent, while the socket takes fewer bytes than there are.
+    pub(crate) fn moved_at(&self) -> Option<Micros> {
+        self.blocked.map(|b| b.moved_at)
+    }
+
     /// Writes until the queue is empty, the socket takes no more, or `budget` bytes are sent.
     ///
     /// # Errors Any error of the socket except `WouldBlock` and `Interrupted`.
@@ -200,6 +267,10 @@ impl Out {
         while !self.is_empty() && written.bytes < budget {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.slices(&mut slices, most);
+            if count == 0 {
+                // Control frames wait for the rest of a frame in progress.
+                break;
+            }
             match socket(&slices[..count]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(taken) => {
@@ -240,26 +311,35 @@ impl Out {
             }
         };
         let control = &self.control[self.control_sent..];
-        let first = self.entries.front();
-        let begun = self.head_sent + self.frame_left;
         if self.control_jumps_in() {
             push(control);
         }
-        if let Some(entry) = first {
-            let in_progress = entry.range(self.head_sent, begun);
-            in_progress.into_iter().for_each(&mut push);
+        // The frame in progress, which may continue in further entries.
+        let mut in_progress = usize::try_from(self.frame_left).unwrap_or(usize::MAX);
+        let mut from = self.head_sent;
+        let mut entries = self.entries.iter().take(SLICES + 1).peekable();
+        while let Some(entry) = entries.peek()
+            && in_progress > 0
+        {
+            let until = entry.len().min(from.saturating_add(in_progress));
+            entry.range(from, until).into_iter().for_each(&mut push);
+            in_progress -= until - from;
+            from = until;
+            if from == entry.len() {
+                entries.next();
+                from = 0;
+            }
+        }
+        if in_progress > 0 {
+            return count;
         }
         if !self.control_jumps_in() {
             push(control);
         }
-        if let Some(entry) = first {
-            entry
-                .range(begun, entry.len())
-                .into_iter()
-                .for_each(&mut push);
-        }
-        for entry in self.entries.iter().skip(1).take(SLICES) {
-            entry.range(0, entry.len()).into_iter().for_each(&mut push);
+        for entry in entries {
+            let range = entry.range(from, entry.len());
+            range.into_iter().for_each(&mut push);
+            from = 0;
         }
         count
     }
@@ -271,7 +351,7 @@ impl Out {
             return None;
         }
         let mut left = taken;
-        if self.frame_left > 0 && !self.control_jumps_in() {
+        while self.frame_left > 0 && left > 0 && !self.control_jumps_in() {
             left = self.consume_frame(left);
         }
         let control = left.min(self.control.len() - self.control_sent);
@@ -299,13 +379,15 @@ impl Out {
             return 0;
         };
         if self.frame_left == 0 {
-            self.frame_left = head.frame_len(self.head_sent);
-            // Our close frame is the only one that does not count as a message.
-            self.unsent = self.unsent.saturating_sub(1);
+            let (len, is_data) = head.frame_at(self.head_sent);
+            self.frame_left = len;
+            // Our close frame does not count as a message; by then none is unsent.
+            self.unsent = self.unsent.saturating_sub(u32::from(is_data));
         }
-        let take = left.min(self.frame_left);
+        let in_entry = (head.len() - self.head_sent) as u64;
+        let take = (left as u64).min(self.frame_left).min(in_entry) as usize;
         self.head_sent += take;
-        self.frame_left -= take;
+        self.frame_left -= take as u64;
         self.frame_bytes -= take;
         if self.head_sent == head.len() {
             self.charged -= head.charge();
@@ -320,150 +402,17 @@ impl Out {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Writes through a socket that takes `step` bytes a call, `calls` times. Returns the bytes
-    /// that it took.
-    fn write(out: &mut Out, step: usize, calls: usize) -> (Vec<u8>, bool) {
-        let (mut got, mut ping, mut left) = (Vec::new(), false, calls);
-        let mut socket = |slices: &[IoSlice<'_>]| {
-            if left == 0 {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            left -= 1;
-            let bytes: Vec<u8> = slices
-                .iter()
-                .flat_map(|s| s.iter().copied())
-                .take(step)
-                .collect();
-            got.extend(&bytes);
-            Ok(bytes.len())
-        };
-        ping |= out
-            .write(Micros(1), usize::MAX, &mut socket)
-            .expect("no error")
-            .ping;
-        (got, ping)
+/// Counts the data frames that begin in forwarded bytes, of which the first `left` belong to a
+/// frame that began before.
+fn data_frames(bytes: &[u8], left: u64) -> u32 {
+    let mut at = usize::try_from(left).unwrap_or(usize::MAX);
+    let mut frames = 0;
+    while let Some(header) = bytes.get(at..).and_then(Header::parse) {
+        frames += u32::from(header.is_data());
+        at = at.saturating_add(header.frame_len());
     }
-
-    #[test]
-    fn control_goes_before_data_but_never_inside_a_frame() {
-        for step in 1..12 {
-            let mut out = Out::default();
-            out.push_frame(Bytes::from_static(b"AAAAA"));
-            out.push_frame(Bytes::from_static(b"BBB"));
-            let (mut got, _) = write(&mut out, 2, 1);
-            out.push_control(b"cc");
-            out.push_ping(b"PP");
-            let (rest, ping) = write(&mut out, step, usize::MAX);
-            got.extend(rest);
-            assert_eq!(String::from_utf8_lossy(&got), "AAAAAccPPBBB");
-            assert!(ping && out.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_ping_has_left_only_with_its_last_byte() {
-        let mut out = Out::default();
-        out.push_ping(b"PPPP");
-        assert!(!write(&mut out, 1, 3).1);
-        assert!(write(&mut out, 1, 1).1);
-    }
-
-    #[test]
-    fn a_control_queue_that_never_empties_does_not_grow() {
-        let mut out = Out::default();
-        out.push_control(&[0; 1_000]);
-        for _ in 0..10_000 {
-            out.push_control(&[0; 100]);
-            write(&mut out, 100, 1);
-        }
-        out.push_ping(b"P");
-        assert_eq!(out.pending(), 1_001);
-        assert!(
-            out.control.capacity() < 10_000,
-            "{}",
-            out.control.capacity()
-        );
-        assert!(
-            write(&mut out, 1_001, 1).1,
-            "the ping is still known by its end"
-        );
-    }
-
-    #[test]
-    fn discarding_keeps_the_frame_in_progress() {
-        let mut out = Out::default();
-        out.push_frame(Bytes::from_static(b"AAAA"));
-        out.push_frame(Bytes::from_static(b"BBBB"));
-        write(&mut out, 1, 1);
-        assert_eq!((out.unsent(), out.discard_unsent()), (1, 1));
-        out.push_close(Bytes::from_static(b"close"));
-        assert_eq!((out.unsent(), out.discard_unsent()), (0, 0));
-        write(&mut out, 4, 1);
-        assert_eq!(
-            out.unsent(),
-            0,
-            "a close frame that has begun is no message, either"
-        );
-        assert_eq!(write(&mut out, 100, 9).0, b"lose");
-    }
-
-    #[test]
-    fn a_header_apart_goes_out_before_its_payload_whatever_the_cuts() {
-        for step in 1..9 {
-            let mut out = Out::default();
-            out.push_frame(OutFrame::large(b"head", Bytes::from_static(b"PAYLOAD")));
-            out.push_frame(Bytes::from_static(b"next"));
-            assert_eq!(out.pending(), 15);
-            let (mut got, _) = write(&mut out, step, 1);
-            out.push_control(b"c");
-            got.extend(write(&mut out, step, usize::MAX).0);
-            assert_eq!(
-                String::from_utf8_lossy(&got),
-                "headPAYLOADcnext",
-                "step {step}"
-            );
-        }
-    }
-
-    #[test]
-    fn small_frames_share_a_string_and_are_still_counted_one_by_one() {
-        for step in 1..40 {
-            let mut out = Out::default();
-            let mut expected = Vec::new();
-            for i in 0..2_000u32 {
-                let frame = [&[0x82, 4][..], &i.to_be_bytes()].concat();
-                expected.extend(&frame);
-                out.push_frame(Bytes::from(frame));
-            }
-            assert_eq!((out.unsent(), out.pending()), (2_000, 12_000));
-            assert!(out.charged() < 12_000 + 4_096 + 600, "{}", out.charged());
-            let (mut got, _) = write(&mut out, step, 1);
-            out.push_control(b"cc");
-            let at = step.next_multiple_of(6);
-            expected.splice(at..at, *b"cc");
-            got.extend(write(&mut out, step, 100).0);
-            assert_eq!(got, expected[..got.len()], "step {step}");
-            let whole = (got.len() - 2).div_ceil(6);
-            let unsent = out.discard_unsent();
-            assert_eq!(unsent as usize, 2_000 - whole, "step {step}");
-            out.push_close(Bytes::from_static(b"close"));
-            got.extend(write(&mut out, 1_000, 9).0);
-            assert_eq!(got[..got.len() - 5], expected[..whole * 6 + 2]);
-            assert!(got.ends_with(b"close") && out.is_empty());
-        }
-    }
-
-    #[test]
-    fn more_slices_than_one_write_takes_all_go_in_order() {
-        let mut out = Out::default();
-        for i in 0..100u8 {
-            out.push_frame(Bytes::from(vec![i; 3]));
-        }
-        let expected: Vec<u8> = (0..100u8).flat_map(|i| [i; 3]).collect();
-        assert_eq!(write(&mut out, usize::MAX, usize::MAX).0, expected);
-    }
+    frames
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Closing linked pairs: a close frame of one peer goes to the other, and the answer comes back.
+//!
+//! The connection that was sent a close frame stays open for its peer's input until the answer has
+//! come ([`LegClosing`]). Its partner, whose peer sent the first one, waits in
+//! [`CloseStage::Partner`] and still takes frames.
+
+use super::core::Core;
+use crate::base::cause::{Cause, EndCode, cut_reason};
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
+use crate::engine::conn::{Conn, Flag, LegClosing, Phase, WantedClose};
+use crate::engine::ending::EndingDraft;
+use crate::engine::link::PairEnd;
+use crate::engine::view::CloseStage;
+use crate::wire::{Bytes, encoder};
+
+impl Core {
+    /// Queues a close frame for a linked connection whose peer's input is still forwarded. `end`
+    /// is how the connection ends when its peer has answered.
+    pub(crate) fn close_and_forward(
+        &mut self,
+        id: ConnId,
+        frame: Bytes,
+        end: EndingDraft,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
+        conn.flags.set(Flag::CloseSent);
+        conn.flags.take(Flag::PingDue);
+        if let Some(input) = self.forward_input(id) {
+            input.closing = Some(Box::new(LegClosing {
+                end,
+                since: now,
+                timeout,
+                due: now + timeout,
+            }));
+        }
+        self.queue(id, |out| out.push_close(frame));
+        self.arm(id);
+        // The peer's answer must be read, whether or not its partner is behind.
+        self.set_paused(id, Flag::LinkPaused, false, now);
+    }
+
+    /// Makes a close wait until the frame in progress is complete, at most for the close timeout.
+    pub(crate) fn close_later(
+        &mut self,
+        id: ConnId,
+        cause: Cause,
+        code: u16,
+        reason: &str,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        let timeout = self.policy_of(conn).close_timeout;
+        if let Some(input) = self.forward_input(id)
+            && input.wanted.is_none()
+        {
+            input.wanted = Some(Box::new(WantedClose {
+                cause,
+                code,
+                reason: cut_reason(reason).into(),
+                due: now + timeout,
+            }));
+            self.arm(id);
+        }
+    }
+
+    /// Closes a connection whose close has waited for the end of a frame, if the frame is complete.
+    pub(crate) fn close_at_boundary(&mut self, id: ConnId, now: Micros) {
+        let conn = self.table.get(id);
+        let is_wanted = |c: &&Conn| {
+            c.forward_input().is_some_and(|f| f.wanted.is_some())
+        };
+        if conn.filter(is_wanted).is_some_and(|c| !c.is_mid_frame()) {
+            self.close_wanted(id, now);
+        }
+    }
+
+    /// Closes a connection whose close has waited for the end of a frame, whether or not the frame
+    /// is complete.
+    pub(crate) fn close_wanted(&mut self, id: ConnId, now: Micros) {
+        let wanted = self.forward_input(id).and_then(|input| input.wanted.take());
+        let Some(wanted) = wanted else {
+            return;
+        };
+        if self.table.get(id).is_some_and(Conn::is_mid_frame) {
+            self.cut(id, wanted.cause, &wanted.reason, now);
+        } else {
+            self.send_close(id, wanted.cause, wanted.code, &wanted.reason, now);
+        }
+    }
+
+    /// Sends the close of a partner's peer back to it as the answer: the partner's partner cannot
+    /// answer. `id` is in the stage [`CloseStage::Partner`].
+    pub(crate) fn answer_own_close(&mut self, id: ConnId, now: Micros) {
+        let mask = self.mask_for(id);
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let is_mid_frame = conn.is_mid_frame();
+        let Phase::Closing(closing) = &mut conn.phase else {
+            return;
+        };
+        if closing.stage != CloseStage::Partner {
+            return;
+        }
+        closing.stage = CloseStage::Flush;
+        closing.deadline = now + closing.timeout;
+        let mut answer = None;
+        if let EndCode::Close(code) = closing.end.code
+            && !is_mid_frame
+        {
+            closing.end.clean = true;
+            answer = Some(encoder::close(code, &closing.end.reason, mask));
+        }
+        match answer {
+            Some(answer) => self.queue(id, |out| out.push_close(answer)),
+            None => self.table.mark_dirty(id),
+        }
+        if is_mid_frame {
+            self.stats.cut_mid_frame += 1;
+            self.discard_out(id);
+        }
+        self.arm(id);
+    }
+
+    /// Forwards the answer to a close: `frame` goes to the connection whose peer sent the first
+    /// close, which then ends.
+    pub(crate) fn forward_answer(&mut self, to: ConnId, frame: Bytes, now: Micros) {
+        let Some(conn) = self.table.get_mut(to) else {
+            return;
+        };
+        let Phase::Closing(closing) = &mut conn.phase else {
+            return;
+        };
+        closing.stage = CloseStage::Flush;
+        closing.end.clean = closing.end.cause == Cause::PEER_CLOSED;
+        closing.deadline = now + closing.timeout;
+        self.queue(to, |out| out.push_close(frame));
+        self.arm(to);
+    }
+
+    /// Removes a forwarded close that was not sent, because the peer has closed at the same time.
+    /// Returns whether it was removed.
+    pub(crate) fn take_back_close(&mut self, id: ConnId) -> bool {
+        if sabotage::on(Bug::BothClosesAsOne) {
+            return false;
+        }
+        let mut is_removed = false;
+        if self.table.get(id).is_some_and(|c| c.out.is_some()) {
+            self.change_out(id, |out| is_removed = out.take_back_close());
+        }
+        is_removed
+    }
+
+    /// Returns whether a connection waits for its partner's answer to a close.
+    pub(crate) fn awaits_partner(&self, id: ConnId) -> bool {
+        let conn = self.table.get(id);
+        conn.is_some_and(
+            |c| matches!(&c.phase, Phase::Closing(c) if c.stage == CloseStage::Partner),
+        )
+    }
+
+    /// Notes that a linked connection is no longer open. Its partner must end, too.
+    pub(crate) fn note_leg_ended(&mut self, id: ConnId) {
+        if self.table.get(id).is_some_and(|c| c.flags.has(Flag::Linked)) {
+            self.ended_legs.push(id);
+        }
+    }
+
+    /// Returns whether the host must end a connection whose partner has ended.
+    pub(crate) fn must_end(&self, partner: ConnId) -> bool {
+        self.table.get(partner).is_some_and(|c| {
+            c.is_unopened() || c.is_open() && !c.flags.has(Flag::CloseSent)
+        })
+    }
+
+    /// Returns why a connection that is no longer open ends.
+    pub(crate) fn pair_end(&self, id: ConnId) -> Option<PairEnd> {
+        let end = match &self.table.get(id)?.phase {
+            Phase::Closing(closing) => &closing.end,
+            Phase::Dead(end) => end,
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) => return None,
+        };
+        Some(PairEnd {
+            cause: end.cause,
+            reason: end.reason.clone(),
+        })
+    }
+}
