@@ -55,7 +55,7 @@ fn feed(engine: &mut Engine<Echo>, id: ConnId, message: &[u8]) {
     loop {
         match engine.read_action(id, Micros::ZERO) {
             ReadAction::Read(_) => match reads.next() {
-                Some(read) => engine.on_bytes(id, read, Micros::ZERO),
+                Some(read) => _ = engine.on_bytes(id, read, Micros::ZERO),
                 None => break,
             },
             ReadAction::Leftover => engine.on_leftover(id, Micros::ZERO),

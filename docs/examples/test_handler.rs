@@ -210,7 +210,9 @@ impl Script {
 fn text_of(received: &Received) -> Option<&str> {
     match received {
         Received::Message(message) => message.to_text().ok(),
-        Received::Ping(_) | Received::Pong(_) | Received::Close(..) => None,
+        Received::Fragment(..) | Received::Ping(_) | Received::Pong(_) | Received::Close(..) => {
+            None
+        }
     }
 }
 

@@ -136,6 +136,7 @@ impl Settings {
             slow_after: self.slow_after,
             max_buffered_bytes: self.buffered_bytes(),
             stale_closes_per_second: self.stale_closes_per_second,
+            ..Config::default()
         }
     }
 

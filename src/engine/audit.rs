@@ -65,6 +65,9 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.check_conn_sets()?;
+        for (id, conn) in core.table.ids().filter(|(_, c)| c.flags.has(Flag::Linked)) {
+            self.check_leg(id, conn).map_err(|e| format!("{id} {e}"))?;
+        }
         let stats = &core.stats;
         let reported: u64 = (0..stats.causes.count())
             .map(|c| stats.closed(c) + stats.rejected[c])
@@ -103,6 +106,34 @@ impl<H: Handler> Engine<H> {
                 "{} entries in the timer wheel",
                 core.wheel.entries()
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks the invariants of one connection of a pair.
+    fn check_leg(&self, id: ConnId, conn: &Conn) -> Result<(), String> {
+        let core = &self.core;
+        let Some(partner) = core.partner_of(id) else {
+            return Ok(());
+        };
+        if core.partner_of(partner) != Some(id) {
+            return Err(format!("is linked to {partner}, which is not linked to it"));
+        }
+        let Some(other) = core.table.get(partner) else {
+            return Ok(());
+        };
+        let left = core.frame_left(id);
+        if conn.is_open() && (left > 0) != other.flags.has(Flag::MidFrame) {
+            return Err(format!(
+                "lacks {left} bytes of a frame, but its partner does not know"
+            ));
+        }
+        let is_behind = other.is_unopened() || other.pending() > 16 * 1024;
+        if conn.flags.has(Flag::LinkPaused) && conn.is_open() && !is_behind {
+            return Err("is paused although its partner has caught up".to_owned());
+        }
+        if other.pending() > 64 * 1024 && conn.is_open() && other.is_open() && !conn.is_paused() {
+            return Err("is read although its partner is behind".to_owned());
         }
         Ok(())
     }

@@ -472,8 +472,7 @@ impl Conn {
     /// Returns whether our own frames cannot go out now, because the rest of a frame in progress
     /// has not arrived from the partner.
     pub(crate) fn is_mid_frame(&self) -> bool {
-        self.flags.has(Flag::MidFrame)
-            && self.out.as_ref().is_none_or(|out| out.is_mid_frame())
+        self.flags.has(Flag::MidFrame) && self.out.as_ref().is_none_or(|out| out.is_mid_frame())
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -555,7 +554,9 @@ impl Conn {
             Phase::Open(Some(input)) if !self.is_paused() => {
                 let gathering = input.forward.as_ref().filter(|f| !f.gathered.is_empty());
                 let frame = input.frame.as_ref().map(|f| f.since);
-                frame.or(gathering.map(|f| f.since)).map(|since| since + FRAME_TIME)
+                frame
+                    .or(gathering.map(|f| f.since))
+                    .map(|since| since + FRAME_TIME)
             }
             _ => None,
         }

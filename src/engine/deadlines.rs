@@ -136,6 +136,15 @@ impl<H: Handler> Engine<H> {
         } else {
             check
         };
+        if conn.forward_input().is_some() && self.check_leg_close(id, now) {
+            if check == Check::Granted {
+                self.core.bucket.give_back();
+            }
+            return;
+        }
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
         match &conn.phase {
             // It is checked early because a newer connection needs its place.
             Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_plain_http() => {
@@ -166,15 +175,9 @@ impl<H: Handler> Engine<H> {
             }
             Phase::Dialing(dialing) => {
                 if now >= dialing.due {
-                    let cause = dialing.stage.timeout_cause();
-                    return self.end_dial(id, cause, &dialing.timeout_reason(), now);
+                    let (cause, why) = (dialing.stage.timeout_cause(), dialing.timeout_reason());
+                    return self.end_dial(id, cause, &why, now);
                 }
-            }
-            Phase::Open(_) if self.check_leg_close(id, now) => {
-                if check == Check::Granted {
-                    self.core.bucket.give_back();
-                }
-                return;
             }
             Phase::Open(_) => {
                 let passed = |due: Option<Micros>| due.is_some_and(|d| d <= now);
@@ -237,7 +240,8 @@ impl<H: Handler> Engine<H> {
         if conn.is_mid_frame() && !conn.is_blocked() {
             // No ping can leave before its partner has sent the rest of a frame, so its silence
             // does not count.
-            conn.health.delay_ping(policy, now, policy.heartbeat_interval);
+            conn.health
+                .delay_ping(policy, now, policy.heartbeat_interval);
             conn.health.on_progress(now);
             if check == Check::Granted {
                 self.core.bucket.give_back();

@@ -1,6 +1,6 @@
 //! Dialled connections: the connect, the request, the answer.
 
-use super::conn::{DialStage, Flag, Phase};
+use super::conn::{DialStage, Phase};
 use super::dial::{DialAddress, ResponseVerdict};
 use super::ending::EndingDraft;
 use super::engine::Engine;
@@ -26,9 +26,10 @@ impl<H: Handler> Engine<H> {
 
     /// Returns whether the connect of a dialled connection is not complete yet.
     pub fn is_connecting(&self, id: ConnId) -> bool {
-        self.core.table.get(id).is_some_and(
-            |c| matches!(&c.phase, Phase::Dialing(d) if d.stage == DialStage::Connect),
-        )
+        self.core
+            .table
+            .get(id)
+            .is_some_and(|c| matches!(&c.phase, Phase::Dialing(d) if d.stage == DialStage::Connect))
     }
 
     /// Handles a connect that is complete: the request is sent.
@@ -152,7 +153,9 @@ impl<H: Handler> Engine<H> {
         let Some((_, body)) = &mut dialing.refusal else {
             return;
         };
-        self.core.work.spend_bytes(bytes.len(), &mut self.core.stats);
+        self.core
+            .work
+            .spend_bytes(bytes.len(), &mut self.core.stats);
         match body.push(bytes) {
             Ok(BodyStep::More) => self.count_answer(id, now),
             Ok(BodyStep::Complete) => self.finish_refusal(id, now),

@@ -107,6 +107,12 @@ impl<H: Handler> Engine<H> {
         self.core.table.len()
     }
 
+    /// Returns the number of accepted connections in any phase. Those that this side has dialled do
+    /// not count against the limit on connections.
+    pub fn accepted_here(&self) -> usize {
+        self.len() - self.core.stats.dialed_here as usize
+    }
+
     /// Returns whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -63,7 +63,10 @@ mod tests {
         }));
         for i in 0..64 {
             let first = 4 * i;
-            assert_eq!(entropy.take::<4>(), [first, first + 1, first + 2, first + 3]);
+            assert_eq!(
+                entropy.take::<4>(),
+                [first, first + 1, first + 2, first + 3]
+            );
         }
         assert_eq!(entropy.take::<3>(), [0, 1, 2]);
     }

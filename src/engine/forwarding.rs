@@ -3,7 +3,7 @@
 //! A run of whole frames that was read at once is written to the partner from the read buffer, by
 //! the driver ([`Forward`]). Only what the partner's socket does not take is copied into its queue.
 
-use super::conn::{Conn, Flag, Phase};
+use super::conn::{Conn, Flag};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::held::PROGRESS_STEP;
@@ -11,7 +11,7 @@ use super::work::SHARE_UNITS;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::wire::frame::{HEADER_MAX, Header, PING};
+use crate::wire::frame::{Header, PING};
 use crate::wire::run::{AfterRun, FrameFault, GATHERED_MAX, Run, RunRules, RunState};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -189,13 +189,7 @@ impl<H: Handler> Engine<H> {
 
     /// Forwards the run at the start of `data`, begins to gather a frame, or handles the frame that
     /// is not forwarded as it came.
-    fn forward_run(
-        &mut self,
-        id: ConnId,
-        data: &[u8],
-        in_place: bool,
-        now: Micros,
-    ) -> ForwardStep {
+    fn forward_run(&mut self, id: ConnId, data: &[u8], in_place: bool, now: Micros) -> ForwardStep {
         let partner = match self.partner_state(id) {
             PartnerState::Ready(partner) => partner,
             PartnerState::NotYet => {
@@ -314,7 +308,12 @@ impl<H: Handler> Engine<H> {
 
     /// Stores where the stream of a connection is, if it is inside something.
     fn set_run_state(&mut self, id: ConnId, partner: ConnId, state: RunState) {
-        let has_input = self.core.table.get(id).and_then(Conn::forward_input).is_some();
+        let has_input = self
+            .core
+            .table
+            .get(id)
+            .and_then(Conn::forward_input)
+            .is_some();
         if has_input || !state.is_at_rest() {
             if let Some(input) = self.core.forward_input(id) {
                 input.state = state;

@@ -258,6 +258,8 @@ impl Core {
             || self.migration.is_some()
             || !self.ready.is_empty()
             || !self.poll_changes.is_empty()
+            || !self.dials.is_empty()
+            || !self.ended_legs.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.is_empty()
             || self.inbox.has_leftovers()

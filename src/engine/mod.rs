@@ -28,12 +28,12 @@ mod dial;
 mod dialing;
 mod drain;
 mod ending;
-mod entropy;
 #[expect(
     clippy::module_inception,
     reason = "the state machine itself, beside its steps"
 )]
 mod engine;
+mod entropy;
 mod forwarding;
 mod frames;
 mod half_open;
@@ -66,7 +66,9 @@ mod work;
 
 pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
-pub use crate::wire::http::{DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault};
+pub use crate::wire::http::{
+    DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault,
+};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;

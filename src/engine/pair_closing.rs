@@ -131,7 +131,9 @@ impl<H: Handler> Engine<H> {
                     true => (partner, id),
                     false => (id, partner),
                 };
-                self.call(now, |handler, io| handler.on_pair_end(io, id, partner, &end));
+                self.call(now, |handler, io| {
+                    handler.on_pair_end(io, id, partner, &end)
+                });
             }
         }
     }

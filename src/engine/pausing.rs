@@ -45,10 +45,12 @@ impl Core {
         if !paused {
             // The timeout starts again.
             conn.health.on_progress(now);
-            if let Phase::Open(Some(input)) = &mut conn.phase
-            {
+            if let Phase::Open(Some(input)) = &mut conn.phase {
                 input.frame.iter_mut().for_each(|frame| frame.since = now);
-                input.forward.iter_mut().for_each(|forward| forward.since = now);
+                input
+                    .forward
+                    .iter_mut()
+                    .for_each(|forward| forward.since = now);
             }
             self.ready.push(id);
         }

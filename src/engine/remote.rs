@@ -70,7 +70,7 @@ fn bytes_of(verdict: &Verdict) -> usize {
             upgrade.protocol.as_deref().map_or(0, str::len),
         ),
         Verdict::Reply { reply, .. } => (&reply.headers, reply.body.len()),
-        Verdict::Defer => return 0,
+        Verdict::Defer | Verdict::DeferFor(_) => return 0,
     };
     let headers = headers.iter();
     len + headers

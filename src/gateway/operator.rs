@@ -232,7 +232,7 @@ impl Gateway {
         match io.view(id).map(|view| view.phase) {
             None => return KickOutcome::NoSuch,
             Some(PhaseView::Closing { .. }) => return KickOutcome::Closing,
-            Some(PhaseView::Opening { .. } | PhaseView::Open) => {}
+            Some(PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open) => {}
         }
         let identity = self.identities.get(id).cloned();
         let blocked = block > Micros::ZERO

@@ -157,7 +157,7 @@ impl ConnState {
     /// Returns the state of a connection.
     pub fn of(view: &ConnView) -> Self {
         match (view.phase, view.health.state) {
-            (PhaseView::Opening { .. }, _) => ConnState::Opening,
+            (PhaseView::Opening { .. } | PhaseView::Dialing { .. }, _) => ConnState::Opening,
             (PhaseView::Closing { .. }, _) => ConnState::Closing,
             (PhaseView::Open, HealthState::Healthy) => ConnState::Healthy,
             (PhaseView::Open, HealthState::Suspect) => ConnState::Suspect,

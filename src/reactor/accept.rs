@@ -6,6 +6,7 @@ use super::acceptor::{
 };
 use super::sockets::{Socket, WriteState};
 use super::turn::{Reactor, STEP_TIME};
+use crate::base::id::ConnId;
 use crate::engine::Handler;
 use mio::Interest;
 use mio::net::TcpStream;
@@ -94,8 +95,8 @@ impl<H: Handler> Reactor<H> {
         let Some(acceptor) = &mut self.acceptor else {
             return;
         };
-        let change = acceptor.update_load(self.engine.len() - acceptor.refused);
-        let live = self.engine.len();
+        let live = self.engine.accepted_here();
+        let change = acceptor.update_load(live - acceptor.refused);
         match change {
             None => {}
             Some(CapacityChange::Restricted) => {
@@ -108,22 +109,30 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
+    /// Keeps the socket of a connection.
+    pub(super) fn hold(&mut self, id: ConnId, socket: Socket) {
+        if id.slot() >= self.sockets.len() {
+            self.sockets.resize_with(id.slot() + 1, || None);
+        }
+        self.sockets[id.slot()] = Some(socket);
+    }
+
     fn admit(&mut self, mut stream: TcpStream, addr: SocketAddr, refused: bool) {
         let id = self.engine.accept(addr, refused, self.clock.now());
         let registered = self
             .poll
             .registry()
             .register(&mut stream, id.into(), Interest::READABLE);
-        if id.slot() >= self.sockets.len() {
-            self.sockets.resize_with(id.slot() + 1, || None);
-        }
-        self.sockets[id.slot()] = Some(Socket {
-            stream,
-            write_state: WriteState::Clear,
-            refused,
-            ready: false,
-            closed: false,
-        });
+        self.hold(
+            id,
+            Socket {
+                stream,
+                write_state: WriteState::Clear,
+                refused,
+                ready: false,
+                closed: false,
+            },
+        );
         if let Err(e) = registered {
             log::warn!("connection refused reason=not_watched id={id} peer={addr} error=\"{e}\"");
             self.engine.on_register_error(id);

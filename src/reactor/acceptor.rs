@@ -30,7 +30,7 @@ pub(crate) const REFUSED_DESCRIPTORS: usize = REFUSED_MAX + REFUSED_PER_TURN;
 
 /// The most unsent data that the kernel takes per socket. The engine cannot see bytes in the
 /// kernel: a heartbeat behind megabytes there is late, and a slow reader seems dead.
-const UNSENT_IN_KERNEL: u32 = 16 * 1024;
+pub(crate) const UNSENT_IN_KERNEL: u32 = 16 * 1024;
 
 /// A listener, and the conditions that stop it from accepting.
 #[derive(Debug)]

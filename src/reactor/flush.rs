@@ -82,7 +82,7 @@ impl<H: Handler> Reactor<H> {
         let interest = match (paused, socket.write_state) {
             (true, _) => Interest::WRITABLE,
             (false, WriteState::Clear) => Interest::READABLE,
-            (false, WriteState::Blocked | WriteState::Writable) => {
+            (false, WriteState::Blocked | WriteState::Writable | WriteState::Connecting) => {
                 Interest::READABLE | Interest::WRITABLE
             }
         };

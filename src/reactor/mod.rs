@@ -2,6 +2,7 @@
 
 mod accept;
 mod acceptor;
+mod connect;
 mod flush;
 mod listen;
 mod read;

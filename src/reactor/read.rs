@@ -1,10 +1,11 @@
 //! The step of a turn that reads.
 
+use super::sockets::{Socket, WriteState};
 use super::turn::{READ_BUFFER, Reactor, STEP_TIME};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Handler, ReadAction};
-use std::io::{ErrorKind, Read};
+use crate::engine::{Forward, Handler, ReadAction};
+use std::io::{self, ErrorKind, Read, Write};
 
 /// The most bytes read from one connection in one turn. The engine's budget also limits what they
 /// cost.
@@ -101,7 +102,7 @@ impl<H: Handler> Reactor<H> {
             let room = most.min(self.buffer.len());
             match socket.stream.read(&mut self.buffer[..room]) {
                 Ok(0) => {
-                    self.engine.on_eof(id);
+                    self.engine.on_eof(id, self.clock.now());
                     return false;
                 }
                 Ok(n) => {
@@ -111,7 +112,12 @@ impl<H: Handler> Reactor<H> {
                     // The clock is read for each connection: with one time per turn, connections
                     // read last would seem silent for longer.
                     *now = self.clock.now();
-                    self.engine.on_bytes(id, &self.buffer[..n], *now);
+                    let mut forward = self.engine.on_bytes(id, &self.buffer[..n], *now);
+                    while let Some(run) = forward {
+                        let written = write_run(&mut self.sockets, &self.buffer, &run);
+                        let buffer = &self.buffer[..n];
+                        forward = self.engine.on_forwarded(run, buffer, written, *now);
+                    }
                     left -= n;
                     if drained {
                         return !self.engine.on_socket_empty(id, *now);
@@ -127,5 +133,15 @@ impl<H: Handler> Reactor<H> {
                 }
             }
         }
+    }
+}
+
+/// Writes a forwarded run from the read buffer. A socket that is behind is not tried.
+fn write_run(sockets: &mut [Option<Socket>], buffer: &[u8], run: &Forward) -> io::Result<usize> {
+    match sockets.get_mut(run.to().slot()) {
+        Some(Some(socket)) if socket.write_state == WriteState::Clear => {
+            socket.stream.write(&buffer[run.range()])
+        }
+        _ => Err(ErrorKind::WouldBlock.into()),
     }
 }

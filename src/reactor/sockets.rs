@@ -17,6 +17,8 @@ pub(super) struct Socket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteState {
     Clear,
+    /// The connect is not complete.
+    Connecting,
     /// The kernel has not reported room yet. No write is tried until then, so that messages to a
     /// slow reader cost no system call each.
     Blocked,

@@ -16,8 +16,8 @@ use std::time::Duration;
 /// The most events taken from the kernel in one turn; the rest follow in the next.
 const EVENTS: usize = 1_024;
 
-/// The loop's read buffer, shared by all connections.
-pub(super) const READ_BUFFER: usize = 64 * 1024;
+/// The loop's read buffer, shared by all connections. A frame of 64 KiB fits in with its header.
+pub(super) const READ_BUFFER: usize = 66 * 1024;
 
 /// The most bytes read in a final check.
 const FINAL_CHECK_BUDGET: usize = READ_BUFFER;
@@ -92,6 +92,11 @@ impl<H: Handler> Reactor<H> {
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
         let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
         engine.set_max_connections(max_connections);
+        engine.set_random(Box::new(|bytes| {
+            if let Err(e) = getrandom::fill(bytes) {
+                log::error!("no random bytes effect=\"masks can be guessed\" error=\"{e}\"");
+            }
+        }));
         let mut acceptor = Acceptor::new(listener, max_connections)?;
         poll.registry()
             .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
@@ -153,6 +158,7 @@ impl<H: Handler> Reactor<H> {
         self.read();
         self.engine.take_commands(self.clock.now());
         self.time();
+        self.connect();
         self.flush();
         self.reap();
         self.end_turn();
@@ -210,6 +216,7 @@ impl<H: Handler> Reactor<H> {
         self.woken = self.clock.raw();
         self.checkpoint(self.asked);
         self.more_events = self.events.iter().count() == EVENTS;
+        let mut connecting = Vec::new();
         for event in &self.events {
             match event.token() {
                 LISTENER => self.acceptor.iter_mut().for_each(Acceptor::mark_readable),
@@ -219,6 +226,10 @@ impl<H: Handler> Reactor<H> {
                     let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
                         continue;
                     };
+                    if socket.write_state == WriteState::Connecting {
+                        connecting.push(id);
+                        continue;
+                    }
                     if event.is_writable() && socket.write_state == WriteState::Blocked {
                         socket.write_state = WriteState::Writable;
                         self.engine.flush_soon(id);
@@ -244,6 +255,9 @@ impl<H: Handler> Reactor<H> {
                     }
                 }
             }
+        }
+        for id in connecting {
+            self.check_connect(id);
         }
         Ok(())
     }

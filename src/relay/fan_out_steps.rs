@@ -95,7 +95,7 @@ impl Relay {
     pub(super) fn orphan_fan_outs(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
         let is_for_memory = io.view(id).is_some_and(|view| match view.phase {
             PhaseView::Closing { cause, .. } => cause == Cause::BUFFERS_FULL,
-            PhaseView::Opening { .. } | PhaseView::Open => false,
+            PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open => false,
         });
         let Some(session) = self.sessions.get_mut(user) else {
             return;

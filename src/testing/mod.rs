@@ -21,6 +21,7 @@
 //! net.expect_closed(a, Cause::STALE);
 //! ```
 
+mod dials;
 mod frames;
 mod link;
 mod net;
@@ -30,6 +31,9 @@ mod peer_actions;
 mod recorder;
 mod turn;
 
-pub use frames::{client_frame, count_frames, server_frame, upgrade_request};
+pub use dials::OnDial;
+pub use frames::{
+    client_frame, count_frames, frame_of_server, server_frame, upgrade_request, upgrade_response,
+};
 pub use net::{AuditError, Net};
 pub use peer::{PeerId, Received};

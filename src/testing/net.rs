@@ -1,10 +1,11 @@
 //! The network and its time.
 
+use super::dials::OnDial;
 use super::link::STEP;
-use super::peer::Peer;
+use super::peer::{Peer, PeerId};
 use super::recorder::Recorder;
 use crate::base::time::{Micros, Stalls};
-use crate::engine::{Config, Engine, Handler, Io};
+use crate::engine::{Config, DialAddress, Engine, Handler, Io};
 
 /// A network with one server.
 pub struct Net<H> {
@@ -17,6 +18,10 @@ pub struct Net<H> {
     pub(super) first: usize,
     /// Whether the last turn has left input for the next one.
     pub(super) more: bool,
+    /// What becomes of new dials.
+    pub(super) on_dial: OnDial,
+    /// The servers that were dialled, until a test has taken them.
+    pub(super) dialed: Vec<(PeerId, DialAddress)>,
 }
 
 impl<H: Handler> Net<H> {
@@ -41,6 +46,8 @@ impl<H: Handler> Net<H> {
             peers: Vec::new(),
             first: 0,
             more: false,
+            on_dial: OnDial::default(),
+            dialed: Vec::new(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! A scripted peer that answers as a client does.
 
-use super::frames::{client_frame, server_frame};
+use super::frames::{client_frame, frame_of_server, received_frame, upgrade_response};
 use super::link::Link;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::Message;
+use crate::wire::frame::Role;
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, IoSlice};
 
 /// A peer of a [`Net`](crate::testing::Net).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,8 +18,10 @@ pub struct PeerId(pub usize);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a test must look at each")]
 pub enum Received {
-    /// A data message.
+    /// A data message in one frame.
     Message(Message),
+    /// A fragment of a data message, or a compressed message: the first byte and the payload.
+    Fragment(u8, Vec<u8>),
     /// A ping.
     Ping(Vec<u8>),
     /// A pong.
@@ -30,6 +33,12 @@ pub enum Received {
 /// A peer, and its bytes in transit.
 pub(super) struct Peer {
     pub(super) id: ConnId,
+    /// The peer's end: a server if the engine has dialled it.
+    pub(super) role: Role,
+    /// Whether the connect of a dialled peer is not complete.
+    pub(super) connecting: bool,
+    /// Whether a dialled peer agrees to a WebSocket by itself.
+    pub(super) agrees: bool,
     /// Bytes in transit to the server, with the time of arrival.
     pub(super) inbound: VecDeque<(Micros, Vec<u8>)>,
     pub(super) half_closed: bool,
@@ -64,6 +73,97 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Returns a peer that answers at once.
+    pub(super) fn new(id: ConnId, role: Role) -> Self {
+        Peer {
+            id,
+            role,
+            connecting: false,
+            agrees: true,
+            inbound: VecDeque::new(),
+            half_closed: false,
+            reset: false,
+            unreadable: None,
+            latency: Micros::ZERO,
+            muted: false,
+            unread: false,
+            window: None,
+            breaks: None,
+            bytes: Vec::new(),
+            head: None,
+            received: Vec::new(),
+            fin: false,
+            released: None,
+            taken: 0,
+            link: None,
+            progress: Vec::new(),
+            blocked: false,
+            answers: Vec::new(),
+            in_frame: false,
+            held_answers: Vec::new(),
+        }
+    }
+
+    /// Returns a frame as the peer sends it.
+    pub(super) fn frame(&self, first: u8, payload: &[u8]) -> Vec<u8> {
+        match self.role {
+            Role::Client => client_frame(first, payload),
+            Role::Server => frame_of_server(first, payload),
+        }
+    }
+
+    /// Takes the head of a 101 response, or of a request. Returns whether frames may follow.
+    fn take_head(&mut self, now: Micros) -> bool {
+        let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return false;
+        };
+        if self.role == Role::Client && !self.bytes.starts_with(b"HTTP/1.1 101") {
+            return false;
+        }
+        let rest = self.bytes.split_off(end + 4);
+        let head = String::from_utf8_lossy(&self.bytes).into_owned();
+        self.bytes = rest;
+        if self.role == Role::Server && self.agrees {
+            let answer = upgrade_response(&head, "");
+            self.inbound
+                .push_back((now + self.latency, answer.into_bytes()));
+        }
+        self.head = Some(head);
+        true
+    }
+
+    /// Takes bytes as the engine's kernel does. Returns how many it took.
+    pub(super) fn take_bytes(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let offered: usize = slices.iter().map(|s| s.len()).sum();
+        let taken = self.window.map_or(offered, |w| w.min(offered));
+        let link = self.link.as_ref();
+        let room = link.map(|l| l.buffer.saturating_sub(l.queue.len()));
+        let taken = room.map_or(taken, |room| room.min(taken));
+        if taken == 0
+            && let Some(kind) = self.breaks
+        {
+            return Err(kind.into());
+        }
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let took = slices.iter().flat_map(|s| s.iter()).take(taken);
+        match &mut self.link {
+            Some(link) => link.queue.extend(took),
+            None => {
+                self.bytes.extend(took);
+                self.taken += taken as u64;
+            }
+        }
+        if let Some(w) = &mut self.window {
+            *w -= taken;
+        }
+        Ok(taken)
+    }
+
     /// Returns whether the server's kernel takes bytes for the peer.
     pub(super) fn has_room(&self) -> bool {
         let link = self.link.as_ref();
@@ -82,19 +182,10 @@ impl Peer {
 
     /// Parses the received bytes and answers as a client does.
     pub(super) fn parse_received(&mut self, now: Micros) {
-        if self.head.is_none() {
-            let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
-                return;
-            };
-            if !self.bytes.starts_with(b"HTTP/1.1 101") {
-                return;
-            }
-            let rest = self.bytes.split_off(end + 4);
-            self.head = Some(String::from_utf8_lossy(&self.bytes).into_owned());
-            self.bytes = rest;
+        if self.head.is_none() && !self.take_head(now) {
+            return;
         }
-        while let Some((first, payload, len)) = server_frame(&self.bytes) {
-            let payload = payload.to_vec();
+        while let Some((first, payload, len)) = received_frame(self.role, &self.bytes) {
             self.bytes.drain(..len);
             let received = match first {
                 0x81 => Received::Message(Message::Text(
@@ -110,16 +201,16 @@ impl Peer {
                 },
                 0x89 => Received::Ping(payload.clone()),
                 0x8A => Received::Pong(payload.clone()),
-                other => panic!("a server does not send frames that begin with {other:#x}"),
+                other => Received::Fragment(other, payload.clone()),
             };
             let answer = match received {
                 Received::Ping(_) => Some(0x8A),
                 Received::Close(..) => Some(0x88),
-                Received::Message(_) | Received::Pong(_) => None,
+                Received::Message(_) | Received::Fragment(..) | Received::Pong(_) => None,
             };
             if let Some(opcode) = answer.filter(|_| !self.muted && !self.half_closed && !self.reset)
             {
-                self.held_answers.push(client_frame(opcode, &payload));
+                self.held_answers.push(self.frame(opcode, &payload));
                 self.send_answers(now);
             }
             self.received.push(received);

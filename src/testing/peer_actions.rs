@@ -1,12 +1,12 @@
 //! The actions of peers.
 
-use super::frames::{client_frame, upgrade_request};
+use super::frames::upgrade_request;
 use super::link::Link;
 use super::net::Net;
 use super::peer::{Peer, PeerId};
 use crate::base::time::Micros;
 use crate::engine::{Handler, Message};
-use crate::wire::frame::{BINARY, CLOSE, FIN, PING, PONG, TEXT};
+use crate::wire::frame::{BINARY, CLOSE, FIN, PING, PONG, Role, TEXT};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
@@ -25,30 +25,7 @@ impl<H: Handler> Net<H> {
         let addr =
             std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
         let id = self.engine.accept(addr, refuse, self.now());
-        self.peers.push(Peer {
-            id,
-            inbound: VecDeque::new(),
-            half_closed: false,
-            reset: false,
-            unreadable: None,
-            latency: Micros::ZERO,
-            muted: false,
-            unread: false,
-            window: None,
-            breaks: None,
-            bytes: Vec::new(),
-            head: None,
-            received: Vec::new(),
-            fin: false,
-            released: None,
-            taken: 0,
-            link: None,
-            progress: Vec::new(),
-            blocked: false,
-            answers: Vec::new(),
-            in_frame: false,
-            held_answers: Vec::new(),
-        });
+        self.peers.push(Peer::new(id, Role::Client));
         PeerId(self.peers.len() - 1)
     }
 
@@ -76,7 +53,8 @@ impl<H: Handler> Net<H> {
             ),
             Message::Frame(_) => panic!("write() sends frames of any shape"),
         };
-        self.write(peer, &client_frame(FIN | opcode, &payload));
+        let frame = self.peers[peer.0].frame(FIN | opcode, &payload);
+        self.write(peer, &frame);
     }
 
     /// Sends arbitrary bytes from a peer.

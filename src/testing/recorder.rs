@@ -2,7 +2,10 @@
 
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
-use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, Verdict};
+use crate::engine::{
+    Ending, Handler, Io, Message, PairEnd, Pong, Preamble, Reply, Request, Response,
+    ResponseVerdict, Verdict,
+};
 use crate::health::HealthChange;
 use std::net::SocketAddr;
 
@@ -35,6 +38,14 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
         self.host.on_unserved(io, id, request);
+    }
+
+    fn on_response(&mut self, io: &mut Io<'_>, id: ConnId, response: &Response) -> ResponseVerdict {
+        self.host.on_response(io, id, response)
+    }
+
+    fn on_pair_end(&mut self, io: &mut Io<'_>, id: ConnId, partner: ConnId, end: &PairEnd) {
+        self.host.on_pair_end(io, id, partner, end);
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {

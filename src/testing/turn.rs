@@ -3,7 +3,7 @@
 use super::net::Net;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{FlushOutcome, Handler, ReadAction, TcpProgress};
+use crate::engine::{FlushOutcome, Forward, Handler, ReadAction, TcpProgress};
 use std::io::{self, ErrorKind, IoSlice};
 
 impl<H: Handler> Net<H> {
@@ -62,6 +62,7 @@ impl<H: Handler> Net<H> {
             let progress = self.tcp_progress(id, now);
             self.engine.final_check(id, progress, now);
         }
+        self.make_dials(now);
         let mut dirty = Vec::new();
         self.engine.take_dirty(&mut dirty);
         // For a blocked connection that has room again, a real kernel would report it.
@@ -99,7 +100,7 @@ impl<H: Handler> Net<H> {
 
     fn read_from(&mut self, index: usize, now: Micros) {
         let id = self.peers[index].id;
-        if self.peers[index].released.is_some() {
+        if self.peers[index].released.is_some() || self.peers[index].connecting {
             return;
         }
         loop {
@@ -132,7 +133,11 @@ impl<H: Handler> Net<H> {
             {
                 peer.inbound.pop_front();
             }
-            self.engine.on_bytes(id, &bytes, now);
+            let mut forward = self.engine.on_bytes(id, &bytes, now);
+            while let Some(run) = forward {
+                let written = self.write_run(&run, &bytes, now);
+                forward = self.engine.on_forwarded(run, &bytes, written, now);
+            }
         }
         let peer = &self.peers[index];
         if peer.reset {
@@ -140,8 +145,21 @@ impl<H: Handler> Net<H> {
         } else if let Some(kind) = peer.unreadable {
             self.engine.on_error(id, &kind.into());
         } else if peer.half_closed && peer.inbound.is_empty() {
-            self.engine.on_eof(id);
+            self.engine.on_eof(id, now);
         }
+    }
+
+    /// Writes a forwarded run to its peer, as the reactor does: not to one that is behind.
+    fn write_run(&mut self, run: &Forward, buffer: &[u8], now: Micros) -> io::Result<usize> {
+        let to = run.to();
+        let mut peers = self.peers.iter_mut();
+        let peer = peers.find(|p| p.id == to && p.released.is_none() && !p.blocked);
+        let Some(peer) = peer else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        let taken = peer.take_bytes(&[IoSlice::new(&buffer[run.range()])])?;
+        peer.parse_received(now);
+        Ok(taken)
     }
 
     fn flush_to(&mut self, id: ConnId, now: Micros) {
@@ -153,41 +171,8 @@ impl<H: Handler> Net<H> {
             return;
         };
         let stuck = self.engine.is_ping_queued(id);
-        let (window, bytes, reset, breaks) =
-            (&mut peer.window, &mut peer.bytes, peer.reset, peer.breaks);
-        let (link, total) = (&mut peer.link, &mut peer.taken);
-        let before = bytes.len();
-        let mut socket = |slices: &[IoSlice<'_>]| -> io::Result<usize> {
-            if reset {
-                return Err(ErrorKind::ConnectionReset.into());
-            }
-            let offered: usize = slices.iter().map(|s| s.len()).sum();
-            let taken = window.map_or(offered, |w| w.min(offered));
-            let room = link
-                .as_ref()
-                .map(|l| l.buffer.saturating_sub(l.queue.len()));
-            let taken = room.map_or(taken, |room| room.min(taken));
-            if taken == 0
-                && let Some(kind) = breaks
-            {
-                return Err(kind.into());
-            }
-            if taken == 0 {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            let took = slices.iter().flat_map(|s| s.iter()).take(taken);
-            match link {
-                Some(link) => link.queue.extend(took),
-                None => {
-                    bytes.extend(took);
-                    *total += taken as u64;
-                }
-            }
-            if let Some(w) = window {
-                *w -= taken;
-            }
-            Ok(taken)
-        };
+        let before = peer.bytes.len();
+        let mut socket = |slices: &[IoSlice<'_>]| peer.take_bytes(slices);
         let flushed = self.engine.flush(id, now, &mut socket);
         peer.fin |= flushed == FlushOutcome::Fin;
         let blocked = match flushed {

@@ -4,8 +4,8 @@
 //! a frame may be cut at the end of a run. A header is never cut.
 
 use super::frame::{Header, Role};
-use super::scan::FrameKind;
 use super::mask;
+use super::scan::FrameKind;
 use tungstenite::error::Error as WsError;
 
 /// The longest payload of a frame that is forwarded only when all of it has arrived, in bytes. So a
@@ -174,7 +174,9 @@ impl RunState {
 
     /// Checks a frame by its header, before any byte of it is forwarded.
     pub(crate) fn judge(&self, header: &Header, rules: &RunRules) -> Result<FrameKind, FrameFault> {
-        let in_message = self.message.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
+        let in_message = self
+            .message
+            .map(|len| usize::try_from(len).unwrap_or(usize::MAX));
         let mut plain = *header;
         if rules.compression && header.is_data() && in_message.is_none() {
             plain.first &= !RSV1;

@@ -74,7 +74,7 @@ fn heartbeats(count: usize) -> Counted {
         }
         sent.clear();
         for (id, pong) in pongs {
-            let pong = measure(|| engine.on_bytes(id, &pong, now)).count_total;
+            let pong = measure(|| _ = engine.on_bytes(id, &pong, now)).count_total;
             counted.pong += if last { pong } else { 0 };
             counted.rounds += u64::from(last);
             sent.push(id);

@@ -10,6 +10,8 @@ mod fleet;
 mod frames;
 #[path = "../support/nets.rs"]
 mod nets;
+#[path = "../support/pairs.rs"]
+mod pairs_host;
 #[path = "../support/seeds.rs"]
 mod seeds;
 #[cfg(feature = "gateway")]
@@ -32,6 +34,7 @@ mod links;
 mod memory;
 #[cfg(feature = "gateway")]
 mod outlook;
+mod pairs;
 mod parking;
 mod phases;
 mod protocol;

@@ -96,7 +96,9 @@ fn heard(fleet: &mut Fleet, peer: PeerId) -> Vec<String> {
             )
         }
         Received::Close(code, reason) => Some(format!("{code} {reason}")),
-        Received::Message(_) | Received::Ping(_) | Received::Pong(_) => None,
+        Received::Message(_) | Received::Fragment(..) | Received::Ping(_) | Received::Pong(_) => {
+            None
+        }
     };
     received.filter_map(word).collect()
 }

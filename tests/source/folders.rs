@@ -23,11 +23,11 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
     (
         "engine",
         &[
-            &["message", "verdict", "ending", "traffic", "view"],
+            &["message", "verdict", "ending", "traffic", "view", "dial"],
             &[
                 "config", "conn", "out", "prepared", "retry", "receipts", "table", "conn_set",
                 "wheel", "timers", "policies", "bucket", "drain", "work", "remote", "conn_map",
-                "stats",
+                "stats", "link", "entropy",
             ],
             &["core", "io", "handler"],
             &[
@@ -36,6 +36,9 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "input",
                 "pausing",
                 "opening",
+                "dialing",
+                "forwarding",
+                "pair_closing",
                 "frames",
                 "control_frames",
                 "held",

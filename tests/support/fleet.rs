@@ -241,7 +241,10 @@ impl Fleet {
         received
             .filter_map(|r| match r {
                 Received::Message(message) => Some(message),
-                Received::Ping(_) | Received::Pong(_) | Received::Close(..) => None,
+                Received::Fragment(..)
+                | Received::Ping(_)
+                | Received::Pong(_)
+                | Received::Close(..) => None,
             })
             .collect()
     }

@@ -168,7 +168,9 @@ impl Core {
         };
         let partner = self.partner_of(id);
         if conn.is_mid_frame() {
-            let sends = partner.and_then(|p| self.table.get(p)).is_some_and(Conn::is_open);
+            let sends = partner
+                .and_then(|p| self.table.get(p))
+                .is_some_and(Conn::is_open);
             let is_planned = !HAS_NO_ANSWER.contains(&cause) && cause != Cause::SLOW_CONSUMER;
             if sends && is_planned {
                 self.close_later(id, cause, code, reason, now);
@@ -347,9 +349,10 @@ impl Core {
 
     /// Ends a connection in this turn, in any phase.
     pub(crate) fn mark_dead(&mut self, id: ConnId, end: EndingDraft) {
-        let is_first = self.table.get(id).is_some_and(|c| {
-            !matches!(c.phase, Phase::Closing(_) | Phase::Dead(_))
-        });
+        let is_first = self
+            .table
+            .get(id)
+            .is_some_and(|c| !matches!(c.phase, Phase::Closing(_) | Phase::Dead(_)));
         self.leave_opening(id);
         self.leave_open(id);
         self.table.mark_dead(id, end);

@@ -378,7 +378,10 @@ impl Core {
 
     /// Returns a mask for a frame of ours to a server; `None` for one to a client.
     pub(crate) fn mask_for(&mut self, id: ConnId) -> Option<[u8; 4]> {
-        let is_dialed = self.table.get(id).is_some_and(|c| c.flags.has(Flag::Dialed));
+        let is_dialed = self
+            .table
+            .get(id)
+            .is_some_and(|c| c.flags.has(Flag::Dialed));
         (is_dialed && !sabotage::on(Bug::MasksMixed)).then(|| self.entropy.take())
     }
 }

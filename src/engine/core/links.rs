@@ -103,7 +103,10 @@ impl Core {
             && conn.pending() <= CAUGHT_UP
             && !sabotage::on(Bug::ReadingNotResumed)
             && let Some(partner) = self.partner_of(id)
-            && self.table.get(partner).is_some_and(|c| c.flags.has(Flag::LinkPaused))
+            && self
+                .table
+                .get(partner)
+                .is_some_and(|c| c.flags.has(Flag::LinkPaused))
         {
             self.set_paused(partner, Flag::LinkPaused, false, now);
         }
@@ -131,5 +134,4 @@ impl Core {
             input.forward = None;
         }
     }
-
 }

@@ -74,9 +74,7 @@ impl Core {
     /// Closes a connection whose close has waited for the end of a frame, if the frame is complete.
     pub(crate) fn close_at_boundary(&mut self, id: ConnId, now: Micros) {
         let conn = self.table.get(id);
-        let is_wanted = |c: &&Conn| {
-            c.forward_input().is_some_and(|f| f.wanted.is_some())
-        };
+        let is_wanted = |c: &&Conn| c.forward_input().is_some_and(|f| f.wanted.is_some());
         if conn.filter(is_wanted).is_some_and(|c| !c.is_mid_frame()) {
             self.close_wanted(id, now);
         }
@@ -169,16 +167,20 @@ impl Core {
 
     /// Notes that a linked connection is no longer open. Its partner must end, too.
     pub(crate) fn note_leg_ended(&mut self, id: ConnId) {
-        if self.table.get(id).is_some_and(|c| c.flags.has(Flag::Linked)) {
+        if self
+            .table
+            .get(id)
+            .is_some_and(|c| c.flags.has(Flag::Linked))
+        {
             self.ended_legs.push(id);
         }
     }
 
     /// Returns whether the host must end a connection whose partner has ended.
     pub(crate) fn must_end(&self, partner: ConnId) -> bool {
-        self.table.get(partner).is_some_and(|c| {
-            c.is_unopened() || c.is_open() && !c.flags.has(Flag::CloseSent)
-        })
+        self.table
+            .get(partner)
+            .is_some_and(|c| c.is_unopened() || c.is_open() && !c.flags.has(Flag::CloseSent))
     }
 
     /// Returns why a connection that is no longer open ends.

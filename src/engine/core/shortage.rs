@@ -5,7 +5,7 @@ use super::core::Core;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::conn::{Conn, Phase};
 use crate::engine::retry::retry_after_s;
 use crate::wire::http::Reply;
 

@@ -184,7 +184,10 @@ impl Out {
         };
         // A forwarded frame may continue in further entries.
         let mut kept = 0;
-        for entry in self.entries.iter_mut().take_while(|_| keep > 0) {
+        for entry in &mut self.entries {
+            if keep == 0 {
+                break;
+            }
             if let OutEntry::Batch(batch) = entry {
                 batch.truncate(keep);
             }

@@ -30,4 +30,6 @@ pub(crate) use request::{ParsedHead, parse};
 pub use response::Response;
 pub(crate) use response::{ParsedResponse, parse as parse_response};
 pub use response_fault::ResponseFault;
+#[cfg(feature = "testing")]
+pub(crate) use upgrade::accept_of;
 pub(crate) use upgrade::switching_protocols;

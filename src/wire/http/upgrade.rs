@@ -10,6 +10,12 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Method, Version};
 
+/// Returns the value of Sec-WebSocket-Accept for a key (RFC 6455 §4.2.2).
+#[cfg(feature = "testing")]
+pub(crate) fn accept_of(key: &str) -> String {
+    derive_accept_key(key.as_bytes())
+}
+
 /// Returns the 101 response to `request` (RFC 6455 §4.2.2), or the refusal of an invalid upgrade.
 pub(crate) fn switching_protocols(
     request: &Request,

@@ -119,6 +119,9 @@ impl World {
         let now = self.net.now();
         let shadow = &mut self.shadows[index];
         match received {
+            Received::Fragment(first, _) => {
+                return Err(format!("a frame that begins with {first:#x}"));
+            }
             Received::Message(message) => {
                 let data = message.into_data();
                 let (tag, seq) = read_tag(&data);

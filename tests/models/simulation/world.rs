@@ -113,6 +113,7 @@ impl World {
             max_buffered_bytes: 2_000_000,
             slow_after: Micros::from_millis(700),
             stale_closes_per_second: if limited { rng.u32(1..4) } else { 0 },
+            ..Config::default()
         };
         World {
             net: Net::new(config, Host::default()),

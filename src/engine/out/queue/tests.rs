@@ -3,7 +3,6 @@
 use super::*;
 use crate::wire::frame::{BINARY, FIN, write_frame};
 
-
 /// Writes through a socket that takes `step` bytes a call, `calls` times. Returns the bytes
 /// that it took.
 fn write(out: &mut Out, step: usize, calls: usize) -> (Vec<u8>, bool) {
@@ -161,10 +160,10 @@ fn control_waits_for_the_end_of_a_frame_that_is_queued_in_parts() {
     let whole = frame(300);
     const HEADER: usize = 4;
     for cut in HEADER..whole.len() {
-        for taken in [0, 1, cut / 2, cut] {
+        for taken in [1, cut / 2, cut] {
             let mut out = Out::default();
             out.push_run(whole[..cut].to_vec(), 0);
-            let (mut got, _) = write(&mut out, taken.max(1), usize::from(taken > 0));
+            let (mut got, _) = write(&mut out, taken, 1);
             out.push_ping(b"PP");
             got.extend(write(&mut out, 7, usize::MAX).0);
             assert_eq!(got, whole[..cut], "cut at {cut}, {taken} taken");

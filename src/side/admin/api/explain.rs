@@ -81,6 +81,7 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
                 EndCode::None.to_string()
             }
             PhaseView::Opening { .. } => "http_408".to_owned(),
+            PhaseView::Dialing { .. } => EndCode::None.to_string(),
             PhaseView::Open => EndCode::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
         },
@@ -167,11 +168,20 @@ fn state_reason(view: &ConnView, outlook: &Outlook, now: &ClockReading) -> Strin
             "opening: its request waits for a decision".to_owned()
         }
         PhaseView::Opening { .. } => "opening: its request is not complete".to_owned(),
+        PhaseView::Dialing { connected: false } => {
+            "opening: the server has not accepted the connection yet".to_owned()
+        }
+        PhaseView::Dialing { .. } => {
+            "opening: the server has not answered the request yet".to_owned()
+        }
         PhaseView::Closing { cause, code, stage } => {
             let stage = match stage {
                 CloseStage::PeerClose => "waiting for the peer's close frame",
                 CloseStage::Flush => "waiting until our last bytes are sent",
-                CloseStage::PeerFin => "waiting for the peer to close the TCP connection",
+                CloseStage::PeerFin | CloseStage::PeerEof => {
+                    "waiting for the peer to close the TCP connection"
+                }
+                CloseStage::Partner => "waiting for its partner to answer the close",
             };
             format!("closing: cause {cause}, code {code}, {stage}")
         }
@@ -236,6 +246,12 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
         }
         PhaseView::Opening { .. } => {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
+        }
+        PhaseView::Dialing { .. } => {
+            format!(
+                "if the server does not answer until then, it ends in {in_ms} ms, cause {}",
+                outlook.ends_for
+            )
         }
         PhaseView::Open if outlook.deferred => {
             "it is closed as stale as soon as STALE_CLOSES_PER_SECOND allows".to_owned()
