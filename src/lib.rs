@@ -193,10 +193,11 @@ pub use base::{cause, time};
 pub use base::id::{ConnId, InvalidConnId};
 pub use cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 pub use engine::{
-    Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap, ConnView,
-    DialRequest, DialRequestFault, Ending, Handler, HealthView, Io, Message, Outlook, PhaseView,
-    Pong, Preamble, PreparedMessage, QueueFull, ReconfigureError, Remote, Reply, Request, Response,
-    ResponseFault, SendError, SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
+    Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap, ConnView, Dial,
+    DialAddress, DialError, DialRequest, DialRequestFault, Ending, Handler, HealthView, Io,
+    LinkRules, Message, Outlook, PairEnd, PhaseView, Pong, Preamble, PreparedMessage, QueueFull,
+    ReconfigureError, Remote, Reply, Request, Response, ResponseFault, ResponseVerdict, SendError,
+    SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
 };
 pub use health::{HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt};
 pub use reactor::Reactor;

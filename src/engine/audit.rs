@@ -1,7 +1,8 @@
 //! Invariants between turns, and values that only tests read.
 
-use super::conn::{Conn, Flag, InputState, Phase};
+use super::conn::{Conn, InputState, Phase};
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::wheel::TICK;
 use crate::base::id::ConnId;

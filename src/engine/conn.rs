@@ -6,6 +6,9 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::config::Config;
 use crate::engine::ending::EndingDraft;
+use crate::engine::flags::{Flag, Flags};
+use crate::engine::handshake_out::Dialing;
+use crate::engine::leg_input::{ForwardInput, LegClosing};
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
 use crate::engine::traffic::Traffic;
@@ -13,9 +16,8 @@ use crate::engine::view::CloseStage;
 use crate::engine::wheel::{PING_GRID, Tick};
 use crate::health::{Health, Policy};
 use crate::wire::frame::{HEADER_MAX, Header, Role};
-use crate::wire::http::{BodyReader, Request, Response};
+use crate::wire::http::Request;
 use crate::wire::incoming_message::IncomingMessage;
-use crate::wire::run::RunState;
 use crate::wire::scan::{CloseFinder, FrameKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -54,87 +56,6 @@ struct PeerAddr {
     port: u16,
 }
 
-/// Boolean facts about a connection: 24 bits, because the slot has three bytes for them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Flags([u8; 3]);
-
-/// A boolean fact about a connection; one bit of [`Flags`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Flag {
-    /// The connection has a valid entry in the timer wheel.
-    Armed,
-    /// The connection is on the list of those to flush.
-    Dirty,
-    /// A heartbeat must be sent at the next flush.
-    PingDue,
-    /// The peer is identified: by its request, or because a message of it was accepted.
-    Identified,
-    /// The connection is on the list of those whose stale close is deferred.
-    StaleQueued,
-    /// A token was taken for its deferred stale close.
-    StaleGranted,
-    /// The connection gets no upgrade, because the connection limit is reached.
-    Refused,
-    /// The handler gave Upgrade or Defer, so one `on_close` must follow.
-    NeedsOnClose,
-    /// The connection was a WebSocket, so it counts in its class.
-    Upgraded,
-    /// The connection is counted as closing.
-    Closing,
-    /// The host has already been asked for the client address in its first bytes.
-    PreambleRead,
-    /// The host is told the round-trip time of every answered heartbeat.
-    ReportsPongs,
-    /// The host has paused reading from it.
-    Paused,
-    /// It seems stale, and is on the list for a final check.
-    FinalCheck,
-    /// A proxy is in front of the peer.
-    Proxied,
-    /// The connection is above its limit of unsent bytes, or has been since its queue was last
-    /// empty.
-    OverLimit,
-    /// A proxy in front reported that the client's connection to it is encrypted.
-    Encrypted,
-    /// This side has made the connection, so its role is that of a client.
-    Dialed,
-    /// Its frames are forwarded to another connection, its partner.
-    Linked,
-    /// A frame of its partner was forwarded to it in part, and the rest has not arrived yet.
-    MidFrame,
-    /// Reading from it is paused because its partner is behind.
-    LinkPaused,
-    /// A close frame for it is queued or sent, and its input is still forwarded.
-    CloseSent,
-}
-
-impl Flags {
-    pub(crate) fn has(self, flag: Flag) -> bool {
-        let (byte, bit) = flag.place();
-        self.0[byte] & bit != 0
-    }
-
-    pub(crate) fn set(&mut self, flag: Flag) {
-        let (byte, bit) = flag.place();
-        self.0[byte] |= bit;
-    }
-
-    /// Clears a flag; returns whether it was set.
-    pub(crate) fn take(&mut self, flag: Flag) -> bool {
-        let had = self.has(flag);
-        let (byte, bit) = flag.place();
-        self.0[byte] &= !bit;
-        had
-    }
-}
-
-impl Flag {
-    /// Returns the flag's byte in [`Flags`], and its bit in that byte.
-    fn place(self) -> (usize, u8) {
-        (self as usize / 8, 1 << (self as usize % 8))
-    }
-}
-
 pub(crate) enum Phase {
     /// The connection is accepted, and not a WebSocket yet. `None`: no byte has arrived.
     Opening(Option<Box<Opening>>),
@@ -157,110 +78,6 @@ pub(crate) struct Opening {
     pub(crate) verdict_due: Option<Micros>,
     /// The bytes of memory held for the connection; the loop's total includes them.
     pub(crate) held: u64,
-}
-
-/// A connection that this side makes, until the server has answered.
-pub(crate) struct Dialing {
-    pub(crate) stage: DialStage,
-    /// The request, until it is sent.
-    pub(crate) request: Vec<u8>,
-    /// The key of the request, which the answer must prove to have read.
-    pub(crate) key: String,
-    /// The time for the answer, from the end of the connect.
-    pub(crate) answer_timeout: Micros,
-    /// The deadline of this stage.
-    pub(crate) due: Micros,
-    /// The received part of the response head.
-    pub(crate) bytes: Vec<u8>,
-    /// A response that is no upgrade, and what reads its body.
-    pub(crate) refusal: Option<(Box<Response>, BodyReader)>,
-    /// The bytes of memory held for the connection; the loop's total includes them.
-    pub(crate) held: u64,
-}
-
-impl Dialing {
-    /// Returns the reason of the end if the stage takes too long.
-    pub(crate) fn timeout_reason(&self) -> String {
-        match self.stage {
-            DialStage::Connect => "the server did not accept the connection in time".to_owned(),
-            DialStage::Answer => format!("no answer within {}", self.answer_timeout),
-        }
-    }
-
-    /// Returns the bytes of memory allocated for the handshake.
-    pub(crate) fn allocated(&self) -> u64 {
-        let refusal = self.refusal.as_ref();
-        let body = refusal.map_or(0, |(_, body)| size_of::<Response>() + body.allocated());
-        let own = size_of::<Dialing>() + self.request.capacity() + self.bytes.capacity() + body;
-        own as u64
-    }
-}
-
-/// What a dialled connection waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DialStage {
-    /// The connect.
-    Connect,
-    /// The answer to the request.
-    Answer,
-}
-
-impl DialStage {
-    /// Returns the cause of the end if the stage takes too long.
-    pub(crate) fn timeout_cause(self) -> Cause {
-        match self {
-            DialStage::Connect => Cause::CONNECT_TIMEOUT,
-            DialStage::Answer => Cause::ANSWER_TIMEOUT,
-        }
-    }
-}
-
-/// The input in progress of a linked connection. It exists only while there is some.
-#[derive(Default)]
-pub(crate) struct ForwardInput {
-    pub(crate) state: RunState,
-    /// A frame of at most 64 KiB of which not all has arrived.
-    pub(crate) gathered: Vec<u8>,
-    /// When the first byte of that frame arrived.
-    pub(crate) since: Micros,
-    /// Bytes received since the peer last counted as heard.
-    pub(crate) credit: u32,
-    /// Set once a close frame for the peer is queued, until the peer has answered.
-    pub(crate) closing: Option<Box<LegClosing>>,
-    /// A close that waits for the end of the frame in progress to the peer.
-    pub(crate) wanted: Option<Box<WantedClose>>,
-}
-
-/// A linked connection whose peer was sent a close frame. Its input is forwarded until the answer
-/// has come.
-pub(crate) struct LegClosing {
-    /// How the connection ends.
-    pub(crate) end: EndingDraft,
-    /// When the close began.
-    pub(crate) since: Micros,
-    /// The close timeout.
-    pub(crate) timeout: Micros,
-    /// The deadline for the answer.
-    pub(crate) due: Micros,
-}
-
-/// A close of a linked connection that waits for a frame boundary.
-pub(crate) struct WantedClose {
-    pub(crate) cause: Cause,
-    pub(crate) code: u16,
-    pub(crate) reason: Box<str>,
-    /// The latest time for the close.
-    pub(crate) due: Micros,
-}
-
-impl ForwardInput {
-    /// Returns whether nothing here affects later input.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.state.is_at_rest()
-            && self.gathered.is_empty()
-            && self.closing.is_none()
-            && self.wanted.is_none()
-    }
 }
 
 /// The work in progress of an open connection: a frame, a message in fragments, or bytes beyond its

@@ -1,8 +1,9 @@
 //! Incoming control frames, and protocol events that end a connection.
 
-use super::conn::{Conn, Flag, Phase};
+use super::conn::{Conn, Phase};
 use super::ending::EndingDraft;
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::message::{Message, Pong};
 use super::view::CloseStage;

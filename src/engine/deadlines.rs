@@ -1,8 +1,9 @@
 //! Deadlines: due connections, the final check, and deferred stale closes.
 
-use super::conn::{self, Flag, Phase};
+use super::conn::{self, Phase};
 use super::core::{Core, FiredSlots};
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::tcp_progress::TcpProgress;
 use super::timers::{TimerPurpose, Timers};

@@ -1,10 +1,11 @@
 //! Dialled connections: the connect, the request, the answer.
 
-use super::conn::{DialStage, Phase};
+use super::conn::Phase;
 use super::dial::{DialAddress, ResponseVerdict};
 use super::ending::EndingDraft;
 use super::engine::Engine;
 use super::handler::Handler;
+use super::handshake_out::DialStage;
 use super::work::REQUEST_UNITS;
 use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;

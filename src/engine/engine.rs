@@ -1,12 +1,13 @@
 //! The engine's calls: those that the driver makes, and those to the host.
 
 use super::config::{Config, ConfigError};
-use super::conn::{Conn, Flag, Phase};
+use super::conn::{Conn, Phase};
 use super::conn_set::{ConnSet, REFUSED_MAX};
 use super::core::Core;
 use super::drain::DrainState;
 use super::ending::EndingDraft;
 use super::entropy::Entropy;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::io::Io;
 use super::remote::{Command, Remote};
@@ -141,8 +142,8 @@ impl<H: Handler> Engine<H> {
     /// Sets the source of random bytes, for keys and masks of connections that this side dials. It
     /// must be strong (RFC 6455 §10.3). Without this call the bytes are a fixed sequence, which is
     /// only for tests.
-    pub fn set_random(&mut self, fill: Box<dyn FnMut(&mut [u8]) + Send>) {
-        self.core.entropy = Entropy::new(fill);
+    pub fn set_random(&mut self, fill: impl FnMut(&mut [u8]) + Send + 'static) {
+        self.core.entropy = Entropy::new(Box::new(fill));
     }
 
     /// Handles the end of the peer's stream.

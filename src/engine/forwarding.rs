@@ -3,8 +3,9 @@
 //! A run of whole frames that was read at once is written to the partner from the read buffer, by
 //! the driver ([`Forward`]). Only what the partner's socket does not take is copied into its queue.
 
-use super::conn::{Conn, Flag};
+use super::conn::Conn;
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::held::PROGRESS_STEP;
 use super::work::SHARE_UNITS;

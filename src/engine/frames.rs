@@ -1,7 +1,8 @@
 //! Incoming frames: complete ones, and those that arrive in parts.
 
-use super::conn::{Conn, Flag, PartialFrame, Phase};
+use super::conn::{Conn, PartialFrame, Phase};
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
 use crate::base::id::ConnId;

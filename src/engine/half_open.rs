@@ -9,10 +9,11 @@
 //! ([`next_final_check`](super::Engine::next_final_check)) because its request may be unread in the
 //! socket.
 
-use super::conn::{Conn, Flag, Phase};
+use super::conn::{Conn, Phase};
 use super::conn_set::half_open_max;
 use super::ending::EndingDraft;
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::retry::{capacity_reply, retry_after_s};
 use super::view::CloseStage;

@@ -66,8 +66,8 @@ pub trait Handler {
 
     /// Called when one connection of a linked pair ended, or begins to close, for another reason
     /// than a close frame of its peer, and its partner is still open or opening. The host closes
-    /// the partner ([`Io::close_for`]). If `id` is a client that has only ended its stream, it still
-    /// takes what the partner sends until the partner has closed.
+    /// the partner ([`Io::close_for`]). If `id` is a client that has only ended its stream, it
+    /// still takes what the partner sends until the partner has closed.
     fn on_pair_end(&mut self, io: &mut Io<'_>, _id: ConnId, partner: ConnId, end: &PairEnd) {
         let cause = Cause::PARTNER_ENDED;
         io.close_for(partner, cause, cause.close_code(), &end.reason);

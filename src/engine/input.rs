@@ -2,9 +2,10 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::conn::{Conn, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
+use crate::engine::flags::Flag;
 use crate::engine::forwarding::Forward;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;

@@ -34,13 +34,16 @@ mod ending;
 )]
 mod engine;
 mod entropy;
+mod flags;
 mod forwarding;
 mod frames;
 mod half_open;
 mod handler;
+mod handshake_out;
 mod held;
 mod input;
 mod io;
+mod leg_input;
 mod link;
 mod message;
 mod opening;

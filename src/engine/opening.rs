@@ -1,7 +1,8 @@
 //! Opening a connection: preamble, request head, verdict, upgrade.
 
-use super::conn::{Conn, Flag, Opening, Phase};
+use super::conn::{Conn, Opening, Phase};
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::retry::{self, retry_after_s};
 use super::verdict::{Upgrade, Verdict};

@@ -1,9 +1,10 @@
 //! Outgoing bytes, and connections that have ended.
 
-use super::conn::{Flag, Phase};
+use super::conn::Phase;
 use super::core::UNSENT_SMALL;
 use super::ending::Ending;
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::out::WriteVectored;
 use super::view::CloseStage;

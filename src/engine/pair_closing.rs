@@ -1,8 +1,9 @@
 //! Close frames of linked peers, and the ends of pairs.
 
-use super::conn::{Conn, Flag, Phase};
+use super::conn::{Conn, Phase};
 use super::ending::EndingDraft;
 use super::engine::Engine;
+use super::flags::Flag;
 use super::handler::Handler;
 use super::view::CloseStage;
 use crate::base::cause::{Cause, EndCode, cut_reason};

@@ -2,8 +2,9 @@
 
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
-use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::conn::{Conn, Phase};
 use crate::engine::ending::EndingDraft;
+use crate::engine::flags::Flag;
 use slab::Slab;
 use std::collections::VecDeque;
 

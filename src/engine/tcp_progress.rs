@@ -8,8 +8,9 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag};
+use crate::engine::conn::Conn;
 use crate::engine::engine::Engine;
+use crate::engine::flags::Flag;
 use crate::engine::handler::Handler;
 
 /// The kernel's data about a TCP connection (Linux: `TCP_INFO`, tcp(7)).

@@ -286,8 +286,8 @@ impl Health {
         encode_letters(self.ping_seq)
     }
 
-    /// Returns whether this is the payload of one of the latest pings, so that a pong with it answers
-    /// us and not the peer's partner.
+    /// Returns whether this is the payload of one of the latest pings, so that a pong with it
+    /// answers us and not the peer's partner.
     pub fn is_own_payload(&self, payload: [u8; PAYLOAD_LEN]) -> bool {
         let ago = decode_letters(payload).map(|number| self.ping_seq.wrapping_sub(number));
         ago.is_some_and(|ago| ago < OWN_PINGS)

@@ -47,8 +47,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Handles an event of a connecting socket. Writable does not mean connected: the socket's error
-    /// decides, then whether it has a peer.
+    /// Handles an event of a connecting socket. Writable does not mean connected: the socket's
+    /// error decides, then whether it has a peer.
     pub(super) fn check_connect(&mut self, id: ConnId) {
         let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
             return;

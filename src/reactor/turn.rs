@@ -92,11 +92,11 @@ impl<H: Handler> Reactor<H> {
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
         let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
         engine.set_max_connections(max_connections);
-        engine.set_random(Box::new(|bytes| {
+        engine.set_random(|bytes| {
             if let Err(e) = getrandom::fill(bytes) {
                 log::error!("no random bytes effect=\"masks can be guessed\" error=\"{e}\"");
             }
-        }));
+        });
         let mut acceptor = Acceptor::new(listener, max_connections)?;
         poll.registry()
             .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;

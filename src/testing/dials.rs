@@ -2,26 +2,10 @@
 
 use super::frames::upgrade_response;
 use super::net::Net;
-use super::peer::{Peer, PeerId};
+use super::peer::{OnDial, Peer, PeerId};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Handler};
 use crate::wire::frame::Role;
-use std::io::ErrorKind;
-
-/// What becomes of new dials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a test chooses one")]
-pub enum OnDial {
-    /// The server accepts the connection, and agrees to a WebSocket without a subprotocol.
-    #[default]
-    Agree,
-    /// The server accepts the connection and says nothing.
-    Accept,
-    /// The connect does not complete by itself.
-    Wait,
-    /// The connect fails.
-    Fail(ErrorKind),
-}
 
 impl<H: Handler> Net<H> {
     /// Sets what becomes of dials from now on.

@@ -57,8 +57,8 @@ pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Returns the first frame that a peer in this role receives, if it is complete: its first byte, its
-/// payload without the mask, and its total length.
+/// Returns the first frame that a peer in this role receives, if it is complete: its first byte,
+/// its payload without the mask, and its total length.
 ///
 /// # Panics If the frame is masked and comes from a server, or is not and comes from a client.
 pub(super) fn received_frame(role: Role, bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {

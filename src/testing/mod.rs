@@ -31,9 +31,8 @@ mod peer_actions;
 mod recorder;
 mod turn;
 
-pub use dials::OnDial;
 pub use frames::{
     client_frame, count_frames, frame_of_server, server_frame, upgrade_request, upgrade_response,
 };
 pub use net::{AuditError, Net};
-pub use peer::{PeerId, Received};
+pub use peer::{OnDial, PeerId, Received};

@@ -1,8 +1,7 @@
 //! The network and its time.
 
-use super::dials::OnDial;
 use super::link::STEP;
-use super::peer::{Peer, PeerId};
+use super::peer::{OnDial, Peer, PeerId};
 use super::recorder::Recorder;
 use crate::base::time::{Micros, Stalls};
 use crate::engine::{Config, DialAddress, Engine, Handler, Io};

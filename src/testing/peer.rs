@@ -14,6 +14,21 @@ use std::io::{self, ErrorKind, IoSlice};
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct PeerId(pub usize);
 
+/// What becomes of new dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a test chooses one")]
+pub enum OnDial {
+    /// The server accepts the connection, and agrees to a WebSocket without a subprotocol.
+    #[default]
+    Agree,
+    /// The server accepts the connection and says nothing.
+    Accept,
+    /// The connect does not complete by itself.
+    Wait,
+    /// The connect fails.
+    Fail(ErrorKind),
+}
+
 /// What a peer received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a test must look at each")]

@@ -1,7 +1,7 @@
 //! Runs of frames that are forwarded as they came: how long they are, and what ends them.
 //!
-//! A run is made of whole frames. A frame above [`GATHERED_MAX`] is forwarded in parts, so only such
-//! a frame may be cut at the end of a run. A header is never cut.
+//! A run is made of whole frames. A frame above [`GATHERED_MAX`] is forwarded in parts, so only
+//! such a frame may be cut at the end of a run. A header is never cut.
 
 use super::frame::{Header, Role};
 use super::mask;

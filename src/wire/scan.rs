@@ -110,8 +110,8 @@ impl CloseFinder {
         finder
     }
 
-    /// Creates a finder that begins behind the first bytes of a frame, or before the last `left` bytes
-    /// of one.
+    /// Creates a finder that begins behind the first bytes of a frame, or before the last `left`
+    /// bytes of one.
     pub(crate) fn within(begun: &[u8], left: u64) -> Self {
         let mut finder = CloseFinder {
             left: Some(left).filter(|left| *left > 0),

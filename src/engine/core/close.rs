@@ -4,8 +4,9 @@ use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Closing, Conn, Flag, Phase};
+use crate::engine::conn::{Closing, Conn, Phase};
 use crate::engine::ending::EndingDraft;
+use crate::engine::flags::Flag;
 use crate::engine::retry::retry_after_s;
 use crate::engine::view::CloseStage;
 use crate::health::HealthState;
@@ -14,8 +15,8 @@ use crate::wire::frame::Role;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 
-/// Causes after which no answer to our close frame is awaited. After a protocol error the stream has
-/// no frames any more, only bytes; a stale peer will not answer.
+/// Causes after which no answer to our close frame is awaited. After a protocol error the stream
+/// has no frames any more, only bytes; a stale peer will not answer.
 const HAS_NO_ANSWER: [Cause; 6] = [
     Cause::STALE,
     Cause::PROTOCOL,

@@ -5,8 +5,9 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::spread::Spread;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::conn::{Conn, Phase};
 use crate::engine::drain::DrainState;
+use crate::engine::flags::Flag;
 use crate::engine::timers::TimerPurpose;
 use crate::engine::wheel::TICK;
 

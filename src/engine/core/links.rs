@@ -5,7 +5,9 @@ use super::core::Core;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Flag, ForwardInput, Phase};
+use crate::engine::conn::{Conn, Phase};
+use crate::engine::flags::Flag;
+use crate::engine::leg_input::ForwardInput;
 use crate::engine::link::{Leg, LinkRules};
 
 /// With more unsent bytes than this for a connection, its partner is not read.

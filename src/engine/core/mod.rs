@@ -8,7 +8,7 @@ mod close;
     reason = "the state itself, beside its verbs"
 )]
 mod core;
-mod dialing;
+mod dial_out;
 mod draining;
 mod links;
 mod migrate;

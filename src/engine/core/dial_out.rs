@@ -3,9 +3,11 @@
 use super::core::Core;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, DialStage, Dialing, Flag, Phase};
+use crate::engine::conn::{Conn, Phase};
 use crate::engine::dial::{Dial, DialAddress, DialError};
 use crate::engine::drain::DrainState;
+use crate::engine::flags::Flag;
+use crate::engine::handshake_out::{DialStage, Dialing};
 use crate::wire::http::key_of;
 use std::net::{Ipv4Addr, SocketAddr};
 
