@@ -43,6 +43,8 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
         relay: RelaySettings::default(),
         credentials,
         restored,
+        health_path: "/healthz".into(),
+        relay_serves: true,
         products: Vec::new(),
     });
     let mut net = Net::new(config(), gateway);

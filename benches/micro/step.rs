@@ -355,6 +355,8 @@ fn net(config: Config) -> Loop {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        health_path: "/healthz".into(),
+        relay_serves: true,
         products: Vec::new(),
     });
     let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");

@@ -1,22 +1,23 @@
-//! The reverse-proxy product: a WebSocket service behind the gateway. Here is what a handshake
-//! carries from one leg to the other. Pure: no connections, only header fields.
+//! The reverse-proxy product: a WebSocket service behind the gateway. Each client is linked to a
+//! connection to the upstream.
 
 mod acceptance;
+#[expect(
+    clippy::module_inception,
+    reason = "the type that gives the folder its name"
+)]
+mod bridge;
 mod end_to_end;
 mod extensions;
 mod forwarded;
 mod handshake_failure;
 mod hop;
 mod offer;
+mod pair_ends;
 mod refusal;
+mod upstream;
 mod upstream_request;
 
-#[expect(unused_imports, reason = "the wiring of the product uses it")]
-pub(crate) use self::{
-    acceptance::{Acceptance, AnswerFault, check_upgrade},
-    handshake_failure::HandshakeFailure,
-    hop::Hop,
-    offer::Offer,
-    refusal::refusal_reply,
-    upstream_request::{HostHeader, UpstreamRequest, upstream_request},
-};
+pub use self::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions};
+pub use self::upstream::{Upstream, UpstreamUrl};
+pub use self::upstream_request::HostHeader;

@@ -7,10 +7,11 @@ use super::offer::Offer;
 use crate::engine::{DialRequest, Reply, Request};
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::{HOST, SEC_WEBSOCKET_EXTENSIONS};
+use std::fmt;
 
 /// The Host that the upstream sees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum HostHeader {
+pub enum HostHeader {
     /// The client's.
     #[default]
     Keep,
@@ -18,6 +19,33 @@ pub(crate) enum HostHeader {
     Upstream,
     /// This name.
     Name(HeaderValue),
+}
+
+impl HostHeader {
+    /// Parses a rule: `keep`, `upstream`, or a host name with an optional port. `None` if it is
+    /// none of these.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        match text.to_ascii_lowercase().as_str() {
+            "keep" => Some(HostHeader::Keep),
+            "upstream" => Some(HostHeader::Upstream),
+            "" => None,
+            name if name.len() <= 255 && name.bytes().all(is_plain) => {
+                HeaderValue::from_str(text).ok().map(HostHeader::Name)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for HostHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostHeader::Keep => f.write_str("keep"),
+            HostHeader::Upstream => f.write_str("upstream"),
+            HostHeader::Name(name) => f.write_str(&String::from_utf8_lossy(name.as_bytes())),
+        }
+    }
 }
 
 /// A request to the upstream.

@@ -45,6 +45,8 @@ impl EffectiveValues {
         let address = const { row("LISTEN_ADDR") };
         if let Some(listen) = self.address(address)
             && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
+            // The service behind the gateway decides which clients may connect.
+            && !self.has_upstream()
             && !listen.ip().to_canonical().is_loopback()
             && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::Settings;
 use super::effective_values::{EffectiveValues, SECRETS};
 use super::secret::Secret;
+use super::settings::BridgeSettings;
 use super::table::row;
 use super::value_kind::SettingValue;
 use crate::base::time::Micros;
@@ -18,7 +19,7 @@ use crate::gateway::{
 use crate::health::{HeartbeatMode, Policy};
 
 /// The settings for the timeout and the ping interval of each class.
-pub(super) const CLASSES: [(usize, usize); 2] = [
+pub(super) const CLASSES: [(usize, usize); 3] = [
     (
         row("GLASSES_CONNECTION_TIMEOUT_MS"),
         row("GLASSES_HEARTBEAT_INTERVAL_MS"),
@@ -26,6 +27,10 @@ pub(super) const CLASSES: [(usize, usize); 2] = [
     (
         row("APP_CONNECTION_TIMEOUT_MS"),
         row("APP_HEARTBEAT_INTERVAL_MS"),
+    ),
+    (
+        row("UPSTREAM_CONNECTION_TIMEOUT_MS"),
+        row("UPSTREAM_HEARTBEAT_INTERVAL_MS"),
     ),
 ];
 
@@ -45,8 +50,17 @@ const APP_INIT_BYTES: usize = 4 * 1024;
 impl EffectiveValues {
     /// Returns the settings that the program uses; `None` only if there was a fault.
     pub(super) fn settings(&self) -> Option<Settings> {
-        let [glasses, app] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
+        let policies = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
+        let [glasses, app, upstream] = policies;
         Some(Settings {
+            bridge: self.bridge()?,
+            client: self.policy(
+                const { row("CONNECTION_TIMEOUT_MS") },
+                const { row("HEARTBEAT_INTERVAL_MS") },
+            )?,
+            upstream: watched(upstream?),
+            link_slow_after: self.millis(const { row("SLOW_MS") })?,
+            health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: glasses?,
             app: Policy {
                 first_message_timeout: Some(self.millis(const { row("APP_INIT_TIMEOUT_MS") })?),
@@ -117,6 +131,39 @@ impl EffectiveValues {
             config_file: self.path(const { row("CONFIG_FILE") }),
             effective: self.clone(),
         })
+    }
+
+    /// Returns the settings of the bridge; `None` inside if there is no upstream.
+    fn bridge(&self) -> Option<Option<BridgeSettings>> {
+        if !self.has_upstream() {
+            return Some(None);
+        }
+        let SettingValue::Upstream(upstream) = self.0[const { row("UPSTREAM") }].value.as_ref()?
+        else {
+            return None;
+        };
+        let SettingValue::HostHeader(host_header) = self.0[const { row("UPSTREAM_HOST_HEADER") }]
+            .value
+            .as_ref()?
+        else {
+            return None;
+        };
+        let most = self.number(const { row("UPSTREAM_MAX_MESSAGE_BYTES") })?;
+        Some(Some(BridgeSettings {
+            upstream: upstream.clone(),
+            host_header: host_header.clone(),
+            forwarded_https: self.word(const { row("FORWARDED_PROTO") })? == "https",
+            connect_timeout: self.millis(const { row("UPSTREAM_CONNECT_TIMEOUT_MS") })?,
+            answer_timeout: self.millis(const { row("UPSTREAM_ANSWER_TIMEOUT_MS") })?,
+            max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
+        }))
+    }
+
+    fn http_path(&self, at: usize) -> Option<Box<str>> {
+        let SettingValue::HttpPath(path) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(path.clone())
     }
 
     fn policy(&self, timeout: usize, interval: usize) -> Option<Policy> {
@@ -259,5 +306,19 @@ impl EffectiveValues {
             Some(secret.clone())
         };
         given(secret).or_else(|| given(file))
+    }
+}
+
+/// Returns the policy of connections to a service. Without pings nothing is judged: the interval and
+/// the timeout are then the longest ones.
+fn watched(policy: Policy) -> Policy {
+    const NEVER: Micros = Micros::from_secs(365 * 24 * 3_600);
+    if policy.heartbeat_interval > Micros::ZERO {
+        return policy;
+    }
+    Policy {
+        heartbeat_interval: NEVER,
+        connection_timeout: Micros(2 * NEVER.0),
+        ..policy
     }
 }

@@ -177,8 +177,24 @@ impl EffectiveValues {
                 let pending = self.number(const { row("MAX_PENDING_BYTES") })?;
                 Some(SettingValue::Number(REPLAY_DEFAULT_MAX.min(pending / 2)))
             }
+            Fallback::Derived(_) if setting.name == "DRAIN_MS" => {
+                let drain = if self.has_upstream() { 30_000 } else { 1_000 };
+                Some(SettingValue::Number(drain))
+            }
+            Fallback::Derived(_) if setting.name == "HEALTH_PATH" => {
+                let path = match self.has_upstream() {
+                    true => "/.well-known/pulsegate/health",
+                    false => "/healthz",
+                };
+                Some(SettingValue::HttpPath(path.into()))
+            }
             Fallback::Derived(_) | Fallback::Absent => Some(SettingValue::Absent),
         }
+    }
+
+    /// Returns whether there is a service behind the gateway.
+    pub(super) fn has_upstream(&self) -> bool {
+        !self.is_absent(const { row("UPSTREAM") })
     }
 
     /// Reads a secret from its file. If the secret is also given directly, that is the fault, and

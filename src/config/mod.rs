@@ -29,6 +29,6 @@ pub use reload_diff::{ReloadDiff, SettingChange};
 pub use resource_limits::ResourceLimits;
 pub use secret::Secret;
 pub use setting_faults::{SettingFault, SettingFaults, ValueOrigin};
-pub use settings::Settings;
+pub use settings::{BridgeSettings, Settings};
 pub use table::{Audience, Fallback, SETTINGS, Setting};
 pub use value_kind::{Unit, ValueKind};

@@ -70,7 +70,9 @@ impl Settings {
     /// setting that does not fit.
     pub fn fit_to(&mut self, limits: &ResourceLimits) -> Vec<String> {
         let mut warnings = Vec::new();
-        let room = limits.max_connections();
+        // A client of a service takes a second descriptor, for the connection to the service.
+        let per_client = if self.bridge.is_some() { 2 } else { 1 };
+        let room = (limits.max_connections() / per_client).max(1);
         let connections = self.max_connections.unwrap_or(room).min(room);
         if let Some(given) = self.max_connections.filter(|given| *given > room) {
             warnings.push(format!(

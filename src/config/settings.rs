@@ -14,16 +14,44 @@ use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
-    Admission, AppRegistry, CAUSES, Classes, Credentials, ProxyProtocol, RELAY_CLASSES,
-    RelaySettings, ReplayLimits, Subprotocols, WebOrigin,
+    Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, HostHeader,
+    ProxyProtocol, RELAY_CLASSES, RelaySettings, ReplayLimits, Subprotocols, UpstreamUrl,
+    WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
+
+/// The settings of the bridge. They change with a restart only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeSettings {
+    /// The service behind the gateway.
+    pub upstream: UpstreamUrl,
+    /// The Host that the service sees.
+    pub host_header: HostHeader,
+    /// Whether the service is told that every client uses https.
+    pub forwarded_https: bool,
+    /// How long connecting to the service may take; at least 10 ms.
+    pub connect_timeout: Micros,
+    /// How long the service may take to answer a request; at least 10 ms.
+    pub answer_timeout: Micros,
+    /// The longest message, in bytes on the wire; 0: no limit.
+    pub max_message_bytes: u32,
+}
 
 /// The effective settings. All values are checked: each is within its bounds and they fit together.
 /// [`SETTINGS`](super::SETTINGS) describes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// The service behind the gateway, if there is one.
+    pub bridge: Option<BridgeSettings>,
+    /// The heartbeat policy for clients of the service.
+    pub client: Policy,
+    /// The heartbeat policy for connections to the service.
+    pub upstream: Policy,
+    /// How long a linked connection may take no byte of what waits for it.
+    pub link_slow_after: Micros,
+    /// The path of the health check.
+    pub health_path: Box<str>,
     /// The heartbeat policy for connections of glasses.
     pub glasses: Policy,
     /// The heartbeat policy for connections of third-party apps.
@@ -122,7 +150,8 @@ impl Settings {
     /// settings name, and the limits.
     pub fn engine_config(&self, classes: &Classes) -> Config {
         let mut configs = classes.configs();
-        for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.app]) {
+        let policies = [self.glasses, self.app, self.client, self.upstream];
+        for (info, policy) in RELAY_CLASSES.iter().chain(&BRIDGE_CLASSES).zip(policies) {
             let of_this = configs.iter_mut().filter(|config| config.name == info.name);
             of_this.for_each(|config| config.policy = policy);
         }
@@ -136,7 +165,7 @@ impl Settings {
             slow_after: self.slow_after,
             max_buffered_bytes: self.buffered_bytes(),
             stale_closes_per_second: self.stale_closes_per_second,
-            ..Config::default()
+            link_slow_after: self.link_slow_after,
         }
     }
 

@@ -8,7 +8,12 @@ use ipnet::IpNet;
 
 use super::secret::Secret;
 use super::{lists, networks};
-use crate::gateway::{AcceptedSubprotocols, AppRegistry, WebOrigin, is_url};
+use crate::gateway::{
+    AcceptedSubprotocols, AppRegistry, HostHeader, UpstreamUrl, WebOrigin, is_url,
+};
+
+/// The longest path of a health check, in bytes.
+const PATH_MAX: usize = 128;
 
 /// The kind of a setting's values.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,12 @@ pub enum ValueKind {
     HostNames,
     /// A WebSocket URL.
     WebSocketUrl,
+    /// The location of a service.
+    Upstream,
+    /// The rule for the header Host: a word, or a name.
+    HostHeader,
+    /// The path of a URL.
+    HttpPath,
 }
 
 /// The unit of a number.
@@ -96,6 +107,9 @@ pub(super) enum SettingValue {
     Subprotocols(AcceptedSubprotocols),
     HostNames(Vec<Box<str>>),
     Url(String),
+    Upstream(UpstreamUrl),
+    HostHeader(HostHeader),
+    HttpPath(Box<str>),
     /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, AppRegistry),
     /// The setting was not given, and there is no default, or the default is determined later.
@@ -160,6 +174,13 @@ impl ValueKind {
                 let is_right = has_path && is_url(text, &["ws", "wss"]);
                 is_right.then(|| SettingValue::Url(text.to_owned()))
             }
+            ValueKind::Upstream => UpstreamUrl::parse(text).map(SettingValue::Upstream),
+            ValueKind::HostHeader => HostHeader::parse(text).map(SettingValue::HostHeader),
+            ValueKind::HttpPath => {
+                let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#');
+                let is_path = text.starts_with('/') && text.len() <= PATH_MAX;
+                (is_path && text.bytes().all(is_plain)).then(|| SettingValue::HttpPath(text.into()))
+            }
         }
     }
 
@@ -189,7 +210,9 @@ impl ValueKind {
             ValueKind::FrameTypes => "type,type|none",
             ValueKind::Subprotocols => "name,name|any|none",
             ValueKind::HostNames => "name,name",
-            ValueKind::WebSocketUrl => "url",
+            ValueKind::WebSocketUrl | ValueKind::Upstream => "url",
+            ValueKind::HostHeader => "keep|upstream|name",
+            ValueKind::HttpPath => "path",
         }
     }
 }
@@ -270,6 +293,18 @@ impl fmt::Display for ValueKind {
                  gateway.example.org",
                 lists::HOSTS_MAX
             ),
+            ValueKind::Upstream => f.write_str(
+                "http:// or ws:// with a host and an optional port, or unix: with an absolute \
+                 path, such as http://127.0.0.1:3000 or unix:/run/chat.sock",
+            ),
+            ValueKind::HostHeader => {
+                f.write_str("keep, upstream, or a host name with an optional port")
+            }
+            ValueKind::HttpPath => write!(
+                f,
+                "a path that begins with a slash, of up to {PATH_MAX} visible ASCII characters, \
+                 without ? and #"
+            ),
             ValueKind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
                  wss://gateway.example.org/app-ws",
@@ -328,6 +363,9 @@ impl fmt::Display for SettingValue {
                 f.write_str(&names.join(","))
             }
             SettingValue::Url(url) => f.write_str(url),
+            SettingValue::Upstream(url) => write!(f, "{url}"),
+            SettingValue::HostHeader(rule) => write!(f, "{rule}"),
+            SettingValue::HttpPath(path) => f.write_str(path),
             SettingValue::Absent => Ok(()),
         }
     }

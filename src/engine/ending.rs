@@ -1,7 +1,7 @@
 //! How a connection ended.
 
 use crate::base::cause::{Cause, EndCode, EndedBy};
-use crate::base::id::Class;
+use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
 use crate::health::Rtt;
@@ -40,6 +40,18 @@ pub struct Ending {
     pub traffic: Traffic,
     /// The number of messages, the last ones sent to it, of which no byte was sent.
     pub unsent: u32,
+    /// The connection that it was linked to, if any.
+    pub partner: Option<PartnerEnd>,
+}
+
+/// The partner of a linked connection that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartnerEnd {
+    /// The partner.
+    pub id: ConnId,
+    /// The cause of the partner's end and its class, if it was the first of the pair to end.
+    pub first: Option<(Cause, Class)>,
 }
 
 /// An ending that has not been reported to the host yet. The remaining fields of [`Ending`] are

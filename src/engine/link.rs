@@ -2,7 +2,7 @@
 
 use super::conn_map::ConnMap;
 use crate::base::cause::Cause;
-use crate::base::id::ConnId;
+use crate::base::id::{Class, ConnId};
 
 /// The rules for the frames that a pair forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,8 @@ pub struct LinkRules {
 pub struct PairEnd {
     /// The cause of the end of that connection.
     pub cause: Cause,
+    /// The class of that connection.
+    pub class: Class,
     /// The reason as it stands in its close frame or in the log; at most 123 bytes.
     pub reason: Box<str>,
 }

@@ -76,7 +76,7 @@ pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;
 pub use dial::{Dial, DialAddress, DialError, ResponseVerdict};
-pub use ending::Ending;
+pub use ending::{Ending, PartnerEnd};
 pub use engine::Engine;
 pub use forwarding::Forward;
 pub use handler::Handler;

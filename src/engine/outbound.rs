@@ -2,7 +2,7 @@
 
 use super::conn::Phase;
 use super::core::UNSENT_SMALL;
-use super::ending::Ending;
+use super::ending::{Ending, PartnerEnd};
 use super::engine::Engine;
 use super::flags::Flag;
 use super::handler::Handler;
@@ -212,6 +212,7 @@ impl<H: Handler> Engine<H> {
                 self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
                 self.core.legs.remove(id);
+                self.core.first_ends.remove(&id);
                 self.core.stats.dialed_here -= u64::from(conn.flags.has(Flag::Dialed));
                 self.remove_unopened(id, &conn);
             }
@@ -325,6 +326,10 @@ impl<H: Handler> Engine<H> {
             rtt: conn.health.rtt(),
             traffic: conn.traffic,
             unsent,
+            partner: self.core.legs.get(id).map(|leg| PartnerEnd {
+                id: leg.partner,
+                first: self.core.first_ends.get(&id).copied(),
+            }),
         };
         if conn.flags.has(Flag::Upgraded) {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];

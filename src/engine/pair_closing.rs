@@ -7,7 +7,7 @@ use super::flags::Flag;
 use super::handler::Handler;
 use super::view::CloseStage;
 use crate::base::cause::{Cause, EndCode, cut_reason};
-use crate::base::id::ConnId;
+use crate::base::id::{Class, ConnId};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::frame::{Header, Role};
@@ -37,6 +37,8 @@ impl<H: Handler> Engine<H> {
         if !self.core.table.get(partner).is_some_and(takes) {
             return self.answer_close(id, end, &payload, now);
         }
+        let class = self.core.table.get(id).map_or(Class(0), |c| c.class);
+        self.core.first_ends.insert(partner, (end.cause, class));
         let mut other = EndingDraft::of(Cause::PARTNER_ENDED);
         (other.code, other.reason) = (end.code, end.reason.clone());
         if let Some(scan) = self.core.leave_open(id) {
@@ -132,6 +134,7 @@ impl<H: Handler> Engine<H> {
                     true => (partner, id),
                     false => (id, partner),
                 };
+                self.core.first_ends.insert(partner, (end.cause, end.class));
                 self.call(now, |handler, io| {
                     handler.on_pair_end(io, id, partner, &end)
                 });

@@ -18,6 +18,18 @@ const LINES_PER_SECOND: u32 = 200;
 
 const SECOND: Micros = Micros::from_secs(1);
 
+/// Prints as the field of the connection that a connection was linked to.
+struct LogPartner(Option<ConnId>);
+
+impl fmt::Display for LogPartner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(partner) => write!(f, " partner={partner}"),
+            None => Ok(()),
+        }
+    }
+}
+
 pub(super) struct EventLog {
     classes: Classes,
     interval: Micros,
@@ -158,7 +170,7 @@ impl EventLog {
             level,
             "close {conn} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} \
              bytes_out={} messages_in={} \
-             messages_out={} cause={} code={} by={} clean={} reason={}",
+             messages_out={} cause={} code={} by={} clean={} reason={}{}",
             end.age.as_millis(),
             end.silence.as_millis(),
             end.unanswered,
@@ -169,9 +181,10 @@ impl EventLog {
             end.traffic.messages_out,
             end.cause,
             end.code,
-            end.by,
+            self.classes.ended_by(end),
             end.clean,
             LogReason(&end.reason),
+            LogPartner(end.partner.map(|partner| partner.id)),
         );
     }
 

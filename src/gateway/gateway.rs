@@ -32,6 +32,10 @@ pub struct GatewayOptions {
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
+    /// The path of the health check on the listener for peers.
+    pub health_path: Box<str>,
+    /// Whether the relay serves its paths.
+    pub relay_serves: bool,
     /// Products besides the relay. Their classes follow the relay's in the engine's configuration,
     /// in this order.
     pub products: Vec<Box<dyn Product>>,
@@ -56,6 +60,9 @@ pub type GatewaySlicedQuery = crate::query::SlicedQuery<Gateway>;
 /// The host of the loop in the binary.
 pub struct Gateway {
     pub(super) relay: Relay,
+    pub(super) health_path: Box<str>,
+    /// Whether the relay serves its paths.
+    pub(super) relay_serves: bool,
     /// The identity of each connection, from its request to its end.
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
@@ -94,6 +101,8 @@ impl Gateway {
         let classes = Classes::new(infos);
         Gateway {
             relay,
+            health_path: options.health_path,
+            relay_serves: options.relay_serves,
             restored: options.restored,
             identities: ConnMap::new(),
             user_agents: UserAgents::default(),

@@ -6,15 +6,13 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, TimerId, Verdict,
+    Class, Ending, Handler, Io, Message, PairEnd, Pong, Preamble, Reply, Request, Response,
+    ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::host::{Identity, LogValue, Product, RequestDecision, retry_after_secs};
 use crate::relay::Relay;
 use std::net::SocketAddr;
-
-/// The path of the health check on the listener for peers.
-const HEALTH_PATH: &str = "/healthz";
 
 impl Handler for Gateway {
     fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
@@ -22,13 +20,14 @@ impl Handler for Gateway {
     }
 
     fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
-        (request.path() == HEALTH_PATH).then(|| io.health_reply(request))
+        let is_check = request.path() == &*self.health_path && !request.is_upgrade();
+        is_check.then(|| io.health_reply(request))
     }
 
     /// Returns whether OPTIONS is allowed for this path: for the health check, because HAProxy
     /// sends OPTIONS by default.
     fn accepts_options(&self, path: &str) -> bool {
-        path == HEALTH_PATH
+        path == &*self.health_path
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
@@ -37,7 +36,10 @@ impl Handler for Gateway {
         }
         // This includes refused requests: their records name it.
         self.user_agents.on_request(id, request);
-        let mut asked = self.relay.on_request(io, id, request);
+        let mut asked = match self.relay_serves {
+            true => self.relay.on_request(io, id, request),
+            false => None,
+        };
         for (_, product) in &mut self.products {
             if asked.is_none() {
                 asked = product.on_request(io, id, request);
@@ -56,7 +58,9 @@ impl Handler for Gateway {
             let blocked = self.relay.blocks.remaining(&identity, io.now());
             self.identities.insert(id, identity);
             self.user_agents.on_identified(id, Some(request));
-            if let (Verdict::Upgrade(_) | Verdict::Defer, Some(left)) = (&verdict, blocked) {
+            if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
+                (&verdict, blocked)
+            {
                 let reply = Reply::error(403, "blocked by the operator");
                 return Verdict::Reply {
                     reply: reply.with_retry_after(retry_after_secs(left)),
@@ -64,7 +68,7 @@ impl Handler for Gateway {
                 };
             }
         }
-        if let Verdict::Upgrade(_) | Verdict::Defer = &verdict
+        if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
             && request.is_upgrade()
             && let Some(left) = self.refusal_remaining(class, io.now())
         {
@@ -94,6 +98,18 @@ impl Handler for Gateway {
         if !has_history && !is_wanted {
             io.report_pongs(id, false);
         }
+    }
+
+    fn on_response(&mut self, io: &mut Io<'_>, id: ConnId, response: &Response) -> ResponseVerdict {
+        let mut products = self.products.iter_mut();
+        let verdict = products.find_map(|(_, product)| product.on_response(io, id, response));
+        let unknown = || ResponseVerdict::Refuse("no product has dialled this server".to_owned());
+        verdict.unwrap_or_else(unknown)
+    }
+
+    fn on_pair_end(&mut self, io: &mut Io<'_>, _: ConnId, partner: ConnId, end: &PairEnd) {
+        let product = product_of(&mut self.relay, &mut self.products, end.class);
+        product.on_pair_end(io, partner, end);
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
@@ -185,7 +201,7 @@ impl Handler for Gateway {
                 product.on_close(io, id, identity.as_ref(), end);
             }
             // A product let it in, and its upgrade failed.
-            None => self.notify_reject(io, id),
+            None => self.notify_reject(io, id, end),
         }
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
@@ -196,7 +212,7 @@ impl Handler for Gateway {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        self.notify_reject(io, id);
+        self.notify_reject(io, id, end);
         let peer = PeerInfo(identity.as_ref(), user_agent.as_deref());
         self.event_log.log_close(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
@@ -248,10 +264,10 @@ impl Gateway {
 
     /// Tells each product that a connection has ended before it opened, so that it forgets what it
     /// kept of the request.
-    fn notify_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
-        self.relay.on_reject(io, id);
+    fn notify_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.relay.on_reject(io, id, end);
         for (_, product) in &mut self.products {
-            product.on_reject(io, id);
+            product.on_reject(io, id, end);
         }
     }
 

@@ -19,13 +19,14 @@ pub use self::operator::{
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
+pub use crate::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions, HostHeader, Upstream, UpstreamUrl};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPosition, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
     ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
-    Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, Position, Product, RequestDecision, Search,
-    Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin,
-    is_url,
+    Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, Position, Product, Proxies, RequestDecision,
+    Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX,
+    WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

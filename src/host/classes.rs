@@ -1,6 +1,7 @@
 //! The classes of peers, as registered by products.
 
-use crate::engine::{Class, ClassConfig};
+use crate::base::cause::{Cause, EndedBy};
+use crate::engine::{Class, ClassConfig, Ending};
 use crate::health::Policy;
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ pub struct ClassInfo {
     pub name: &'static str,
     /// The plural name of its peers on the page.
     pub label: &'static str,
+    /// The name of a peer of this class as the side that ends a connection; `None`: the engine's
+    /// words, `peer` and `server`.
+    pub ended_by: Option<&'static str>,
     /// The default heartbeat policy of its connections; settings may override it.
     pub policy: Policy,
 }
@@ -76,6 +80,22 @@ impl Classes {
         info.map_or("none", |info| info.name)
     }
 
+    /// Returns the side that ended a connection, or its pair: the name of a peer if its class has
+    /// one, and then `gateway` for this process.
+    pub fn ended_by(&self, end: &Ending) -> &'static str {
+        let first = end.partner.and_then(|partner| partner.first);
+        let (cause, class) = match first.filter(|_| end.cause == Cause::PARTNER_ENDED) {
+            Some((cause, class)) => (cause, Some(class)),
+            None => (end.cause, end.class),
+        };
+        let info = class.and_then(|class| self.0.get(usize::from(class.0)));
+        match (info.and_then(|info| info.ended_by), cause.by()) {
+            (Some(name), EndedBy::Peer) => name,
+            (Some(_), EndedBy::Server) => "gateway",
+            (_, by) => by.name(),
+        }
+    }
+
     /// Returns the class with this name.
     pub fn by_name(&self, name: &str) -> Option<Class> {
         let at = self.0.iter().position(|info| info.name == name)?;
@@ -91,6 +111,7 @@ mod tests {
         ClassInfo {
             name,
             label,
+            ended_by: None,
             policy: Policy::DEFAULT,
         }
     }

@@ -39,7 +39,7 @@ pub use self::listing::{
 pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
 pub use self::product::{Product, RequestDecision};
-pub(crate) use self::proxy::Proxies;
+pub use self::proxy::Proxies;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttle_log::ThrottleLog;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};

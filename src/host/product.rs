@@ -4,7 +4,9 @@ use super::classes::ClassInfo;
 use super::identity::Identity;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
-use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Verdict};
+use crate::engine::{
+    Class, Ending, Io, Message, PairEnd, Request, Response, ResponseVerdict, TimerId, Verdict,
+};
 
 /// A product on the loop: handles the connections of its classes.
 ///
@@ -75,9 +77,27 @@ pub trait Product {
         let _ = (io, id, identity, end);
     }
 
-    /// Called when a connection has ended before it was a WebSocket.
-    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
-        let _ = (io, id);
+    /// Called when a connection of any product has ended before it was a WebSocket.
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        let _ = (io, id, end);
+    }
+
+    /// Called when a server that this product has dialled has answered; `None` if another product
+    /// has dialled it.
+    fn on_response(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        response: &Response,
+    ) -> Option<ResponseVerdict> {
+        let _ = (io, id, response);
+        None
+    }
+
+    /// Called when one connection of a linked pair ended, so that the product closes its partner.
+    fn on_pair_end(&mut self, io: &mut Io<'_>, partner: ConnId, end: &PairEnd) {
+        let cause = Cause::PARTNER_ENDED;
+        io.close_for(partner, cause, cause.close_code(), &end.reason);
     }
 
     /// Called when an operator has blocked this identity; its connections are closed next.

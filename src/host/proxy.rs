@@ -8,10 +8,12 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
 /// The trusted proxies.
-#[derive(Debug, Default)]
-pub(crate) struct Proxies {
-    pub(crate) protocol: ProxyProtocol,
-    pub(crate) trusted: Vec<IpNet>,
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// Whether they begin each connection with a header of the PROXY protocol.
+    pub protocol: ProxyProtocol,
+    /// Their addresses.
+    pub trusted: Vec<IpNet>,
 }
 
 impl Proxies {

@@ -4,14 +4,14 @@ use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reloader;
 use super::{service, signals, startup_log};
 use crate::base::cause::CauseTable;
-use crate::config::{self, CliAction, ResourceLimits, Settings};
-use crate::gateway::{CAUSES, Gateway, GatewayOptions};
+use crate::config::{self, BridgeSettings, CliAction, ResourceLimits, Settings};
+use crate::gateway::{Bridge, BridgeOptions, CAUSES, Gateway, GatewayOptions, Product, Proxies};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use crate::side::{self, AdminToken, PolicyRefused, StateFile, WebhookOptions};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -156,7 +156,13 @@ fn serve(
         );
         state.started.truncate(max_connections);
     }
+    let products = match &settings.bridge {
+        Some(bridge) => vec![make_bridge(&settings, bridge)?],
+        None => Vec::new(),
+    };
     let gateway = Gateway::new(GatewayOptions {
+        health_path: settings.health_path.clone(),
+        relay_serves: settings.bridge.is_none(),
         stats_interval: settings.stats_interval,
         log_dropped: Box::new(move || queue.dropped()),
         proxy_protocol: settings.proxy_protocol,
@@ -165,7 +171,7 @@ fn serve(
         watchdog: service::start_watchdog()?,
         relay: settings.relay_settings(),
         credentials: settings.credentials(),
-        products: Vec::new(),
+        products,
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let classes = gateway.classes().clone();
@@ -265,6 +271,32 @@ fn serve(
     Ok(())
 }
 
+/// Makes the bridge to the service that the settings name. Its host name is looked up, which may
+/// take as long as the resolver does.
+fn make_bridge(settings: &Settings, bridge: &BridgeSettings) -> io::Result<Box<dyn Product>> {
+    let setting = format!("UPSTREAM={}", bridge.upstream);
+    let found = match bridge.upstream.host_and_port() {
+        Some(address) => with_setting(&setting, address.to_socket_addrs())?.collect(),
+        None => Vec::new(),
+    };
+    if found.is_empty() && bridge.upstream.host_and_port().is_some() {
+        let none = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        return with_setting(&setting, Err(none));
+    }
+    Ok(Box::new(Bridge::new(BridgeOptions {
+        upstream: bridge.upstream.at(found),
+        host_header: bridge.host_header.clone(),
+        forwarded_https: bridge.forwarded_https,
+        connect_timeout: bridge.connect_timeout,
+        answer_timeout: bridge.answer_timeout,
+        max_message_bytes: bridge.max_message_bytes,
+        proxies: Proxies {
+            protocol: settings.proxy_protocol,
+            trusted: settings.trusted_proxies.clone(),
+        },
+    })))
+}
+
 /// Checks the rules for addresses on inherited sockets, too.
 fn check_inherited(settings: &Settings, inherited: &service::InheritedSockets) -> io::Result<()> {
     let is_open = |listener: &Option<_>| {
@@ -275,6 +307,7 @@ fn check_inherited(settings: &Settings, inherited: &service::InheritedSockets) -
     let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     if let Some(addr) = is_open(&inherited.listener)?
         && !settings.allow_unauthenticated
+        && settings.bridge.is_none()
         && settings.credentials().is_open()
     {
         return invalid(format!(

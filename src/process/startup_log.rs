@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 
 /// Logs where the gateway listens, where the page is, and which access is open.
 pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
-    let from = |addr: SocketAddr| {
-        if addr.ip().to_canonical().is_loopback() {
-            "from this machine only"
-        } else {
-            "from all machines that can reach it"
-        }
-    };
+    if let Some(bridge) = &settings.bridge {
+        log::info!(
+            "listening on ws://{listen}: every WebSocket is passed to {}; open: the service \
+             decides which clients may connect, {}",
+            bridge.upstream,
+            from(listen)
+        );
+        return log_admin(settings, admin);
+    }
     let clients = match (&settings.auth_jwt_secret, &settings.apps) {
         (None, None) => "any client, without a token or key",
         (Some(_), None) => "glasses with a token, and no apps",
@@ -25,6 +27,19 @@ pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Opti
          {}",
         from(listen)
     );
+    log_admin(settings, admin);
+}
+
+fn from(addr: SocketAddr) -> &'static str {
+    if addr.ip().to_canonical().is_loopback() {
+        "from this machine only"
+    } else {
+        "from all machines that can reach it"
+    }
+}
+
+/// Logs where the operator's page, the API and the metrics are.
+fn log_admin(settings: &Settings, admin: Option<SocketAddr>) {
     match admin {
         Some(admin) => {
             let callers = if settings.admin_token.is_some() {
@@ -50,6 +65,7 @@ pub(crate) fn log_warnings(settings: &Settings, has_successor: bool) {
     /// must find us, or the next process.
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {
+        _ if settings.bridge.is_some() => {}
         (None, None) => log::warn!(
             "AUTH_JWT_SECRET and APPS_FILE are not set: every client may connect, as any user that \
              it names"
@@ -74,7 +90,7 @@ pub(crate) fn log_warnings(settings: &Settings, has_successor: bool) {
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
     let away = settings.drain_delay + settings.drain;
-    if away > WINDOW && !has_successor && !settings.reuse_port {
+    if away > WINDOW && settings.bridge.is_none() && !has_successor && !settings.reuse_port {
         log::warn!(
             "drain_ms={} and drain_delay_ms={} are together more than 2000: apps give up before \
              the next gateway process listens; use less, socket activation or REUSE_PORT",

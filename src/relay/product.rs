@@ -134,7 +134,7 @@ impl Product for Relay {
         }
     }
 
-    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _end: &Ending) {
         self.forget_introduction(io, id);
     }
 

@@ -15,11 +15,13 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
     ClassInfo {
         name: "glasses",
         label: "glasses",
+        ended_by: None,
         policy: Policy::DEFAULT,
     },
     ClassInfo {
         name: "app",
         label: "apps",
+        ended_by: None,
         policy: Policy::DEFAULT,
     },
 ];

@@ -23,6 +23,8 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        health_path: "/healthz".into(),
+        relay_serves: true,
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();

@@ -21,6 +21,7 @@ use std::time::Duration;
 const SENSORS: [ClassInfo; 1] = [ClassInfo {
     name: "sensor",
     label: "weather sensors",
+    ended_by: None,
     policy: Policy::DEFAULT,
 }];
 
@@ -113,6 +114,8 @@ impl Rig {
             relay: RelaySettings::default(),
             credentials: Credentials::default(),
             restored: Vec::new(),
+            health_path: "/healthz".into(),
+            relay_serves: true,
             products: vec![Box::new(Sensors::default())],
         });
         let registered = gateway.classes().clone();

@@ -92,6 +92,8 @@ impl Fleet {
             relay,
             credentials,
             restored: Vec::new(),
+            health_path: "/healthz".into(),
+            relay_serves: true,
             products: Vec::new(),
         };
         tune(&mut options, &mut config);

@@ -1,11 +1,12 @@
 //! The one table of settings. Parsing, checks, output and documentation all use it.
 
 use super::definition::Setting;
-use super::{access, admin, alerts, limits, liveness, process, relay};
+use super::{access, admin, alerts, bridge, limits, liveness, process, relay};
 
 /// The groups of settings, the basic ones first, in the order of help and documentation.
 const GROUPS: &[&[Setting]] = &[
     access::BASIC,
+    bridge::BASIC,
     admin::BASIC,
     liveness::BASIC,
     process::STATISTICS,
@@ -13,6 +14,7 @@ const GROUPS: &[&[Setting]] = &[
     process::BASIC,
     relay::BASIC,
     alerts::BASIC,
+    bridge::ADVANCED,
     process::ADVANCED,
     liveness::ADVANCED,
     access::SUBPROTOCOLS,

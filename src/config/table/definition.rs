@@ -62,7 +62,10 @@ impl Setting {
             | ValueKind::FrameTypes
             | ValueKind::Subprotocols
             | ValueKind::HostNames
-            | ValueKind::WebSocketUrl => Some(self.flag_name()),
+            | ValueKind::WebSocketUrl
+            | ValueKind::Upstream
+            | ValueKind::HostHeader
+            | ValueKind::HttpPath => Some(self.flag_name()),
         }
     }
 

@@ -5,6 +5,7 @@ mod admin;
 mod alerts;
 mod all;
 mod bounds;
+mod bridge;
 mod definition;
 mod limits;
 mod liveness;

@@ -72,13 +72,8 @@ impl Core {
     /// Closes a connection because the buffers are full and its unsent bytes are part of that.
     pub(crate) fn close_out_of_memory(&mut self, id: ConnId, bytes: usize, now: Micros) {
         let reason = format!("no room for {bytes} unsent bytes");
-        self.send_close(
-            id,
-            Cause::BUFFERS_FULL,
-            Cause::BUFFERS_FULL.close_code(),
-            &reason,
-            now,
-        );
+        let code = self.table.get(id).map_or(0, overload_code);
+        self.send_close(id, Cause::BUFFERS_FULL, code, &reason, now);
     }
 
     pub(crate) fn close_slow_consumer(&mut self, id: ConnId, now: Micros) {
@@ -91,13 +86,7 @@ impl Core {
             .and_then(|o| o.blocked_since())
             .map_or(Micros::ZERO, |since| now - since);
         let reason = format!("{} bytes unsent for {waited}", conn.pending());
-        self.send_close(
-            id,
-            Cause::SLOW_CONSUMER,
-            Cause::SLOW_CONSUMER.close_code(),
-            &reason,
-            now,
-        );
+        self.send_close(id, Cause::SLOW_CONSUMER, overload_code(conn), &reason, now);
     }
 
     /// Queues our close frame on an open connection. From here on the peer's input is skipped.
@@ -360,5 +349,15 @@ impl Core {
         if is_first {
             self.note_leg_ended(id);
         }
+    }
+}
+
+/// Returns the close code for a peer that takes too little, or holds too much. 1013 asks a client
+/// to come back later; a server is told that its client goes away.
+fn overload_code(conn: &Conn) -> u16 {
+    const GOING_AWAY: u16 = 1001;
+    match conn.role() {
+        Role::Server => Cause::SLOW_CONSUMER.close_code(),
+        Role::Client => GOING_AWAY,
     }
 }

@@ -2,8 +2,8 @@
 //! acts on it.
 
 use super::progress::{Broadcast, FiredSlots, PolicyMigration, ShortageScan};
-use crate::base::cause::CauseTable;
-use crate::base::id::{ConnId, TimerId};
+use crate::base::cause::{Cause, CauseTable};
+use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
@@ -26,7 +26,7 @@ use crate::engine::work::{FINAL_CHECKS_PER_TURN, WorkBudget};
 use crate::health::{Health, Policy};
 use crate::wire::control_decoder::ControlDecoder;
 use crate::wire::frame::Role;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
@@ -74,6 +74,9 @@ pub(crate) struct Core {
     pub(crate) dials: Vec<(ConnId, DialAddress)>,
     /// The legs of linked pairs.
     pub(crate) legs: Legs,
+    /// For linked connections whose partner has ended first, the cause of that end and the
+    /// partner's class; until they end.
+    pub(crate) first_ends: HashMap<ConnId, (Cause, Class)>,
     /// Linked connections that are no longer open, whose partners must end.
     pub(crate) ended_legs: Vec<ConnId>,
     /// The buffer for the decoder's pongs and close replies.
@@ -124,6 +127,7 @@ impl Core {
             dials: Vec::new(),
             legs: Legs::new(),
             ended_legs: Vec::new(),
+            first_ends: HashMap::new(),
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),

@@ -187,13 +187,15 @@ impl Core {
 
     /// Returns why a connection that is no longer open ends.
     pub(crate) fn pair_end(&self, id: ConnId) -> Option<PairEnd> {
-        let end = match &self.table.get(id)?.phase {
+        let conn = self.table.get(id)?;
+        let end = match &conn.phase {
             Phase::Closing(closing) => &closing.end,
             Phase::Dead(end) => end,
             Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) => return None,
         };
         Some(PairEnd {
             cause: end.cause,
+            class: conn.class,
             reason: end.reason.clone(),
         })
     }

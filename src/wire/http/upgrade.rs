@@ -16,6 +16,13 @@ pub(crate) fn accept_of(key: &str) -> String {
     derive_accept_key(key.as_bytes())
 }
 
+impl Request {
+    /// Returns the refusal of this request if it is no valid upgrade (RFC 6455 §4.2.1).
+    pub fn upgrade_refusal(&self) -> Option<Reply> {
+        switching_protocols(self, None, &[]).err()
+    }
+}
+
 /// Returns the 101 response to `request` (RFC 6455 §4.2.2), or the refusal of an invalid upgrade.
 pub(crate) fn switching_protocols(
     request: &Request,

@@ -38,6 +38,8 @@ pub fn gateway() -> Gateway {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        health_path: "/healthz".into(),
+        relay_serves: true,
         products: Vec::new(),
     })
 }

@@ -1,6 +1,6 @@
 //! Connections that have ended: the last 10 000.
 
-use super::common::{ClassName, RttBody, TrafficBody, address, by, code, rfc3339};
+use super::common::{ClassName, RttBody, TrafficBody, address, code, rfc3339};
 use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page_entries::PageEntries;
 use crate::base::cause::{Cause, CauseTable};
@@ -71,8 +71,11 @@ pub(super) struct ClosedBody {
     /// Why the connection ended: the name of the cause.
     #[schema(example = "stale")]
     cause: &'static str,
-    /// Which side ended the connection: `us`, `peer`, `network` or `operator`.
+    /// Which side ended the connection: `server`, `peer`, `network` or `operator`. For connections
+    /// of a bridge: `gateway`, `client`, `upstream`, `network` or `operator`.
     by: &'static str,
+    /// The connection that it was linked to: the other one of a client and its upstream.
+    partner: Option<String>,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]
     code: String,
@@ -215,7 +218,8 @@ impl ClosedBody {
             user_agent: closed.user_agent.as_deref().map(str::to_owned),
             peer: address(end.peer_addr),
             cause: end.cause.name(),
-            by: by(end.by),
+            by: classes.ended_by(end),
+            partner: end.partner.map(|partner| partner.id.to_string()),
             code: code(end.code),
             reason: end.reason.to_string(),
             clean: end.clean,

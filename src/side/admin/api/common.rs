@@ -1,6 +1,6 @@
 //! Types and formats that several answers share.
 
-use crate::base::cause::{Cause, EndCode, EndedBy};
+use crate::base::cause::{Cause, EndCode};
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Traffic};
 use crate::gateway::{Classes, ConnState, Snapshot};
@@ -173,10 +173,6 @@ pub(super) fn rfc3339(at: UnixMillis) -> String {
 /// Returns a close code as the log writes it.
 pub(super) fn code(code: EndCode) -> String {
     code.to_string()
-}
-
-pub(super) fn by(by: EndedBy) -> &'static str {
-    by.name()
 }
 
 /// Replaces the index of each class by its name.

@@ -50,6 +50,7 @@ pub(in crate::side::watch) fn closed(
             rtt,
             traffic: crate::engine::Traffic::default(),
             unsent: 0,
+            partner: None,
         },
         history: None,
     }

@@ -200,6 +200,7 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             rtt: Rtt::default(),
             traffic: Traffic::default(),
             unsent: 0,
+            partner: None,
         },
         history: None,
     }

@@ -1,0 +1,286 @@
+//! The bridge as a product: each client is linked to a connection to the upstream.
+
+use super::acceptance::check_upgrade;
+use super::handshake_failure::HandshakeFailure;
+use super::hop::Hop;
+use super::offer::Offer;
+use super::pair_ends::{Leg, partner_close};
+use super::refusal::refusal_reply;
+use super::upstream::Upstream;
+use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::engine::{
+    Class, Dial, DialRequest, Ending, Io, LinkRules, Message, PairEnd, Reply, Request, Response,
+    ResponseVerdict, Upgrade, Verdict,
+};
+use crate::health::Policy;
+use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
+use std::collections::HashMap;
+
+/// The classes of the bridge: clients, and connections to the upstream.
+pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
+    ClassInfo {
+        name: "client",
+        label: "clients",
+        ended_by: Some("client"),
+        policy: Policy::DEFAULT,
+    },
+    ClassInfo {
+        name: "upstream",
+        label: "upstream connections",
+        ended_by: Some("upstream"),
+        policy: UPSTREAM_POLICY,
+    },
+];
+
+/// The default policy of connections to the upstream: a service is watched less closely than
+/// clients are.
+const UPSTREAM_POLICY: Policy = Policy {
+    heartbeat_interval: Micros::from_secs(30),
+    connection_timeout: Micros::from_secs(90),
+    ..Policy::DEFAULT
+};
+
+/// Time beyond the limits of the dial within which the client's request is answered.
+const ANSWER_MARGIN: Micros = Micros::from_secs(1);
+
+/// The options of a bridge.
+#[derive(Debug, Clone)]
+pub struct BridgeOptions {
+    /// The upstream that serves every path.
+    pub upstream: Upstream,
+    /// The Host that the upstream sees.
+    pub host_header: HostHeader,
+    /// Whether every client uses https, whatever the request says.
+    pub forwarded_https: bool,
+    /// The most time for connecting.
+    pub connect_timeout: Micros,
+    /// The most time for the upstream's answer to a request.
+    pub answer_timeout: Micros,
+    /// The longest message, in bytes on the wire; 0: no limit.
+    pub max_message_bytes: u32,
+    /// The proxies in front of the gateway.
+    pub proxies: Proxies,
+}
+
+/// A request that was passed to the upstream and is not answered yet.
+struct PendingRequest {
+    client: ConnId,
+    offer: Offer,
+    /// The request, to send it again to the next address.
+    request: DialRequest,
+    /// The index of the address that was dialled.
+    address: usize,
+    /// The addresses that were not tried yet.
+    untried: usize,
+}
+
+/// The reverse proxy for one upstream.
+pub struct Bridge {
+    options: BridgeOptions,
+    client: Class,
+    /// The requests that wait for the upstream, by the connection to it.
+    pending: HashMap<ConnId, PendingRequest>,
+    /// The connection to the upstream of each client whose request waits.
+    dials: HashMap<ConnId, ConnId>,
+    /// The index of the address that was last connected.
+    address: usize,
+}
+
+impl Bridge {
+    /// Makes a bridge without connections.
+    pub fn new(options: BridgeOptions) -> Self {
+        Bridge {
+            options,
+            client: Class(0),
+            pending: HashMap::new(),
+            dials: HashMap::new(),
+            address: 0,
+        }
+    }
+
+    fn upstream_class(&self) -> Class {
+        Class(self.client.0 + 1)
+    }
+
+    /// Passes a client's request to the upstream, or says why not.
+    fn pass_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        let refused = |reply| Verdict::Reply {
+            reply,
+            cause: Cause::BAD_REQUEST,
+        };
+        if let Some(reply) = request.upgrade_refusal() {
+            return refused(reply);
+        }
+        let options = &self.options;
+        let hop = Hop::of(request, &options.proxies, options.forwarded_https);
+        let host = &options.upstream.host;
+        let made = upstream_request(request, &hop, &options.host_header, host);
+        let UpstreamRequest {
+            dial_request,
+            offer,
+        } = match made {
+            Ok(made) => made,
+            Err(reply) => return refused(reply),
+        };
+        let addresses = options.upstream.addresses.len();
+        let pending = PendingRequest {
+            client: id,
+            offer,
+            request: dial_request,
+            address: self.address,
+            untried: addresses.saturating_sub(1),
+        };
+        let most = addresses as u64 * options.connect_timeout.0;
+        let time = Micros(most) + options.answer_timeout + ANSWER_MARGIN;
+        match self.dial(io, pending) {
+            Ok(()) => Verdict::DeferFor(time),
+            Err((cause, reply)) => Verdict::Reply { reply, cause },
+        }
+    }
+
+    /// Dials the upstream for a request.
+    fn dial(&mut self, io: &mut Io<'_>, pending: PendingRequest) -> Result<(), (Cause, Reply)> {
+        let options = &self.options;
+        let Some(address) = options.upstream.addresses.get(pending.address) else {
+            let reply = HandshakeFailure::Unreachable.reply();
+            return Err((Cause::CONNECT_FAILED, reply));
+        };
+        let mut dial = Dial::new(
+            address.clone(),
+            pending.request.clone(),
+            self.upstream_class(),
+        );
+        dial.connect_timeout = options.connect_timeout;
+        dial.answer_timeout = options.answer_timeout;
+        match io.dial(dial) {
+            Ok(upstream) => {
+                self.dials.insert(pending.client, upstream);
+                self.pending.insert(upstream, pending);
+                Ok(())
+            }
+            Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
+        }
+    }
+
+    /// Handles a connection to the upstream that ended before it was open.
+    fn fail_request(&mut self, io: &mut Io<'_>, mut pending: PendingRequest, end: &Ending) {
+        let client = pending.client;
+        self.dials.remove(&client);
+        let is_unconnected = [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&end.cause);
+        if is_unconnected && pending.untried > 0 {
+            pending.untried -= 1;
+            pending.address = (pending.address + 1) % self.options.upstream.addresses.len();
+            self.address = pending.address;
+            if let Err((cause, reply)) = self.dial(io, pending) {
+                io.answer(client, Verdict::Reply { reply, cause });
+            }
+            return;
+        }
+        let failure = match end.cause {
+            cause if cause == Cause::ANSWER_TIMEOUT => {
+                HandshakeFailure::TooSlow(self.options.answer_timeout)
+            }
+            cause if cause == Cause::BAD_ANSWER => {
+                HandshakeFailure::BadAnswer(end.reason.to_string())
+            }
+            cause if is_unconnected || cause == Cause::AT_CAPACITY => HandshakeFailure::Unreachable,
+            _ => HandshakeFailure::NoAnswer,
+        };
+        let reply = failure.reply();
+        let cause = end.cause;
+        io.answer(client, Verdict::Reply { reply, cause });
+    }
+}
+
+impl Product for Bridge {
+    fn classes(&self) -> &'static [ClassInfo] {
+        &BRIDGE_CLASSES
+    }
+
+    fn on_register(&mut self, first: Class) {
+        self.client = first;
+    }
+
+    fn on_request(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        request: &Request,
+    ) -> Option<RequestDecision> {
+        Some(RequestDecision {
+            class: self.client,
+            identity: None,
+            verdict: self.pass_request(io, id, request),
+        })
+    }
+
+    fn on_response(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        response: &Response,
+    ) -> Option<ResponseVerdict> {
+        let pending = self.pending.remove(&id)?;
+        let client = pending.client;
+        self.dials.remove(&client);
+        if response.status() != 101 {
+            let (reply, cause) = (refusal_reply(response), Cause::NOT_UPGRADED);
+            io.answer(client, Verdict::Reply { reply, cause });
+            return Some(ResponseVerdict::Open);
+        }
+        let accepted = match check_upgrade(response, &pending.offer) {
+            Ok(accepted) => accepted,
+            Err(fault) => {
+                let why = fault.to_string();
+                let reply = HandshakeFailure::from(fault).reply();
+                let cause = Cause::BAD_ANSWER;
+                io.answer(client, Verdict::Reply { reply, cause });
+                return Some(ResponseVerdict::Refuse(why));
+            }
+        };
+        let rules = LinkRules {
+            compression: accepted.is_compressed,
+            max_message_bytes: self.options.max_message_bytes,
+        };
+        if !io.link(client, id, rules) {
+            return Some(ResponseVerdict::Refuse("the client has left".to_owned()));
+        }
+        let upgrade = Upgrade {
+            headers: accepted.headers,
+            identified: true,
+            ..Upgrade::to(self.client)
+        };
+        io.answer(client, Verdict::Upgrade(upgrade));
+        Some(ResponseVerdict::Open)
+    }
+
+    fn on_pair_end(&mut self, io: &mut Io<'_>, partner: ConnId, end: &PairEnd) {
+        let ended = match end.class == self.client {
+            true => Leg::Client,
+            false => Leg::Upstream,
+        };
+        let (code, reason) = partner_close(ended, end);
+        io.close_for(partner, Cause::PARTNER_ENDED, code, &reason);
+    }
+
+    /// Never called: requests of the bridge name no identity.
+    fn on_open(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity) -> &'static str {
+        "linked"
+    }
+
+    /// Never called: the messages of linked connections are forwarded.
+    fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
+
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.fail_request(io, pending, end);
+        } else if let Some(upstream) = self.dials.remove(&id) {
+            // The client has left before the upstream answered.
+            self.pending.remove(&upstream);
+            io.close_for(upstream, Cause::PARTNER_ENDED, 1001, "client lost");
+        }
+    }
+}
