@@ -309,8 +309,8 @@ impl EffectiveValues {
     }
 }
 
-/// Returns the policy of connections to a service. Without pings nothing is judged: the interval and
-/// the timeout are then the longest ones.
+/// Returns the policy of connections to a service. Without pings nothing is judged: the interval
+/// and the timeout are then the longest ones.
 fn watched(policy: Policy) -> Policy {
     const NEVER: Micros = Micros::from_secs(365 * 24 * 3_600);
     if policy.heartbeat_interval > Micros::ZERO {

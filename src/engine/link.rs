@@ -31,7 +31,7 @@ pub struct PairEnd {
 
 /// One connection of a pair.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Leg {
+pub(crate) struct LinkLeg {
     pub(crate) partner: ConnId,
     /// The longest message that it may send; 0 for no limit.
     pub(crate) max_message: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Leg {
 }
 
 /// The legs of all pairs, by slot.
-pub(crate) type Legs = ConnMap<Leg>;
+pub(crate) type Legs = ConnMap<LinkLeg>;
 
 #[cfg(test)]
 mod tests {
@@ -48,6 +48,6 @@ mod tests {
     /// The memory that a link adds to each of its two connections.
     #[test]
     fn a_leg_has_20_bytes() {
-        assert_eq!(size_of::<Option<(u32, Leg)>>(), 20);
+        assert_eq!(size_of::<Option<(u32, LinkLeg)>>(), 20);
     }
 }

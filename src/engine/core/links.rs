@@ -8,7 +8,7 @@ use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Phase};
 use crate::engine::flags::Flag;
 use crate::engine::leg_input::ForwardInput;
-use crate::engine::link::{Leg, LinkRules};
+use crate::engine::link::{LinkLeg, LinkRules};
 
 /// With more unsent bytes than this for a connection, its partner is not read.
 const BEHIND: usize = 64 * 1024;
@@ -31,7 +31,7 @@ impl Core {
             return false;
         }
         for (id, partner) in [(a, b), (b, a)] {
-            let leg = Leg {
+            let leg = LinkLeg {
                 partner,
                 max_message: rules.max_message_bytes,
                 compression: rules.compression,
