@@ -102,7 +102,8 @@ impl<H: Handler> Engine<H> {
                 ));
             }
         }
-        if core.wheel.entries() > 64 + 8 * (stats.accepted as usize + core.timers.len()) {
+        let made = (stats.accepted + stats.dialed) as usize;
+        if core.wheel.entries() > 64 + 8 * (made + core.timers.len()) {
             return Err(format!(
                 "{} entries in the timer wheel",
                 core.wheel.entries()

@@ -194,6 +194,8 @@ pub(crate) struct Closing {
     /// The latest time at which it is dropped, whatever it waits for.
     pub(crate) deadline: Micros,
     pub(crate) fin_sent: bool,
+    /// Whether the peer's stream has ended.
+    pub(crate) fin_received: bool,
 }
 
 impl Closing {

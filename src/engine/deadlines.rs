@@ -351,6 +351,7 @@ impl<H: Handler> Engine<H> {
         match purpose {
             TimerPurpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
             TimerPurpose::AcceptRetry => self.core.accept_retry = true,
+            TimerPurpose::DialRetry => self.core.repeat_dials(),
             // `advance` grants them at its end.
             TimerPurpose::StaleCloses => {}
             TimerPurpose::Drain => self.core.advance_drain(now),

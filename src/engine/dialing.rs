@@ -17,12 +17,17 @@ use std::io::{self, ErrorKind};
 /// The longest head of a response, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
+/// The most connects begun in one turn, so that a burst of them does not delay other connections.
+const DIALS_PER_TURN: usize = 256;
+
 impl<H: Handler> Engine<H> {
-    /// Appends to `into` the connections to make, with the addresses of their servers. The driver
-    /// connects without blocking, and calls [`on_connected`](Engine::on_connected) or
-    /// [`on_connect_error`](Engine::on_connect_error).
+    /// Appends to `into` connections to make, with the addresses of their servers: at most 256, the
+    /// others follow in the next turn. The driver connects without blocking, and calls
+    /// [`on_connected`](Engine::on_connected), [`on_connect_error`](Engine::on_connect_error) or
+    /// [`on_connect_busy`](Engine::on_connect_busy).
     pub fn take_dials(&mut self, into: &mut Vec<(ConnId, DialAddress)>) {
-        into.append(&mut self.core.dials);
+        let some = self.core.dials.len().min(DIALS_PER_TURN);
+        into.extend(self.core.dials.drain(..some));
     }
 
     /// Returns whether the connect of a dialled connection is not complete yet.
@@ -31,6 +36,12 @@ impl<H: Handler> Engine<H> {
             .table
             .get(id)
             .is_some_and(|c| matches!(&c.phase, Phase::Dialing(d) if d.stage == DialStage::Connect))
+    }
+
+    /// Returns whether a dialled connection exists and is not open yet.
+    fn is_dialing(&self, id: ConnId) -> bool {
+        let conn = self.core.table.get(id);
+        conn.is_some_and(|c| matches!(c.phase, Phase::Dialing(_)))
     }
 
     /// Handles a connect that is complete: the request is sent.
@@ -52,6 +63,12 @@ impl<H: Handler> Engine<H> {
         self.core.queue_control(id, &request);
     }
 
+    /// Handles a connect for which the server has no room now: the queue of a Unix socket is full.
+    /// [`take_dials`](Engine::take_dials) names it again after 10 ms, until its connect timeout.
+    pub fn on_connect_busy(&mut self, id: ConnId, address: DialAddress, now: Micros) {
+        self.core.dial_again(id, address, now);
+    }
+
     /// Handles a connect that failed, or that this process has no descriptor for.
     pub fn on_connect_error(&mut self, id: ConnId, error: &io::Error, now: Micros) {
         let is_timeout = error.kind() == ErrorKind::TimedOut;
@@ -64,8 +81,7 @@ impl<H: Handler> Engine<H> {
 
     /// Ends a connection that was dialled and is not open.
     pub(super) fn end_dial(&mut self, id: ConnId, cause: Cause, reason: &str, now: Micros) {
-        let is_dialing = |c: &super::conn::Conn| matches!(c.phase, Phase::Dialing(_));
-        if !self.core.table.get(id).is_some_and(is_dialing) {
+        if !self.is_dialing(id) {
             return;
         }
         let mut end = EndingDraft::of(cause);
@@ -106,6 +122,8 @@ impl<H: Handler> Engine<H> {
                 }
                 let verdict = self.call(now, |handler, io| handler.on_response(io, id, &response));
                 match verdict {
+                    // The host has closed it in this call.
+                    _ if !self.is_dialing(id) => {}
                     ResponseVerdict::Open => self.open_dialed(id, tail, now),
                     ResponseVerdict::Refuse(why) => {
                         self.end_dial(id, Cause::BAD_ANSWER, &why, now);
@@ -224,5 +242,7 @@ impl<H: Handler> Engine<H> {
         if !tail.is_empty() && !sabotage::on(Bug::TailLost) {
             self.keep_leftover(id, &tail, now);
         }
+        // Its partner may have been open before, with input for it.
+        self.core.resume_partner(id, now);
     }
 }

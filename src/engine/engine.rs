@@ -164,12 +164,16 @@ impl<H: Handler> Engine<H> {
                 None => EndingDraft::of(Cause::PEER_EOF),
             },
             // It may still take the answer to its close.
-            Phase::Closing(closing) if closing.stage == CloseStage::Partner => return,
+            Phase::Closing(closing) if closing.stage == CloseStage::Partner => {
+                closing.fin_received = true;
+                return;
+            }
             Phase::Closing(closing)
                 if conn.out.is_some() && closing.stage != CloseStage::PeerClose =>
             {
                 // The peer may still be reading: queued bytes go out first.
                 closing.stage = CloseStage::Flush;
+                closing.fin_received = true;
                 return;
             }
             Phase::Closing(closing) => closing.end.clone(),

@@ -268,7 +268,7 @@ impl<H: Handler> Engine<H> {
             }
             Phase::Closing(closing) => match closing.stage {
                 // A client leaves it to the server to close TCP first.
-                CloseStage::Flush if role == Role::Client => {
+                CloseStage::Flush if role == Role::Client && !closing.fin_received => {
                     closing.stage = CloseStage::PeerEof;
                     closing.deadline = now + closing.timeout;
                     self.core.arm(id);

@@ -13,6 +13,7 @@ const TIMER: u32 = 1 << 31;
 pub(crate) enum TimerPurpose {
     Host,
     AcceptRetry,
+    DialRetry,
     StaleCloses,
     Drain,
 }
@@ -23,7 +24,7 @@ pub(crate) struct Timers {
     timers: Slab<Timer>,
     generation: u32,
     /// The number of running timers, by purpose.
-    running: [usize; 4],
+    running: [usize; 5],
 }
 
 #[derive(Debug)]

@@ -15,29 +15,25 @@ impl<H: Handler> Reactor<H> {
     pub(super) fn connect(&mut self) {
         let mut dials = Vec::new();
         self.engine.take_dials(&mut dials);
+        // Servers without room: further connects to them would fail, too.
+        let mut full: Vec<DialAddress> = Vec::new();
         for (id, address) in dials {
             // The host may have closed it already.
             if !self.engine.is_connecting(id) {
                 continue;
             }
-            let opened = open(&address).and_then(|mut stream| {
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                self.poll
-                    .registry()
-                    .register(&mut stream, id.into(), interest)?;
-                Ok(stream)
-            });
-            match opened {
-                Ok(stream) => self.hold(
-                    id,
-                    Socket {
-                        stream,
-                        write_state: WriteState::Connecting,
-                        refused: false,
-                        ready: false,
-                        closed: false,
-                    },
-                ),
+            if full.contains(&address) {
+                let now = self.clock.now();
+                self.engine.on_connect_busy(id, address, now);
+                continue;
+            }
+            match self.begin_connect(id, &address) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    full.push(address.clone());
+                    let now = self.clock.now();
+                    self.engine.on_connect_busy(id, address, now);
+                }
                 Err(e) => {
                     let ran_out = u64::from(super::acceptor::is_out_of_descriptors(&e));
                     self.engine.stats_mut().out_of_descriptors += ran_out;
@@ -45,6 +41,23 @@ impl<H: Handler> Reactor<H> {
                 }
             }
         }
+    }
+
+    /// Opens the socket of a dialled connection, and begins to connect it.
+    fn begin_connect(&mut self, id: ConnId, address: &DialAddress) -> io::Result<()> {
+        let mut stream = open(address)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry.register(&mut stream, id.into(), interest)?;
+        let socket = Socket {
+            stream,
+            write_state: WriteState::Connecting,
+            refused: false,
+            ready: false,
+            closed: false,
+        };
+        self.hold(id, socket);
+        Ok(())
     }
 
     /// Handles an event of a connecting socket. Writable does not mean connected: the socket's
@@ -71,11 +84,22 @@ impl<H: Handler> Reactor<H> {
 }
 
 /// Returns whether a socket is connected.
+///
+/// # Errors The system's error; `ConnectionRefused` if the socket is connected to itself. TCP does
+/// that (RFC 9293 §3.5, simultaneous open) if nothing listens on the server's port and the kernel
+/// chooses this port for our end.
 fn has_peer(stream: &TcpStream) -> io::Result<bool> {
-    match SockRef::from(stream).peer_addr() {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::NotConnected => Ok(false),
-        Err(e) => Err(e),
+    let socket = SockRef::from(stream);
+    let peer = match socket.peer_addr() {
+        Ok(peer) => peer,
+        Err(e) if e.kind() == ErrorKind::NotConnected => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    match peer.as_socket() {
+        Some(peer) if socket.local_addr()?.as_socket() == Some(peer) => {
+            Err(ErrorKind::ConnectionRefused.into())
+        }
+        _ => Ok(true),
     }
 }
 
@@ -96,7 +120,8 @@ fn connect_tcp(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects without blocking. A Unix socket whose server has a full backlog fails at once.
+/// Connects without blocking. If the queue of a Unix socket is full, the error is `WouldBlock`
+/// (connect(2)).
 fn connect(domain: Domain, addr: &SockAddr) -> io::Result<TcpStream> {
     /// The value on Linux.
     const EINPROGRESS: i32 = nix::libc::EINPROGRESS;
@@ -107,4 +132,22 @@ fn connect(domain: Domain, addr: &SockAddr) -> io::Result<TcpStream> {
         Err(e) => return Err(e),
     }
     Ok(TcpStream::from_std(socket.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_has_no_peer() {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("a free port");
+        let own = socket.local_addr().expect("an address");
+        socket.connect(&own).expect("a simultaneous open");
+        socket.set_nonblocking(true).expect("non-blocking");
+        let stream = TcpStream::from_std(socket.into());
+        let refused = has_peer(&stream).map_err(|e| e.kind());
+        assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
+    }
 }

@@ -55,6 +55,10 @@ impl<H: Handler> Net<H> {
             if !self.engine.is_connecting(id) {
                 continue;
             }
+            if self.on_dial == OnDial::Busy {
+                self.engine.on_connect_busy(id, address, now);
+                continue;
+            }
             let mut peer = Peer::new(id, Role::Server);
             peer.connecting = self.on_dial == OnDial::Wait;
             peer.agrees = self.on_dial == OnDial::Agree;
@@ -62,7 +66,7 @@ impl<H: Handler> Net<H> {
             self.peers.push(peer);
             match self.on_dial {
                 OnDial::Agree | OnDial::Accept => self.engine.on_connected(id, now),
-                OnDial::Wait => {}
+                OnDial::Wait | OnDial::Busy => {}
                 OnDial::Fail(kind) => self.engine.on_connect_error(id, &kind.into(), now),
             }
         }

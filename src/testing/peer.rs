@@ -27,6 +27,8 @@ pub enum OnDial {
     Wait,
     /// The connect fails.
     Fail(ErrorKind),
+    /// The server has no room for the connection now.
+    Busy,
 }
 
 /// What a peer received.

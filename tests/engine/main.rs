@@ -1,6 +1,8 @@
 //! The engine on virtual time, without a socket: what peers, hosts and time can do to a connection,
 //! and what the loop does about it. Nothing here sleeps.
 
+#[path = "../support/dialer.rs"]
+mod dialer;
 #[path = "../support/echo.rs"]
 mod echo;
 #[cfg(feature = "gateway")]
@@ -26,6 +28,7 @@ mod capacity;
 mod causes;
 mod charges;
 mod delivery;
+mod dialing;
 mod drain;
 mod fairness;
 mod health;

@@ -22,6 +22,8 @@ pub struct PairHost {
     pub clients: BTreeMap<ConnId, ConnId>,
     /// The server of each client whose request is not answered yet.
     pub waiting: BTreeMap<ConnId, ConnId>,
+    /// Whether clients are linked and upgraded before their servers have answered.
+    pub opens_clients_first: bool,
     /// The rules of new links.
     pub rules: LinkRules,
     /// The pairs that ended otherwise than by a close frame, with the cause: the connection that
@@ -50,6 +52,10 @@ impl Handler for PairHost {
         match io.dial(Dial::new(address, dial, SERVER)) {
             Ok(server) => {
                 self.clients.insert(server, id);
+                if self.opens_clients_first {
+                    assert!(io.link(id, server, self.rules), "both are new");
+                    return Verdict::upgrade(CLIENT);
+                }
                 self.waiting.insert(id, server);
                 Verdict::DeferFor(Micros::from_secs(20))
             }
@@ -61,7 +67,9 @@ impl Handler for PairHost {
         let Some(client) = self.clients.get(&id).copied() else {
             return ResponseVerdict::Refuse("the client has gone".to_owned());
         };
-        self.waiting.remove(&client);
+        if self.waiting.remove(&client).is_none() {
+            return ResponseVerdict::Open;
+        }
         if response.status() != 101 {
             let body = String::from_utf8_lossy(response.body()).into_owned();
             let reply = Reply::new(response.status(), body);

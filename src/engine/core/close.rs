@@ -240,6 +240,7 @@ impl Core {
             timeout,
             deadline: now + timeout,
             fin_sent: false,
+            fin_received: false,
         }));
         conn.flags.take(Flag::PingDue);
         if conn.flags.has(Flag::Upgraded) {

@@ -71,7 +71,9 @@ pub(crate) struct Core {
     /// Random bytes for keys, masks and payloads.
     pub(crate) entropy: Entropy,
     /// Addresses that the driver must connect to.
-    pub(crate) dials: Vec<(ConnId, DialAddress)>,
+    pub(crate) dials: VecDeque<(ConnId, DialAddress)>,
+    /// Addresses whose servers had no room for a connection; they are tried again.
+    pub(crate) busy_dials: Vec<(ConnId, DialAddress)>,
     /// The legs of linked pairs.
     pub(crate) legs: Legs,
     /// For linked connections whose partner has ended first, the cause of that end and the
@@ -124,7 +126,8 @@ impl Core {
             decoder: ControlDecoder::new(Role::Server),
             client_decoder: ControlDecoder::new(Role::Client),
             entropy: Entropy::default(),
-            dials: Vec::new(),
+            dials: VecDeque::new(),
+            busy_dials: Vec::new(),
             legs: Legs::new(),
             ended_legs: Vec::new(),
             first_ends: HashMap::new(),

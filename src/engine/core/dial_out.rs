@@ -8,8 +8,12 @@ use crate::engine::dial::{Dial, DialAddress, DialError};
 use crate::engine::drain::DrainState;
 use crate::engine::flags::Flag;
 use crate::engine::handshake_out::{DialStage, Dialing};
+use crate::engine::timers::TimerPurpose;
 use crate::wire::http::key_of;
 use std::net::{Ipv4Addr, SocketAddr};
+
+/// How long a dial waits whose server had no room.
+const RETRY_AFTER: Micros = Micros::from_millis(10);
 
 /// The address of a peer behind a Unix socket, which has none.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -68,7 +72,22 @@ impl Core {
         self.stats.dialed_here += 1;
         self.update_held_head(id);
         self.arm(id);
-        self.dials.push((id, dial.address));
+        self.dials.push_back((id, dial.address));
         Ok(id)
+    }
+
+    /// Keeps a dial whose server has no room now, until it is tried again.
+    pub(crate) fn dial_again(&mut self, id: ConnId, address: DialAddress, now: Micros) {
+        self.busy_dials.push((id, address));
+        if !self.timers.is_running(TimerPurpose::DialRetry) {
+            self.start_timer(TimerPurpose::DialRetry, now + RETRY_AFTER, now);
+        }
+    }
+
+    /// Lets the driver try the servers again that had no room, before those dialled since.
+    pub(crate) fn repeat_dials(&mut self) {
+        for dial in self.busy_dials.drain(..).rev() {
+            self.dials.push_front(dial);
+        }
     }
 }

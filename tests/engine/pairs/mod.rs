@@ -2,3 +2,4 @@
 
 mod closes;
 mod forwarding;
+mod opening;
