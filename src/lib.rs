@@ -200,7 +200,9 @@ pub use engine::{
     ReconfigureError, Remote, Reply, Request, Response, ResponseFault, ResponseVerdict, SendError,
     SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
 };
-pub use health::{HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt};
+pub use health::{
+    HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, StaleAction,
+};
 pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};

@@ -1,6 +1,7 @@
 //! The bridge as a product: each client is linked to a connection to the upstream.
 
 use super::acceptance::check_upgrade;
+use super::frozen::{FrozenGuard, UpstreamState};
 use super::handshake_failure::HandshakeFailure;
 use super::hop::Hop;
 use super::offer::Offer;
@@ -12,8 +13,8 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Dial, DialRequest, Ending, Io, LinkRules, Message, PairEnd, Reply, Request, Response,
-    ResponseVerdict, Upgrade, Verdict,
+    Class, Dial, DialRequest, Ending, Io, LinkRules, Message, Overdue, PairEnd, Reply, Request,
+    Response, ResponseVerdict, Upgrade, Verdict,
 };
 use crate::health::Policy;
 use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
@@ -87,6 +88,7 @@ pub struct Bridge {
     dials: HashMap<ConnId, ConnId>,
     /// The index of the address that was last connected.
     address: usize,
+    frozen: FrozenGuard,
 }
 
 impl Bridge {
@@ -98,6 +100,7 @@ impl Bridge {
             pending: HashMap::new(),
             dials: HashMap::new(),
             address: 0,
+            frozen: FrozenGuard::default(),
         }
     }
 
@@ -264,6 +267,28 @@ impl Product for Bridge {
         };
         let (code, reason) = partner_close(ended, end);
         io.close_for(partner, Cause::PARTNER_ENDED, code, &reason);
+    }
+
+    fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, _: Cause) -> Overdue {
+        let class = self.upstream_class();
+        let (Some(health), Some(policy)) = (io.health(id), io.policy(class)) else {
+            return Overdue::Close;
+        };
+        if io.class(id) != Some(class) {
+            return Overdue::Close;
+        }
+        let timeout = policy.connection_timeout;
+        let legs = &io.stats().classes[usize::from(class.0)];
+        let state = UpstreamState {
+            open: legs.live - legs.closing,
+            silent: legs.suspects,
+        };
+        self.frozen
+            .judge(id, health.silence, timeout, state, io.now())
+    }
+
+    fn on_close(&mut self, _: &mut Io<'_>, id: ConnId, _: Option<&Identity>, _: &Ending) {
+        self.frozen.forget(id);
     }
 
     /// Never called: requests of the bridge name no identity.

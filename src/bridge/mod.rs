@@ -10,6 +10,7 @@ mod bridge;
 mod end_to_end;
 mod extensions;
 mod forwarded;
+mod frozen;
 mod handshake_failure;
 mod hop;
 mod offer;

@@ -16,7 +16,7 @@ use crate::gateway::{
     AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Subprotocols,
     WebOrigin,
 };
-use crate::health::{HeartbeatMode, Policy};
+use crate::health::{HeartbeatMode, Policy, StaleAction};
 
 /// The settings for the timeout and the ping interval of each class.
 pub(super) const CLASSES: [(usize, usize); 3] = [
@@ -54,11 +54,17 @@ impl EffectiveValues {
         let [glasses, app, upstream] = policies;
         Some(Settings {
             bridge: self.bridge()?,
-            client: self.policy(
-                const { row("CONNECTION_TIMEOUT_MS") },
-                const { row("HEARTBEAT_INTERVAL_MS") },
-            )?,
-            upstream: watched(upstream?),
+            client: Policy {
+                when_stale: self.stale_action(const { row("CLIENT_JUDGE") })?,
+                ..self.policy(
+                    const { row("CONNECTION_TIMEOUT_MS") },
+                    const { row("HEARTBEAT_INTERVAL_MS") },
+                )?
+            },
+            upstream: Policy {
+                when_stale: self.stale_action(const { row("UPSTREAM_JUDGE") })?,
+                ..watched(upstream?)
+            },
             link_slow_after: self.millis(const { row("SLOW_MS") })?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: glasses?,
@@ -157,6 +163,13 @@ impl EffectiveValues {
             answer_timeout: self.millis(const { row("UPSTREAM_ANSWER_TIMEOUT_MS") })?,
             max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
         }))
+    }
+
+    fn stale_action(&self, at: usize) -> Option<StaleAction> {
+        Some(match self.word(at)? {
+            "report" => StaleAction::Report,
+            _ => StaleAction::Close,
+        })
     }
 
     fn http_path(&self, at: usize) -> Option<Box<str>> {

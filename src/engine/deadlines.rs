@@ -7,6 +7,7 @@ use super::flags::Flag;
 use super::handler::Handler;
 use super::tcp_progress::TcpProgress;
 use super::timers::{TimerPurpose, Timers};
+use super::verdict::Overdue;
 use super::view::CloseStage;
 use super::wheel::{PING_GRID, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
@@ -14,7 +15,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::health::{HealthAction, Policy};
+use crate::health::{HealthAction, Policy, StaleAction};
 use crate::wire::http::Reply;
 
 /// Why a connection is checked.
@@ -192,7 +193,7 @@ impl<H: Handler> Engine<H> {
                     self.core
                         .send_close(id, Cause::FRAME_TIMEOUT, 3008, &reason, now);
                 } else if passed(conn.slow_due(&self.core.config)) {
-                    self.core.close_slow_consumer(id, now);
+                    self.close_slow(id, now);
                 } else {
                     self.beat(id, &policy, now, check);
                     return;
@@ -285,7 +286,61 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    /// Closes a connection whose peer takes nothing, unless the host lets it wait.
+    fn close_slow(&mut self, id: ConnId, now: Micros) {
+        let is_linked = |c: &super::conn::Conn| c.flags.has(Flag::Linked);
+        if self.core.table.get(id).is_some_and(is_linked) {
+            let cause = Cause::SLOW_CONSUMER;
+            let overdue = self.call(now, |handler, io| handler.on_overdue(io, id, cause));
+            if let Overdue::Wait(time) = overdue {
+                let after = self.core.config.link_slow_after;
+                if let Some(conn) = self.core.table.get_mut(id)
+                    && let Some(out) = &mut conn.out
+                {
+                    out.postpone_slow(now + time - after);
+                }
+                return self.core.arm(id);
+            }
+        }
+        self.core.close_slow_consumer(id, now);
+    }
+
+    /// Handles a stale connection whose policy only reports it, or whose close the host lets wait.
+    /// Returns whether it stays open.
+    fn stays_open(&mut self, id: ConnId, now: Micros) -> bool {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return true;
+        };
+        let policy = *self.core.policies.of(conn.class, conn.policy);
+        let silence = conn.health.silence(now);
+        if policy.when_stale == StaleAction::Report {
+            conn.health
+                .postpone_stale(&policy, now + policy.connection_timeout);
+            if !conn.flags.has(Flag::WouldClose) {
+                conn.flags.set(Flag::WouldClose);
+                self.core.stats.classes[usize::from(conn.class.0)].would_close += 1;
+                self.call(now, |handler, io| handler.on_would_close(io, id, silence));
+            }
+            return true;
+        }
+        match self.call(now, |handler, io| handler.on_overdue(io, id, Cause::STALE)) {
+            Overdue::Close => false,
+            Overdue::Wait(time) => {
+                if let Some(conn) = self.core.table.get_mut(id) {
+                    conn.health.postpone_stale(&policy, now + time.max(TICK));
+                }
+                true
+            }
+        }
+    }
+
     fn close_stale(&mut self, id: ConnId, granted: bool, now: Micros) {
+        if self.stays_open(id, now) {
+            if granted {
+                self.core.bucket.give_back();
+            }
+            return self.core.arm(id);
+        }
         let may = granted || (self.core.deferred.is_empty() && self.core.bucket.take(now));
         let Some(conn) = self.core.table.get_mut(id) else {
             return;

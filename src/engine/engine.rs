@@ -381,7 +381,9 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        let silence = conn.health.silence(now);
         let (change, class) = (conn.health.on_heard(now), conn.class);
+        let is_false_alarm = conn.flags.take(Flag::WouldClose);
         if conn.flags.take(Flag::StaleQueued) {
             self.core.arm(id);
         }
@@ -389,6 +391,10 @@ impl<H: Handler> Engine<H> {
             debug_assert_eq!(change.state, HealthState::Healthy);
             self.core.stats.classes[usize::from(class.0)].suspects -= 1;
             self.call(now, |handler, io| handler.on_health(io, id, change));
+        }
+        if is_false_alarm {
+            self.core.stats.classes[usize::from(class.0)].would_close_wrong += 1;
+            self.call(now, |handler, io| handler.on_false_alarm(io, id, silence));
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) enum Flag {
     LinkPaused,
     /// A close frame for it is queued or sent, and its input is still forwarded.
     CloseSent,
+    /// The host was told that it would have been closed as stale, and nothing was heard since.
+    WouldClose,
 }
 
 impl Flags {

@@ -8,7 +8,7 @@ use crate::engine::ending::Ending;
 use crate::engine::io::Io;
 use crate::engine::link::PairEnd;
 use crate::engine::message::{Message, Pong};
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{Overdue, Verdict};
 use crate::health::HealthChange;
 use crate::transport::Preamble;
 use crate::wire::http::{Reply, Request, Response};
@@ -88,6 +88,22 @@ pub trait Handler {
 
     /// Called when the peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
+
+    /// Called before a connection is closed because its peer is silent
+    /// ([`Cause::STALE`](crate::Cause::STALE)), or before a linked one is closed because its peer
+    /// takes nothing ([`Cause::SLOW_CONSUMER`](crate::Cause::SLOW_CONSUMER)). A host that knows a
+    /// better explanation, such as a frozen server behind all of them, may let it wait.
+    fn on_overdue(&mut self, _io: &mut Io<'_>, _id: ConnId, _cause: Cause) -> Overdue {
+        Overdue::Close
+    }
+
+    /// Called when a connection would have been closed as stale, but its policy only reports it
+    /// ([`StaleAction::Report`](crate::health::StaleAction::Report)). Called once for each silence.
+    fn on_would_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _silence: Micros) {}
+
+    /// Called when a peer is heard again after [`on_would_close`](Handler::on_would_close): the
+    /// close would have been wrong. `silence` is how long it was silent.
+    fn on_false_alarm(&mut self, _io: &mut Io<'_>, _id: ConnId, _silence: Micros) {}
 
     /// Called when the peer answered its latest heartbeat, for connections that are
     /// [watched](Io::report_pongs).

@@ -121,6 +121,7 @@ impl<H: Handler> Engine<H> {
         if !is_at_rest
             || conn.role() != role
             || conn.flags.has(Flag::StaleQueued)
+            || conn.flags.has(Flag::WouldClose)
             || conn.health.state() != HealthState::Healthy
         {
             return false;

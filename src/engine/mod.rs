@@ -91,6 +91,6 @@ pub use remote::{QueueFull, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 pub use tcp_progress::TcpProgress;
 pub use traffic::Traffic;
-pub use verdict::{Upgrade, Verdict};
+pub use verdict::{Overdue, Upgrade, Verdict};
 pub use view::{CloseStage, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};

@@ -103,6 +103,11 @@ pub struct ClassStats {
     pub throttled: u64,
     /// Total time that connections have waited for their share.
     pub throttled_time: Micros,
+    /// WebSockets that would have been closed as stale, but their policy only reports it.
+    pub would_close: u64,
+    /// The part of `would_close` whose peers were heard again later, so that the close would have
+    /// been wrong.
+    pub would_close_wrong: u64,
     /// WebSockets ended, by [`Cause::index`](crate::Cause::index).
     pub closed: Box<[u64]>,
     /// WebSockets closed by the peer, by close code ([`PeerCode`] as a number).
@@ -118,6 +123,8 @@ impl ClassStats {
             closing: 0,
             throttled: 0,
             throttled_time: Micros::ZERO,
+            would_close: 0,
+            would_close_wrong: 0,
             closed: vec![0; causes.count()].into(),
             peer_codes: [0; PeerCode::ALL.len()],
         }

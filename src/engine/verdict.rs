@@ -27,6 +27,17 @@ pub enum Verdict {
     DeferFor(Micros),
 }
 
+/// The host's decision on a connection that is about to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "now or later")]
+pub enum Overdue {
+    /// Close it.
+    Close,
+    /// Do not close it before this time has passed. Then the host is asked again, unless the peer
+    /// was heard.
+    Wait(Micros),
+}
+
 /// The parameters of an upgrade.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_structs, reason = "hosts write it down")]

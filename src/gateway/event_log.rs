@@ -188,6 +188,42 @@ impl EventLog {
         );
     }
 
+    /// Logs a connection that would have been closed as stale.
+    pub(super) fn log_would_close(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        silence: Micros,
+    ) {
+        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE) {
+            log::warn!(
+                "stale {} silence_ms={} would_close=true effect=\"it stays open, because its class \
+                 is only reported\"",
+                self.conn_fields(io, id, peer),
+                silence.as_millis()
+            );
+        }
+    }
+
+    /// Logs a connection that was heard again after it would have been closed.
+    pub(super) fn log_false_alarm(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        silence: Micros,
+    ) {
+        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE) {
+            log::warn!(
+                "heard {} silence_ms={} would_close=wrong effect=\"a close would have cut a live \
+                 peer: its timeout is too short\"",
+                self.conn_fields(io, id, peer),
+                silence.as_millis()
+            );
+        }
+    }
+
     /// Logs a peer that sends more than its share of the loop's work.
     pub(super) fn log_throttled(
         &self,

@@ -6,8 +6,8 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Ending, Handler, Io, Message, PairEnd, Pong, Preamble, Reply, Request, Response,
-    ResponseVerdict, TimerId, Verdict,
+    Class, Ending, Handler, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request,
+    Response, ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::host::{Identity, LogValue, Product, RequestDecision, retry_after_secs};
@@ -164,6 +164,26 @@ impl Handler for Gateway {
                 change.unanswered
             );
         }
+    }
+
+    fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {
+        match io.class(id) {
+            Some(class) => {
+                let product = product_of(&mut self.relay, &mut self.products, class);
+                product.on_overdue(io, id, cause)
+            }
+            None => Overdue::Close,
+        }
+    }
+
+    fn on_would_close(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
+        let peer = PeerInfo(self.identities.get(id), self.user_agents.name(id));
+        self.event_log.log_would_close(io, id, peer, silence);
+    }
+
+    fn on_false_alarm(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
+        let peer = PeerInfo(self.identities.get(id), self.user_agents.name(id));
+        self.event_log.log_false_alarm(io, id, peer, silence);
     }
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {

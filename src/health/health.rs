@@ -248,6 +248,11 @@ impl Health {
         }
     }
 
+    /// Postpones the time at which the peer becomes stale to `until`, unless it is later already.
+    pub fn postpone_stale(&mut self, policy: &Policy, until: Micros) {
+        self.set_alive_since(until - policy.connection_timeout);
+    }
+
     /// Records that the kernel took the ping. `late`: it had to wait behind other bytes, so its
     /// interval starts only now.
     pub fn on_ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {

@@ -15,6 +15,6 @@ mod state;
 
 pub use health::Health;
 pub use payload::PAYLOAD_LEN;
-pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault};
+pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault, StaleAction};
 pub use rtt::Rtt;
 pub use state::{HealthAction, HealthChange, HealthState};

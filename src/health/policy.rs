@@ -14,6 +14,18 @@ pub enum HeartbeatMode {
     Idle,
 }
 
+/// What happens to a connection that is stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "it is closed or it is not")]
+pub enum StaleAction {
+    /// It is closed.
+    #[default]
+    Close,
+    /// It stays open, and the host is told that it would have been closed. This shows what the
+    /// timeout would do before it does it.
+    Report,
+}
+
 /// How the connections of one class are supervised. A change at run time closes no connection that
 /// answers; see [`Health::change_policy`](crate::health::Health::change_policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +50,8 @@ pub struct Policy {
     pub close_timeout: Micros,
     /// When pings are sent.
     pub mode: HeartbeatMode,
+    /// What happens to a connection that is stale. Default: it is closed.
+    pub when_stale: StaleAction,
 }
 
 impl Default for Policy {
@@ -56,6 +70,7 @@ impl Policy {
         first_message_bytes: None,
         close_timeout: Micros::from_secs(2),
         mode: HeartbeatMode::Always,
+        when_stale: StaleAction::Close,
     };
 
     /// The shortest useful time: two ticks of the wheel, the grid of the heartbeats.

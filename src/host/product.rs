@@ -5,7 +5,8 @@ use super::identity::Identity;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{
-    Class, Ending, Io, Message, PairEnd, Request, Response, ResponseVerdict, TimerId, Verdict,
+    Class, Ending, Io, Message, Overdue, PairEnd, Request, Response, ResponseVerdict, TimerId,
+    Verdict,
 };
 
 /// A product on the loop: handles the connections of its classes.
@@ -98,6 +99,12 @@ pub trait Product {
     fn on_pair_end(&mut self, io: &mut Io<'_>, partner: ConnId, end: &PairEnd) {
         let cause = Cause::PARTNER_ENDED;
         io.close_for(partner, cause, cause.close_code(), &end.reason);
+    }
+
+    /// Called before a connection is closed because its peer is silent, or takes nothing.
+    fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {
+        let _ = (io, id, cause);
+        Overdue::Close
     }
 
     /// Called when an operator has blocked this identity; its connections are closed next.

@@ -87,6 +87,8 @@ pub(super) struct Peer {
     /// Whether the peer is in the middle of a frame; `held_answers` are sent after that frame.
     pub(super) in_frame: bool,
     pub(super) held_answers: Vec<Vec<u8>>,
+    /// The payloads of the pings that came while it was muted.
+    pub(super) unanswered: Vec<Vec<u8>>,
 }
 
 impl Peer {
@@ -118,6 +120,7 @@ impl Peer {
             answers: Vec::new(),
             in_frame: false,
             held_answers: Vec::new(),
+            unanswered: Vec::new(),
         }
     }
 
@@ -225,6 +228,9 @@ impl Peer {
                 Received::Close(..) => Some(0x88),
                 Received::Message(_) | Received::Fragment(..) | Received::Pong(_) => None,
             };
+            if self.muted && matches!(received, Received::Ping(_)) {
+                self.unanswered.push(payload.clone());
+            }
             if let Some(opcode) = answer.filter(|_| !self.muted && !self.half_closed && !self.reset)
             {
                 self.held_answers.push(self.frame(opcode, &payload));

@@ -79,6 +79,18 @@ impl<H: Handler> Net<H> {
         self.peers[peer.0].muted = true;
     }
 
+    /// Makes a muted peer answer again: what it has not answered yet, too.
+    pub fn unmute(&mut self, peer: PeerId) {
+        let now = self.now();
+        let peer = &mut self.peers[peer.0];
+        peer.muted = false;
+        for payload in std::mem::take(&mut peer.unanswered) {
+            let pong = peer.frame(FIN | PONG, &payload);
+            peer.held_answers.push(pong);
+        }
+        peer.send_answers(now);
+    }
+
     /// Sends the peer's FIN.
     pub fn half_close(&mut self, peer: PeerId) {
         self.peers[peer.0].half_closed = true;

@@ -1,9 +1,10 @@
 //! A host that forwards all calls to the test's host and records the endings.
 
+use crate::base::cause::Cause;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::{
-    Ending, Handler, Io, Message, PairEnd, Pong, Preamble, Reply, Request, Response,
+    Ending, Handler, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request, Response,
     ResponseVerdict, Verdict,
 };
 use crate::health::HealthChange;
@@ -46,6 +47,18 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_pair_end(&mut self, io: &mut Io<'_>, id: ConnId, partner: ConnId, end: &PairEnd) {
         self.host.on_pair_end(io, id, partner, end);
+    }
+
+    fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {
+        self.host.on_overdue(io, id, cause)
+    }
+
+    fn on_would_close(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
+        self.host.on_would_close(io, id, silence);
+    }
+
+    fn on_false_alarm(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
+        self.host.on_false_alarm(io, id, silence);
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {

@@ -29,6 +29,8 @@ pub struct PairHost {
     /// The pairs that ended otherwise than by a close frame, with the cause: the connection that
     /// ended, and its partner.
     pub ended: Vec<(ConnId, ConnId, Cause)>,
+    /// Connections that would have been closed (`false`), or would have been so wrongly (`true`).
+    pub would_close: Vec<(ConnId, bool)>,
     /// Messages that reached the host. Linked connections have none.
     pub messages: usize,
 }
@@ -102,6 +104,14 @@ impl Handler for PairHost {
             (false, _) => 1012,
         };
         io.close_for(partner, Cause::PARTNER_ENDED, code, end.cause.name());
+    }
+
+    fn on_would_close(&mut self, _: &mut Io<'_>, id: ConnId, _: Micros) {
+        self.would_close.push((id, false));
+    }
+
+    fn on_false_alarm(&mut self, _: &mut Io<'_>, id: ConnId, _: Micros) {
+        self.would_close.push((id, true));
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {

@@ -41,6 +41,26 @@ pub(super) const ADVANCED: &[Setting] = &[
                is closed. Its client is closed with code 1012.",
     },
     Setting {
+        name: "CLIENT_JUDGE",
+        kind: ValueKind::Word(&["close", "report"]),
+        default: Fallback::Value("close"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "What happens to a silent client of UPSTREAM. close: it is closed. report: it stays \
+               open; that it would have been closed, and whether that would have been wrong, is \
+               logged and counted.",
+    },
+    Setting {
+        name: "UPSTREAM_JUDGE",
+        kind: ValueKind::Word(&["close", "report"]),
+        default: Fallback::Value("close"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as CLIENT_JUDGE, for a silent connection to UPSTREAM.",
+    },
+    Setting {
         name: "UPSTREAM_CONNECT_TIMEOUT_MS",
         kind: TIME,
         default: Fallback::Value("3000"),

@@ -253,6 +253,13 @@ impl Out {
         self.blocked.map(|b| b.moved_at)
     }
 
+    /// Counts the wait for a sent byte from `at` on, unless one was sent later.
+    pub(crate) fn postpone_slow(&mut self, at: Micros) {
+        if let Some(blocked) = &mut self.blocked {
+            blocked.moved_at = blocked.moved_at.max(at);
+        }
+    }
+
     /// Writes until the queue is empty, the socket takes no more, or `budget` bytes are sent.
     ///
     /// # Errors Any error of the socket except `WouldBlock` and `Interrupted`.

@@ -2,4 +2,7 @@
 
 mod closes;
 mod forwarding;
+#[cfg(feature = "gateway")]
+mod frozen;
+mod judging;
 mod opening;

@@ -4,7 +4,7 @@ use super::common::{ClockReading, PredictedTime};
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
-use crate::health::{HealthState, HeartbeatMode};
+use crate::health::{HealthState, HeartbeatMode, StaleAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -268,6 +268,12 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
                 cause if cause == Cause::SLOW_CONSUMER => "if it reads no bytes until then",
                 _ => "if nothing is received until then",
             };
+            if outlook.ends_for == Cause::STALE && policy.when_stale == StaleAction::Report {
+                return format!(
+                    "{what}, it is logged in {in_ms} ms that it would be closed as stale; it stays \
+                     open, because its class is only reported"
+                );
+            }
             let timeout = if outlook.ends_for == Cause::STALE {
                 let timeout = policy.connection_timeout.as_millis();
                 format!(" (connection timeout {timeout} ms)")

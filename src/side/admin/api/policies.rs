@@ -152,6 +152,7 @@ impl PolicyChange {
             first_message_timeout: policy.first_message_timeout,
             first_message_bytes: policy.first_message_bytes,
             close_timeout: ms(self.close_timeout_ms, policy.close_timeout),
+            when_stale: policy.when_stale,
             mode: match self.heartbeat_mode {
                 None => policy.mode,
                 Some(ModeName::Always) => HeartbeatMode::Always,

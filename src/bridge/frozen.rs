@@ -1,0 +1,129 @@
+//! A frozen service: many silent connections to one upstream are one fault, not many dead peers.
+//!
+//! While more than half of the connections to an upstream do not answer, the upstream itself is
+//! unresponsive. Its connections are then closed only after three timeouts, and slowly: a process
+//! that was stopped for a minute, or collects garbage, loses no client.
+
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::engine::Overdue;
+use std::collections::HashMap;
+
+/// With fewer silent connections than this, each is judged by itself.
+const SILENT_MIN: u64 = 10;
+
+/// After this many timeouts connections to an unresponsive upstream are closed.
+const TIMEOUTS: u64 = 3;
+
+/// The time over which all connections to an unresponsive upstream are closed.
+const CLOSE_ALL: Micros = Micros::from_secs(60);
+
+/// The connections to an upstream, as far as they say whether it is frozen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UpstreamState {
+    /// Open connections.
+    pub(super) open: u64,
+    /// The part of them with an unanswered ping.
+    pub(super) silent: u64,
+}
+
+impl UpstreamState {
+    /// Returns whether the upstream is unresponsive.
+    pub(super) fn is_unresponsive(self) -> bool {
+        self.silent >= SILENT_MIN && 2 * self.silent > self.open
+    }
+}
+
+/// The order in which connections to an unresponsive upstream are closed.
+#[derive(Debug, Default)]
+pub(super) struct FrozenGuard {
+    /// When each connection may be closed.
+    turns: HashMap<ConnId, Micros>,
+    /// The next free turn.
+    next: Micros,
+}
+
+impl FrozenGuard {
+    /// Decides whether a connection to the upstream that has been silent for this long, with this
+    /// timeout, may be closed now.
+    pub(super) fn judge(
+        &mut self,
+        id: ConnId,
+        silence: Micros,
+        timeout: Micros,
+        state: UpstreamState,
+        now: Micros,
+    ) -> Overdue {
+        if !state.is_unresponsive() {
+            self.turns.clear();
+            return Overdue::Close;
+        }
+        let patience = Micros(TIMEOUTS * timeout.0);
+        if silence < patience {
+            return Overdue::Wait(patience - silence);
+        }
+        let turn = *self.turns.entry(id).or_insert_with(|| {
+            let turn = self.next.max(now);
+            self.next = turn + Micros(CLOSE_ALL.0 / state.open.max(1));
+            turn
+        });
+        if turn <= now {
+            self.turns.remove(&id);
+            return Overdue::Close;
+        }
+        Overdue::Wait(turn - now)
+    }
+
+    /// Forgets a connection that has ended.
+    pub(super) fn forget(&mut self, id: ConnId) {
+        self.turns.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Micros = Micros::from_secs(45);
+
+    fn judge(guard: &mut FrozenGuard, slot: u32, silence: u64, open: u64, silent: u64) -> Overdue {
+        let state = UpstreamState { open, silent };
+        let (id, silence) = (ConnId::new(slot, 1), Micros::from_secs(silence));
+        guard.judge(id, silence, TIMEOUT, state, silence)
+    }
+
+    #[test]
+    fn few_silent_connections_are_judged_by_themselves() {
+        for (open, silent) in [(9, 9), (100, 50), (20, 10), (1, 1), (0, 0)] {
+            let judged = judge(&mut FrozenGuard::default(), 1, 46, open, silent);
+            assert_eq!(judged, Overdue::Close, "{silent} of {open}");
+        }
+        for (open, silent) in [(10, 10), (19, 10), (100, 51)] {
+            let judged = judge(&mut FrozenGuard::default(), 1, 46, open, silent);
+            assert_eq!(
+                judged,
+                Overdue::Wait(Micros::from_secs(89)),
+                "{silent} of {open}"
+            );
+        }
+    }
+
+    #[test]
+    fn after_three_timeouts_each_has_its_turn_within_a_minute() {
+        let mut guard = FrozenGuard::default();
+        assert_eq!(judge(&mut guard, 0, 135, 120, 120), Overdue::Close);
+        let half_second = Micros::from_millis(500);
+        for slot in 1..120 {
+            let wait = Micros(u64::from(slot) * half_second.0);
+            assert_eq!(judge(&mut guard, slot, 135, 120, 120), Overdue::Wait(wait));
+        }
+        assert_eq!(judge(&mut guard, 1, 136, 119, 119), Overdue::Close);
+        assert_eq!(
+            judge(&mut guard, 119, 194, 60, 60),
+            Overdue::Wait(half_second)
+        );
+        // The service answers again: what is silent now is dead by itself.
+        assert_eq!(judge(&mut guard, 7, 195, 60, 1), Overdue::Close);
+        assert!(guard.turns.is_empty());
+    }
+}
