@@ -125,7 +125,8 @@ impl<H: Handler> Engine<H> {
             return Ok(());
         };
         let left = core.frame_left(id);
-        if conn.is_open() && (left > 0) != other.flags.has(Flag::MidFrame) {
+        let knows = other.flags.has(Flag::MidFrame);
+        if conn.is_open() && other.takes_forwarded() && (left > 0) != knows {
             return Err(format!(
                 "lacks {left} bytes of a frame, but its partner does not know"
             ));

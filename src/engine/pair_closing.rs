@@ -85,6 +85,12 @@ impl<H: Handler> Engine<H> {
 
     /// Answers a close frame with its own content.
     fn answer_close(&mut self, id: ConnId, mut end: EndingDraft, payload: &[u8], now: Micros) {
+        let Some(removed) = self.core.reach_boundary(id) else {
+            // The partner ended inside a frame.
+            let reason = end.reason.clone();
+            return self.core.cut(id, end.cause, &reason, now);
+        };
+        end.unsent = removed;
         let mask = self.core.mask_for(id);
         let Some(scan) = self.core.leave_open(id) else {
             return;

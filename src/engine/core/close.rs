@@ -89,8 +89,26 @@ impl Core {
         self.send_close(id, Cause::SLOW_CONSUMER, overload_code(conn), &reason, now);
     }
 
-    /// Queues our close frame on an open connection. From here on the peer's input is skipped.
+    /// Queues our close frame on an open connection. From here on the peer's input is skipped. A
+    /// planned close of a linked connection may wait for the end of a frame in progress.
     pub(crate) fn send_close(
+        &mut self,
+        id: ConnId,
+        cause: Cause,
+        code: u16,
+        reason: &str,
+        now: Micros,
+    ) {
+        let has_no_answer = HAS_NO_ANSWER.contains(&cause) || cause == Cause::SLOW_CONSUMER;
+        if !has_no_answer && self.waits_for_boundary(id) {
+            return self.close_later(id, cause, code, reason, now);
+        }
+        self.send_close_now(id, cause, code, reason, now);
+    }
+
+    /// Queues our close frame on an open connection, or ends it inside a frame that its partner has
+    /// not completed.
+    pub(crate) fn send_close_now(
         &mut self,
         id: ConnId,
         cause: Cause,
@@ -104,7 +122,11 @@ impl Core {
         if conn.flags.has(Flag::CloseSent) {
             return;
         }
-        if conn.flags.has(Flag::Linked) && self.close_linked(id, cause, code, reason, now) {
+        let is_linked = conn.flags.has(Flag::Linked);
+        let Some(removed) = self.reach_boundary(id) else {
+            return self.cut(id, cause, reason, now);
+        };
+        if is_linked && self.close_for_partner(id, cause, code, reason, now) {
             return;
         }
         let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
@@ -114,15 +136,16 @@ impl Core {
         let reason = cut_reason(reason);
         let frame = encoder::close(code, reason, self.mask_for(id));
         let pending = self.table.get(id).map_or(0, Conn::pending);
-        let mut unsent = 0;
+        let mut unsent = removed;
         // Bytes that the peer has not taken would only delay the close. Bytes that wait only for
         // the end of this turn may explain the close, and go out before it.
-        let discard = blocked
+        // What a partner has sent before it ended still goes out.
+        let discard = blocked && cause != Cause::PARTNER_ENDED
             || [Cause::STALE, Cause::SLOW_CONSUMER, Cause::FRAME_TIMEOUT].contains(&cause)
             || cause == Cause::BUFFERS_FULL && pending > UNSENT_SMALL;
         self.queue(id, |out| {
             if discard {
-                unsent = out.discard_unsent();
+                unsent += out.discard_unsent();
             }
             out.push_close(frame);
         });
@@ -142,10 +165,17 @@ impl Core {
         self.note_leg_ended(id);
     }
 
-    /// Closes a linked connection where that differs. A close frame cannot go out inside a frame of
-    /// the partner, and a peer may still have to hear what its partner sends. Returns whether it is
-    /// handled.
-    fn close_linked(
+    /// Returns whether a close must wait because the partner of a linked connection is in the middle
+    /// of a frame to it, and goes on sending.
+    fn waits_for_boundary(&self, id: ConnId) -> bool {
+        let is_inside = |c: &Conn| c.is_open() && c.flags.has(Flag::MidFrame);
+        let partner = self.partner_of(id).and_then(|p| self.table.get(p));
+        self.table.get(id).is_some_and(is_inside) && partner.is_some_and(Conn::is_open)
+    }
+
+    /// Closes a linked connection whose partner still takes what this peer sends, so that its input
+    /// is forwarded until it answers. Returns whether it is one.
+    fn close_for_partner(
         &mut self,
         id: ConnId,
         cause: Cause,
@@ -153,32 +183,18 @@ impl Core {
         reason: &str,
         now: Micros,
     ) -> bool {
-        let Some(conn) = self.table.get(id) else {
-            return true;
-        };
         let partner = self.partner_of(id);
-        if conn.is_mid_frame() {
-            let sends = partner
-                .and_then(|p| self.table.get(p))
-                .is_some_and(Conn::is_open);
-            let is_planned = !HAS_NO_ANSWER.contains(&cause) && cause != Cause::SLOW_CONSUMER;
-            if sends && is_planned {
-                self.close_later(id, cause, code, reason, now);
-            } else {
-                self.cut(id, cause, reason, now);
-            }
-            return true;
+        let awaits = partner.is_some_and(|p| self.awaits_partner(p));
+        if !awaits || HAS_NO_ANSWER.contains(&cause) {
+            return false;
         }
-        if partner.is_some_and(|p| self.awaits_partner(p)) && !HAS_NO_ANSWER.contains(&cause) {
-            let reason = cut_reason(reason);
-            let frame = encoder::close(code, reason, self.mask_for(id));
-            let mut end = EndingDraft::of(cause);
-            end.code = EndCode::Close(code);
-            end.reason = reason.into();
-            self.close_and_forward(id, frame, end, now);
-            return true;
-        }
-        false
+        let reason = cut_reason(reason);
+        let frame = encoder::close(code, reason, self.mask_for(id));
+        let mut end = EndingDraft::of(cause);
+        end.code = EndCode::Close(code);
+        end.reason = reason.into();
+        self.close_and_forward(id, frame, end, now);
+        true
     }
 
     /// Ends the sending side of a connection inside a frame: nothing but a FIN can follow.

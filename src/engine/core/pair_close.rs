@@ -77,7 +77,8 @@ impl Core {
     pub(crate) fn close_at_boundary(&mut self, id: ConnId, now: Micros) {
         let conn = self.table.get(id);
         let is_wanted = |c: &&Conn| c.forward_input().is_some_and(|f| f.wanted.is_some());
-        if conn.filter(is_wanted).is_some_and(|c| !c.is_mid_frame()) {
+        let conn = conn.filter(is_wanted);
+        if conn.is_some_and(|c| !c.flags.has(Flag::MidFrame)) {
             self.close_wanted(id, now);
         }
     }
@@ -89,32 +90,48 @@ impl Core {
         let Some(wanted) = wanted else {
             return;
         };
-        if self.table.get(id).is_some_and(Conn::is_mid_frame) {
-            self.cut(id, wanted.cause, &wanted.reason, now);
-        } else {
-            self.send_close(id, wanted.cause, wanted.code, &wanted.reason, now);
+        self.send_close_now(id, wanted.cause, wanted.code, &wanted.reason, now);
+    }
+
+    /// Makes sure that a close frame may follow what is queued. A frame whose end has not arrived is
+    /// removed with what was queued before it. Returns how many messages were removed; `None` if a
+    /// byte of that frame was sent, so that no close frame can follow.
+    pub(crate) fn reach_boundary(&mut self, id: ConnId) -> Option<u32> {
+        let conn = self.table.get(id)?;
+        if !conn.flags.has(Flag::MidFrame) {
+            return Some(0);
         }
+        if conn.is_mid_frame() {
+            return None;
+        }
+        let mut unsent = 0;
+        self.change_out(id, |out| unsent = out.discard_unsent());
+        if let Some(conn) = self.table.get_mut(id) {
+            conn.flags.take(Flag::MidFrame);
+        }
+        Some(unsent)
     }
 
     /// Sends the close of a partner's peer back to it as the answer: the partner's partner cannot
     /// answer. `id` is in the stage [`CloseStage::Partner`].
     pub(crate) fn answer_own_close(&mut self, id: ConnId, now: Micros) {
+        if !self.awaits_partner(id) {
+            return;
+        }
         let mask = self.mask_for(id);
+        let removed = self.reach_boundary(id);
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        let is_mid_frame = conn.is_mid_frame();
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.stage != CloseStage::Partner {
-            return;
-        }
         closing.stage = CloseStage::Flush;
         closing.deadline = now + closing.timeout;
         let mut answer = None;
+        closing.end.unsent += removed.unwrap_or_default();
         if let EndCode::Close(code) = closing.end.code
-            && !is_mid_frame
+            && removed.is_some()
         {
             closing.end.clean = true;
             answer = Some(encoder::close(code, &closing.end.reason, mask));
@@ -123,7 +140,7 @@ impl Core {
             Some(answer) => self.queue(id, |out| out.push_close(answer)),
             None => self.table.mark_dirty(id),
         }
-        if is_mid_frame {
+        if removed.is_none() {
             self.stats.cut_mid_frame += 1;
             self.discard_out(id);
         }

@@ -283,3 +283,52 @@ fn a_reader_without_progress_is_closed_and_its_partner_told() {
         check_invariants(&net);
     }
 }
+
+/// The frame in progress is complete in the queue, and behind it stands the beginning of another
+/// one that will never be complete.
+#[test]
+fn the_beginning_of_a_frame_that_was_not_sent_is_removed_before_a_close() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    net.set_window(client, Some(500));
+    net.send(server, Message::binary(vec![1; 1_000]));
+    net.send(server, Message::binary(vec![2; 2_000]));
+    net.write(server, &frame_of_server(0x82, &vec![9; 200_000])[..30_000]);
+    net.settle();
+    net.reset(server);
+    net.advance(100);
+    net.set_window(client, None);
+    net.advance(100);
+    let got = net.received(client);
+    assert_eq!(
+        got,
+        [
+            Received::Message(Message::binary(vec![1; 1_000])),
+            Received::Close(1012, "peer_reset".to_owned())
+        ]
+    );
+    assert_eq!(net.engine().stats().cut_mid_frame, 0);
+    check_invariants(&net);
+    net.advance(10 * S);
+    net.expect_closed(client, Cause::PARTNER_ENDED);
+    assert_eq!(net.ending(client).map(|e| e.unsent), Some(2));
+}
+
+#[test]
+fn what_a_server_sent_before_it_died_reaches_a_slow_client() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    net.set_window(client, Some(500));
+    for i in 0..10_u8 {
+        net.send(server, Message::binary(vec![i; 1_000]));
+    }
+    net.settle();
+    net.reset(server);
+    net.advance(100);
+    net.set_window(client, None);
+    net.advance(100);
+    let got = net.received(client);
+    assert_eq!(got.len(), 11);
+    assert_eq!(got[10], Received::Close(1012, "peer_reset".to_owned()));
+    check_invariants(&net);
+}
