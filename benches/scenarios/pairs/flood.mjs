@@ -1,0 +1,18 @@
+// A client for pairs.sh that sends as many small frames as the gateway takes. Arguments: PORT SECONDS. Prints how many.
+import net from 'node:net';
+
+const [port, seconds] = process.argv.slice(2).map(Number);
+const frame = Buffer.from([0x82, 0x80 | 10, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2]);
+const block = Buffer.concat(Array(4096).fill(frame));
+let sent = 0, opened = false;
+const socket = net.connect(port, '127.0.0.1', () => {
+  socket.write('GET /flood HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+});
+function fill() {
+  while (socket.write(block)) sent += 4096;
+  sent += 4096;
+}
+socket.on('data', () => { if (!opened) { opened = true; fill(); } });
+socket.on('drain', fill);
+socket.on('error', () => {});
+setTimeout(() => { console.log(JSON.stringify({ frames: sent, opened, destroyed: socket.destroyed })); process.exit(0); }, seconds * 1000);
