@@ -26,12 +26,14 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
         name: "client",
         label: "clients",
         ended_by: Some("client"),
+        is_one_service: false,
         policy: Policy::DEFAULT,
     },
     ClassInfo {
         name: "upstream",
         label: "upstream connections",
         ended_by: Some("upstream"),
+        is_one_service: true,
         policy: UPSTREAM_POLICY,
     },
 ];

@@ -29,9 +29,15 @@ pub(super) struct UpstreamState {
 
 impl UpstreamState {
     /// Returns whether the upstream is unresponsive.
-    pub(super) fn is_unresponsive(self) -> bool {
-        self.silent >= SILENT_MIN && 2 * self.silent > self.open
+    fn is_unresponsive(self) -> bool {
+        is_service_unresponsive(self.open, self.silent)
     }
+}
+
+/// Returns whether a service is unresponsive: more than half of the open connections to it, and at
+/// least ten, do not answer a ping.
+pub(crate) fn is_service_unresponsive(open: u64, silent: u64) -> bool {
+    silent >= SILENT_MIN && 2 * silent > open
 }
 
 /// The order in which connections to an unresponsive upstream are closed.

@@ -20,5 +20,6 @@ mod upstream;
 mod upstream_request;
 
 pub use self::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions};
+pub(crate) use self::frozen::is_service_unresponsive;
 pub use self::upstream::{Upstream, UpstreamUrl};
 pub use self::upstream_request::HostHeader;

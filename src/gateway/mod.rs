@@ -19,6 +19,7 @@ pub use self::operator::{
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
+pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions, HostHeader, Upstream, UpstreamUrl};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

@@ -22,6 +22,7 @@ const SENSORS: [ClassInfo; 1] = [ClassInfo {
     name: "sensor",
     label: "weather sensors",
     ended_by: None,
+    is_one_service: false,
     policy: Policy::DEFAULT,
 }];
 

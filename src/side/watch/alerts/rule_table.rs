@@ -5,13 +5,26 @@ use super::gateway_rules::{
     at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
 };
 use super::peer_rules::{
-    app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
+    UNRESPONSIVE_PERCENT, app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high,
+    stale_closes, upstream_unresponsive,
 };
 use super::rule_input::RuleInput;
 use crate::base::time::Micros;
 
 /// All rules, in the order of evaluation: a rule that explains others is before them.
 pub(super) const RULES: &[AlertRule] = &[
+    AlertRule {
+        name: UPSTREAM_UNRESPONSIVE,
+        severity: Severity::Critical,
+        action: "Look at the service behind the gateway: it accepts connections and does not read \
+                 them. Its connections are closed only after three timeouts, and slowly; if it \
+                 goes on before, no client is lost.",
+        threshold: |_| UNRESPONSIVE_PERCENT,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        measure: upstream_unresponsive,
+    },
     AlertRule {
         name: MASS_DEATH,
         severity: Severity::Critical,
@@ -20,7 +33,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  The gateway needs no restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
-        explained_by: no_other,
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE],
         yields: false,
         measure: mass_death,
     },
@@ -32,7 +45,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  Compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
-        explained_by: |_| &[MASS_DEATH],
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, MASS_DEATH],
         yields: false,
         measure: many_suspects,
     },
@@ -44,7 +57,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  behind a NAT or a proxy that drops idle connections.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
-        explained_by: |_| &[MASS_DEATH],
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, MASS_DEATH],
         yields: false,
         measure: stale_closes,
     },
@@ -159,6 +172,7 @@ pub(super) const RULES: &[AlertRule] = &[
 ];
 
 // Rules that explain others.
+const UPSTREAM_UNRESPONSIVE: &str = "upstream_unresponsive";
 pub(super) const MASS_DEATH: &str = "mass_death";
 const AT_CAPACITY: &str = "at_capacity";
 const NEAR_CAPACITY: &str = "near_capacity";

@@ -36,12 +36,16 @@ pub(super) fn classes() -> Classes {
 impl FleetHarness {
     /// Creates a fleet of a thousand glasses and a thousand apps, all healthy.
     pub(super) fn new() -> FleetHarness {
-        let counters = Counters {
+        FleetHarness::of(Counters {
             live: vec![1_000, 1_000],
             places: (2_000, 10_000),
             opened: vec![1_000, 1_000],
             ..Counters::zero(classes())
-        };
+        })
+    }
+
+    /// Creates a healthy fleet with these counters.
+    pub(super) fn of(counters: Counters) -> FleetHarness {
         let mut fleet = FleetHarness {
             evaluator: Evaluator::default(),
             settings: AlertSettings::default(),

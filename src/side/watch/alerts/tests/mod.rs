@@ -5,6 +5,7 @@ mod alert_states;
 mod capacity;
 mod common_agents;
 mod fleet_harness;
+mod frozen_service;
 mod healthy;
 mod identities;
 mod mass_death;
