@@ -218,8 +218,17 @@ impl<H: Handler> Engine<H> {
         let bytes = run.len;
         self.core.work.spend_bytes(bytes, &mut self.core.stats);
         if run.len > 0 {
-            self.set_run_state(id, partner, state);
             self.count_run(id, partner, &run, now);
+            self.set_run_state(id, partner, state);
+            // The host may have closed it, when it was told that the peer is heard.
+            if !self
+                .core
+                .table
+                .get(partner)
+                .is_some_and(Conn::takes_forwarded)
+            {
+                return ForwardStep::Consumed(run.len);
+            }
             if in_place && self.core.is_clear(partner) {
                 return ForwardStep::Write(Forward {
                     from: id,

@@ -294,3 +294,19 @@ fn compressed_messages_pass_only_if_both_sides_have_agreed() {
         net.expect_closed(client, Cause::PROTOCOL);
     }
 }
+
+#[test]
+fn a_pair_at_rest_holds_nothing_after_a_frame_that_was_forwarded_in_parts() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    let frame = frame_of_server(BINARY, &vec![9; 100_000]);
+    for cut in [80_000, 99_990, frame.len() - 1, frame.len() - 5_000] {
+        net.write(server, &frame[..cut]);
+        net.settle();
+        net.write(server, &frame[cut..]);
+        net.settle();
+        assert_eq!(net.engine().stats().held_bytes, 0, "cut at {cut}");
+        check_invariants(&net);
+        assert_eq!(forwarded(&mut net, client).len(), 1);
+    }
+}
