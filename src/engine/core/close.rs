@@ -165,8 +165,8 @@ impl Core {
         self.note_leg_ended(id);
     }
 
-    /// Returns whether a close must wait because the partner of a linked connection is in the middle
-    /// of a frame to it, and goes on sending.
+    /// Returns whether a close must wait because the partner of a linked connection is in the
+    /// middle of a frame to it, and goes on sending.
     fn waits_for_boundary(&self, id: ConnId) -> bool {
         let is_inside = |c: &Conn| c.is_open() && c.flags.has(Flag::MidFrame);
         let partner = self.partner_of(id).and_then(|p| self.table.get(p));

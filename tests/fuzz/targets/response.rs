@@ -12,7 +12,7 @@
 
 #![no_main]
 
-use http::{BODY_MAX, BodyReader, BodyStep, ParsedResponse, Response, ResponseFault};
+use http::{BodyReader, BodyStep, ParsedResponse, Response, ResponseFault};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use pulsegate_fuzz::{Cuts, Input};
 
@@ -33,6 +33,9 @@ const LIMITS: [usize; 2] = [512, 16 << 10];
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The most that is kept of a body, in bytes.
+const BODY_MAX: usize = 64 << 10;
 
 /// The most memory of a reader: its body, and a line that doubles it.
 const ALLOCATED_MAX: usize = BODY_MAX + (16 << 10);

@@ -163,7 +163,9 @@ fn compare(found: &Outcome, expected: &Expected) {
     assert_eq!(found.messages, expected.messages);
     let pongs = found.answers.iter().filter_map(|answer| match answer {
         Received::Pong(payload) => Some(payload),
-        Received::Message(_) | Received::Ping(_) | Received::Close(..) => None,
+        Received::Message(_) | Received::Fragment(..) | Received::Ping(_) | Received::Close(..) => {
+            None
+        }
     });
     assert!(pongs.eq(&expected.pongs), "{found:?} {expected:?}");
     let faults = [Cause::PROTOCOL, Cause::TOO_BIG, Cause::INVALID_DATA];
