@@ -94,8 +94,8 @@ impl Core {
     }
 
     /// Makes sure that a close frame may follow what is queued. A frame whose end has not arrived
-    /// is removed with what was queued before it. Returns how many messages were removed; `None` if a
-    /// byte of that frame was sent, so that no close frame can follow.
+    /// is removed with what was queued before it. Returns how many messages were removed; `None` if
+    /// a byte of that frame was sent, so that no close frame can follow.
     pub(crate) fn reach_boundary(&mut self, id: ConnId) -> Option<u32> {
         let conn = self.table.get(id)?;
         if !conn.flags.has(Flag::MidFrame) {
