@@ -178,6 +178,9 @@ fn check_input(input: &InputState) -> Result<(), String> {
     if input.is_at_rest() {
         return Err("is idle but not parked".to_owned());
     }
+    if input.forward.as_ref().is_some_and(|f| f.is_at_rest()) {
+        return Err("keeps a state of its stream although nothing is in progress".to_owned());
+    }
     // A connection whose share is in progress is busy, and does not wait.
     let waits = input.throttled_since.is_some();
     if waits && !input.is_held() || input.is_held() && !input.is_busy() && !waits {

@@ -218,7 +218,7 @@ impl<H: Handler> Engine<H> {
         let bytes = run.len;
         self.core.work.spend_bytes(bytes, &mut self.core.stats);
         if run.len > 0 {
-            self.count_run(id, partner, &run, now);
+            self.count_run(id, partner, &run, state.left == 0, now);
             self.set_run_state(id, partner, state);
             // The host may have closed it, when it was told that the peer is heard.
             if !self
@@ -287,10 +287,10 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Counts a run.
-    fn count_run(&mut self, id: ConnId, partner: ConnId, run: &Run, now: Micros) {
+    /// Counts a run. `is_whole`: a frame ends with it.
+    fn count_run(&mut self, id: ConnId, partner: ConnId, run: &Run, is_whole: bool, now: Micros) {
         let messages = run.messages;
-        if run.frames > 0 || self.count_progress(id, run.len) {
+        if is_whole || run.frames > 0 || self.count_progress(id, run.len) {
             self.mark_heard(id, now);
         }
         self.core.stats.messages_in += u64::from(messages);

@@ -2,10 +2,14 @@
 //! tested; none of them may be closed, and each of their pings is answered. Tests assert which side
 //! closed, with which code and cause, never how fast.
 
+#[path = "../support/folder.rs"]
+mod folder;
 #[path = "../support/sockets/mod.rs"]
 mod sockets;
 
 mod crowds;
+mod dial_host;
+mod dials;
 mod ends;
 mod ghosts;
 mod heads;
@@ -13,6 +17,7 @@ mod limits;
 #[cfg(feature = "gateway")]
 mod memory;
 mod own_loop;
+mod pairs;
 mod seen;
 mod slow_peers;
 mod threads;

@@ -310,3 +310,27 @@ fn a_pair_at_rest_holds_nothing_after_a_frame_that_was_forwarded_in_parts() {
         assert_eq!(forwarded(&mut net, client).len(), 1);
     }
 }
+
+#[test]
+fn a_frame_that_was_forwarded_in_parts_leaves_nothing_and_counts_as_heard() {
+    // The last part may be shorter than what counts as heard inside a frame.
+    for last in [1, 4_095, 4_096, 50_000] {
+        let mut net = net();
+        let (client, server) = connect_pair(&mut net);
+        let frame = client_frame(BINARY, &vec![9; 200_000]);
+        let (first, rest) = frame.split_at(frame.len() - last);
+        net.write(client, first);
+        net.settle();
+        check_invariants(&net);
+        net.advance(10 * S);
+        let heard = net.now();
+        net.write(client, rest);
+        net.settle();
+        check_invariants(&net);
+        assert_eq!(net.engine().stats().held_bytes, 0, "{last}");
+        let id = net.id(client);
+        let view = net.with_io(|_, io| io.view(id)).expect("it is open");
+        assert_eq!(view.heard, heard, "{last}");
+        assert_eq!(forwarded(&mut net, server).len(), 1);
+    }
+}

@@ -331,6 +331,16 @@ impl Client {
         len
     }
 
+    /// Reads at most `most` bytes, whatever they are; none at the end of the stream.
+    #[track_caller]
+    pub fn read_up_to(&mut self, most: usize) -> Vec<u8> {
+        if self.input.is_empty() {
+            self.read_some(most);
+        }
+        let len = most.min(self.input.len());
+        self.input.drain(..len).collect()
+    }
+
     /// Returns the bytes that were read and are not a whole frame yet.
     pub fn unparsed(&self) -> usize {
         self.input.len()

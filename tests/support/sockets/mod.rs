@@ -13,6 +13,7 @@ mod controls;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod host;
+mod server;
 
 #[cfg(feature = "gateway")]
 pub use admin::{Metrics, json};
@@ -21,6 +22,7 @@ pub use controls::Controls;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
+pub use server::{Listener, Server, server_frame};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,277 @@
+//! A WebSocket server that does only what a test tells it, on a TCP or a Unix socket.
+
+use super::PATIENCE;
+use super::client::{BINARY, CLOSE, Event, PING, PONG, TEXT, head_len};
+use pulsegate::engine::DialAddress;
+use pulsegate::wire::frame::{FIN, Header, write_frame};
+use pulsegate::wire::mask;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tungstenite::handshake::derive_accept_key;
+
+/// A listener whose connections a test accepts one by one.
+pub struct Listener {
+    socket: Socket,
+    address: DialAddress,
+}
+
+/// The end of the server of one connection.
+pub struct Server {
+    socket: Socket,
+    input: Vec<u8>,
+}
+
+/// Returns a whole final frame, without a mask.
+pub fn server_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, FIN | opcode, payload, None);
+    bytes
+}
+
+impl Listener {
+    /// Listens on a free port.
+    pub fn tcp() -> Listener {
+        Self::tcp_with_queue(128)
+    }
+
+    /// Listens on a free port, with a queue for this many connections.
+    pub fn tcp_with_queue(queue: i32) -> Listener {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = listening(Domain::IPV4, &any.into(), queue);
+        let address = socket.local_addr().expect("an address").as_socket();
+        Listener {
+            socket,
+            address: DialAddress::Tcp(address.expect("an IP address")),
+        }
+    }
+
+    /// Listens on a Unix socket, with a queue for this many connections.
+    pub fn unix(path: impl AsRef<Path>, queue: i32) -> Listener {
+        let path = path.as_ref();
+        let address = SockAddr::unix(path).expect("a short path");
+        Listener {
+            socket: listening(Domain::UNIX, &address, queue),
+            address: DialAddress::Unix(path.to_owned()),
+        }
+    }
+
+    /// Returns the address to dial.
+    pub fn address(&self) -> DialAddress {
+        self.address.clone()
+    }
+
+    /// Accepts the next connection.
+    #[track_caller]
+    pub fn accept(&self) -> Server {
+        let accepted = self.socket.accept().expect("a connection in time");
+        let socket = accepted.0;
+        socket
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a write timeout");
+        Server {
+            socket,
+            input: Vec::new(),
+        }
+    }
+
+    /// Accepts the next connection and agrees to a WebSocket.
+    #[track_caller]
+    pub fn open(&self) -> Server {
+        let mut server = self.accept();
+        server.agree(b"");
+        server
+    }
+
+    /// Fills the queue. Returns what fills it.
+    pub fn fill(&self) -> Vec<Socket> {
+        let address = self.socket.local_addr().expect("an address");
+        let connect = || {
+            let socket = Socket::new(address.domain(), Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("non-blocking");
+            let connected = socket.connect(&address);
+            (socket, connected.err().map(|e| e.kind()))
+        };
+        let mut sockets = Vec::new();
+        // TCP does not say that its queue is full: it answers nothing.
+        for _ in 0..8 {
+            let (socket, error) = connect();
+            sockets.push(socket);
+            if error == Some(ErrorKind::WouldBlock) && address.is_unix() {
+                break;
+            }
+        }
+        sockets
+    }
+}
+
+fn listening(domain: Domain, address: &SockAddr, queue: i32) -> Socket {
+    let socket = Socket::new(domain, Type::STREAM, None).expect("a socket");
+    socket.bind(address).expect("a free address");
+    socket.listen(queue).expect("a listener");
+    // It bounds the wait for a connection, too (socket(7)).
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket
+}
+
+impl Server {
+    /// Reads the head of the request.
+    #[track_caller]
+    pub fn request(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(len) = head_len(&self.input) {
+                let head = self.input.drain(..len).collect();
+                return String::from_utf8(head).expect("UTF-8");
+            }
+            if let Some(end) = self.fill(deadline) {
+                panic!("{end:?} before a request; {} bytes", self.input.len());
+            }
+        }
+    }
+
+    /// Reads the request and agrees to a WebSocket; these bytes follow in the same write.
+    #[track_caller]
+    pub fn agree(&mut self, tail: &[u8]) {
+        let request = self.request();
+        let key = request
+            .lines()
+            .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        let accept = derive_accept_key(key.expect("a key").as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.write(&[head.as_bytes(), tail].concat());
+    }
+
+    #[track_caller]
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).expect("written");
+    }
+
+    #[track_caller]
+    pub fn send_text(&mut self, text: &str) {
+        self.write(&server_frame(TEXT, text.as_bytes()));
+    }
+
+    /// Returns the next event.
+    #[track_caller]
+    pub fn next(&mut self) -> Event {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(event) = parse(&mut self.input) {
+                return event;
+            }
+            if let Some(end) = self.fill(deadline) {
+                return end;
+            }
+        }
+    }
+
+    /// Returns the next event that is not a heartbeat; heartbeats are answered.
+    #[track_caller]
+    pub fn next_answering(&mut self) -> Event {
+        loop {
+            match self.next() {
+                Event::Ping(payload) => {
+                    // The other end may be gone: then the next read reports it.
+                    self.try_write(&server_frame(PONG, &payload));
+                }
+                event => return event,
+            }
+        }
+    }
+
+    /// Reads at most `most` bytes, whatever they are; none at the end of the stream.
+    #[track_caller]
+    pub fn read_up_to(&mut self, most: usize) -> Vec<u8> {
+        if self.input.is_empty() {
+            let end = self.fill(Instant::now() + PATIENCE);
+            assert_ne!(end, Some(Event::Reset));
+        }
+        let len = most.min(self.input.len());
+        self.input.drain(..len).collect()
+    }
+
+    /// Writes if the other end lets it. Returns whether it worked.
+    pub fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Returns whether neither a byte nor the end of the stream is there.
+    #[track_caller]
+    pub fn is_quiet(&mut self) -> bool {
+        self.socket.set_nonblocking(true).expect("non-blocking");
+        let read = self.socket.read(&mut [0]);
+        self.socket.set_nonblocking(false).expect("blocking");
+        self.input.is_empty() && read.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+    }
+
+    pub fn send_fin(&mut self) {
+        self.socket.shutdown(Shutdown::Write).expect("FIN");
+    }
+
+    /// Ends the connection with an RST. On a Unix socket, unread bytes do the same (unix(7)).
+    pub fn reset(self) {
+        self.socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("SO_LINGER");
+    }
+
+    /// Returns a second handle to the same connection, to write while this one reads.
+    pub fn writer(&self) -> Server {
+        Server {
+            socket: self.socket.try_clone().expect("another descriptor"),
+            input: Vec::new(),
+        }
+    }
+
+    /// Reads what is available. Returns the end of the stream, if it was reached.
+    #[track_caller]
+    fn fill(&mut self, deadline: Instant) -> Option<Event> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.max(Duration::from_millis(1));
+        self.socket
+            .set_read_timeout(Some(left))
+            .expect("a read timeout");
+        let mut buffer = [0; 64 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(0) => Some(Event::Eof),
+            Ok(len) => {
+                self.input.extend(&buffer[..len]);
+                None
+            }
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Some(Event::Reset),
+            Err(e) if e.kind() == ErrorKind::Interrupted => None,
+            Err(e) => panic!("nothing within {PATIENCE:?}: {e}"),
+        }
+    }
+}
+
+/// Removes the first whole frame of a client from `input`.
+fn parse(input: &mut Vec<u8>) -> Option<Event> {
+    let header = Header::parse(input)?;
+    assert!(header.mask.is_some(), "clients mask");
+    assert_eq!(header.first & 0x70, 0, "reserved bits are clear");
+    assert_ne!(header.first & FIN, 0, "this client does not fragment");
+    let len = header.frame_len();
+    let mut payload = input.get(header.len..len)?.to_vec();
+    mask::apply(&mut payload, header.mask(), 0);
+    input.drain(..len);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    Some(match header.first & 0x0f {
+        TEXT => Event::Text(text(&payload)),
+        BINARY => Event::Binary(payload),
+        CLOSE if payload.is_empty() => Event::Close(1005, String::new()),
+        CLOSE => {
+            let code = u16::from_be_bytes([payload[0], payload[1]]);
+            Event::Close(code, text(&payload[2..]))
+        }
+        PING => Event::Ping(payload),
+        PONG => Event::Pong(payload),
+        other => panic!("opcode {other}"),
+    })
+}
