@@ -18,8 +18,7 @@ impl EffectiveValues {
     /// before a second ping can be answered.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for (timeout, interval) in CLASSES {
-            let (timeout, interval) = (self.source_row(timeout), self.source_row(interval));
+        for (timeout, interval) in self.policies() {
             if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
                 && t < Policy::SAFE_INTERVALS * i
             {
@@ -37,6 +36,15 @@ impl EffectiveValues {
             }
         }
         warnings
+    }
+
+    /// Returns the rows of the timeout and of the interval of each class, as they were given.
+    fn policies(&self) -> impl Iterator<Item = (usize, usize)> {
+        // The general pair holds for clients of a service, whatever glasses and apps have.
+        let clients = const { (row("CONNECTION_TIMEOUT_MS"), row("HEARTBEAT_INTERVAL_MS")) };
+        let general = self.has_upstream().then_some(clients);
+        let of_class = CLASSES.map(|(t, i)| (self.source_row(t), self.source_row(i)));
+        of_class.into_iter().chain(general)
     }
 
     /// Checks the rules that involve more than one setting. A setting whose value is invalid by
@@ -88,8 +96,7 @@ impl EffectiveValues {
 
         // Two classes that both inherit the general pair have one fault, not two.
         let mut told = Vec::new();
-        for (timeout, interval) in CLASSES {
-            let (timeout, interval) = (self.source_row(timeout), self.source_row(interval));
+        for (timeout, interval) in self.policies() {
             if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
                 && t <= i
                 && !told.contains(&(timeout, interval))

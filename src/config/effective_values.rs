@@ -330,18 +330,18 @@ impl EffectiveValues {
 
     /// Returns the differences of `newer`.
     pub(super) fn diff(&self, newer: &Self) -> ReloadDiff {
+        let after = self.merged(newer);
         let mut changes = ReloadDiff::default();
         for (at, setting) in SETTINGS.iter().enumerate() {
-            if self.0[at] == newer.0[at] {
-                continue;
-            }
-            if setting.reload {
+            // A default that changed follows from another setting, which is named.
+            let is_given = [self, newer].map(|v| v.0[at].origin) != [ValueOrigin::Default; 2];
+            if setting.reload && self.0[at] != after.0[at] {
                 changes.applied.push(SettingChange {
                     name: setting.name,
                     old: self.describe(at),
-                    new: newer.describe(at),
+                    new: after.describe(at),
                 });
-            } else {
+            } else if !setting.reload && is_given && self.0[at] != newer.0[at] {
                 changes.needs_restart.push(setting.name);
             }
         }
@@ -351,12 +351,24 @@ impl EffectiveValues {
     /// Returns the settings after a reload: those of `newer` that a reload applies, and the rest of
     /// `self`.
     pub(super) fn reloaded(&self, newer: &Self, faults: &mut SettingFaults) -> Self {
-        let rows = SETTINGS.iter().zip(self.0.iter().zip(&newer.0));
-        let rows = rows.map(|(setting, (old, new))| if setting.reload { new } else { old });
-        let effective = EffectiveValues(rows.cloned().collect());
+        let effective = self.merged(newer);
         effective.check_combinations(faults);
         self.check_restrictions_kept(&effective, faults);
         effective
+    }
+
+    /// Returns the values of `newer` that a reload applies, and the rest of `self`. A default that
+    /// follows from another setting follows from the value in force.
+    fn merged(&self, newer: &Self) -> Self {
+        let mut merged = EffectiveValues(Vec::with_capacity(SETTINGS.len()));
+        for (setting, (old, new)) in SETTINGS.iter().zip(self.0.iter().zip(&newer.0)) {
+            let mut entry = if setting.reload { new } else { old }.clone();
+            if entry.origin == ValueOrigin::Default {
+                entry.value = merged.default_value(setting);
+            }
+            merged.0.push(entry);
+        }
+        merged
     }
 
     /// Checks that restrictions which were given are still given after a reload. A file that is

@@ -26,6 +26,11 @@ fn a_timeout_must_be_above_its_interval_in_each_class() {
     let own = "--glasses-heartbeat-interval-ms 20 --glasses-connection-timeout-ms 20 \
                --app-heartbeat-interval-ms 30 --app-connection-timeout-ms 29";
     assert_eq!(faults(own, &[]).len(), 2);
+    // Clients of a service have the general pair.
+    let clients = "--upstream http://a --heartbeat-interval-ms 50000 \
+                   --glasses-heartbeat-interval-ms 10 --app-heartbeat-interval-ms 10";
+    let timeout = "CONNECTION_TIMEOUT_MS=\"45000\" (default)";
+    timeout_too_short(clients, &[], timeout, interval);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use super::loading::{addr, run};
 use super::samples::{ALERT_URL, GIVEN, SECRET, TOKEN, is_path, is_secret};
 use crate::folder::Folder;
 use log::LevelFilter;
-use pulsegate::config::{CliAction, SETTINGS, Secret, Settings, ValueKind, load};
+use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
-    AcceptedSubprotocols, Admission, ProxyProtocol, RelaySettings, ReplayLimits, Subprotocols,
-    WebOrigin,
+    AcceptedSubprotocols, Admission, HostHeader, ProxyProtocol, RelaySettings, ReplayLimits,
+    Subprotocols, UpstreamUrl, WebOrigin,
 };
-use pulsegate::health::{HeartbeatMode, Policy};
+use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, WebhookUrl};
 use pulsegate::time::Micros;
 use std::collections::HashMap;
@@ -20,6 +20,15 @@ use std::path::Path;
 fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
     let read = settings.clone();
+    settings.bridge = None;
+    settings.client = Policy::default();
+    settings.upstream = Policy {
+        heartbeat_interval: Micros::from_secs(30),
+        connection_timeout: Micros::from_secs(90),
+        ..Policy::default()
+    };
+    settings.link_slow_after = Micros::from_secs(30);
+    settings.health_path = "/healthz".into();
     settings.glasses = Policy::default();
     settings.app = Policy {
         first_message_timeout: Some(Micros::from_secs(10)),
@@ -75,6 +84,28 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     assert!(read.credentials().is_open());
 }
 
+#[test]
+fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
+    let settings = run("--upstream http://127.0.0.1:3000", &[]);
+    let bridge = BridgeSettings {
+        upstream: UpstreamUrl::parse("http://127.0.0.1:3000").expect("a location"),
+        host_header: HostHeader::Keep,
+        forwarded_https: false,
+        connect_timeout: Micros::from_secs(3),
+        answer_timeout: Micros::from_secs(10),
+        max_message_bytes: 0,
+    };
+    assert_eq!(settings.bridge, Some(bridge));
+    assert_eq!(settings.drain, Micros::from_secs(30));
+    assert_eq!(&*settings.health_path, "/.well-known/pulsegate/health");
+    let given = run(
+        "--upstream http://a --drain-ms 1 --health-path /healthz",
+        &[],
+    );
+    assert_eq!(given.drain, Micros::from_millis(1));
+    assert_eq!(&*given.health_path, "/healthz");
+}
+
 /// The values of [`GIVEN`], without those that name a file with content that matters.
 fn given() -> impl Iterator<Item = &'static (&'static str, &'static str)> + Clone {
     GIVEN.iter().filter(|(name, _)| !is_path(name))
@@ -91,6 +122,7 @@ fn read_from_variables() -> Settings {
 fn wanted() -> Settings {
     let mut wanted = read_from_variables();
     set_policies(&mut wanted);
+    set_bridge(&mut wanted);
     set_listeners(&mut wanted);
     set_relay(&mut wanted);
     set_limits(&mut wanted);
@@ -117,6 +149,25 @@ fn set_policies(wanted: &mut Settings) {
         first_message_bytes: Some(4 * 1024),
         ..policy(1_003, 3_003)
     };
+    let reported = |policy| Policy {
+        when_stale: StaleAction::Report,
+        ..policy
+    };
+    wanted.client = reported(policy(1_001, 3_001));
+    wanted.upstream = reported(policy(1_004, 3_004));
+}
+
+fn set_bridge(wanted: &mut Settings) {
+    wanted.bridge = Some(BridgeSettings {
+        upstream: UpstreamUrl::parse("ws://[::1]:3000").expect("a location"),
+        host_header: HostHeader::parse("Chat.example.org:81").expect("a name"),
+        forwarded_https: true,
+        connect_timeout: Micros::from_millis(301),
+        answer_timeout: Micros::from_millis(302),
+        max_message_bytes: 90_000,
+    });
+    wanted.link_slow_after = Micros::from_millis(401);
+    wanted.health_path = "/health".into();
 }
 
 fn set_listeners(wanted: &mut Settings) {

@@ -20,12 +20,19 @@ fn what_a_reload_applies_is_in_the_table() {
             "CONFIG_FILE",
             "LISTEN_ADDR",
             "ALLOW_UNAUTHENTICATED",
+            "UPSTREAM",
             "ADMIN_ADDR",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
             "LOG_FORMAT",
             "APP_WEBSOCKET_URL",
             "STATE_FILE",
+            "UPSTREAM_CONNECT_TIMEOUT_MS",
+            "UPSTREAM_ANSWER_TIMEOUT_MS",
+            "UPSTREAM_HOST_HEADER",
+            "UPSTREAM_MAX_MESSAGE_BYTES",
+            "FORWARDED_PROTO",
+            "HEALTH_PATH",
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",
@@ -45,6 +52,7 @@ fn every_setting_that_changed_is_named_in_a_reload() {
         "ADMIN_TOKEN=another-s3cret-of-ours",
         "HEARTBEAT_INTERVAL_MS=1000",
         "CONNECTION_TIMEOUT_MS=4000",
+        "UPSTREAM_HEARTBEAT_INTERVAL_MS=1000",
         "MAX_MESSAGE_BYTES=60000",
         "MAX_PENDING_BYTES=70014",
         "TRUSTED_PROXIES=::1",
@@ -72,6 +80,24 @@ fn every_setting_that_changed_is_named_in_a_reload() {
         assert_eq!(after == newer, setting.reload, "{name}");
         assert_eq!(after == old, !setting.reload, "{name}");
     }
+}
+
+/// UPSTREAM waits for a restart, and so do the defaults that follow from it.
+#[test]
+fn a_default_that_follows_from_another_setting_follows_from_the_value_in_force() {
+    let (old, newer) = (run("", &[]), run("--upstream http://a", &[]));
+    assert_eq!(newer.drain, Micros::from_secs(30));
+    let changes = old.diff(&newer);
+    assert_eq!(changes.applied, []);
+    assert_eq!(changes.needs_restart, ["UPSTREAM"]);
+    assert_eq!(old.reloaded(&newer), Ok(old));
+    // A setting that waits for no restart changes its followers at once.
+    let (old, newer) = (
+        run("", &[]),
+        run("--max-message-bytes 3000000 --upstream http://a", &[]),
+    );
+    let after = old.reloaded(&newer).expect("no fault");
+    assert_eq!((after.max_pending_bytes, after.bridge), (6_000_000, None));
 }
 
 #[test]
