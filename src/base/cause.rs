@@ -144,11 +144,11 @@ base_causes! {
     /// The server that this side dialled did not accept the connection in time.
     CONNECT_TIMEOUT = "connect_timeout", Network, 0, Intended;
     /// The server that this side dialled did not answer the request in time.
-    ANSWER_TIMEOUT = "answer_timeout", Peer, 0, Intended;
+    ANSWER_TIMEOUT = "answer_timeout", Upstream, 0, Intended;
     /// The server that this side dialled answered with something else than a WebSocket.
-    NOT_UPGRADED = "not_upgraded", Peer, 0, Intended;
+    NOT_UPGRADED = "not_upgraded", Upstream, 0, Intended;
     /// The server that this side dialled sent an answer that RFC 6455 or RFC 9112 does not allow.
-    BAD_ANSWER = "bad_answer", Peer, 0, Fault;
+    BAD_ANSWER = "bad_answer", Upstream, 0, Fault;
     /// The other connection of a linked pair ended.
     PARTNER_ENDED = "partner_ended", Peer, 1001, Intended;
     /// Nothing was heard for the connection timeout.

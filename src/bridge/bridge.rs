@@ -9,12 +9,12 @@ use super::pair_ends::{Leg, partner_close};
 use super::refusal::refusal_reply;
 use super::upstream::Upstream;
 use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
-use crate::base::cause::Cause;
+use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Dial, DialRequest, Ending, Io, LinkRules, Message, Overdue, PairEnd, Reply, Request,
-    Response, ResponseVerdict, Upgrade, Verdict,
+    Class, Dial, DialError, DialRequest, Ending, Io, LinkRules, Message, Overdue, PairEnd, Reply,
+    Request, Response, ResponseVerdict, Upgrade, Verdict,
 };
 use crate::health::Policy;
 use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
@@ -66,6 +66,11 @@ pub struct BridgeOptions {
     pub max_message_bytes: u32,
     /// The proxies in front of the gateway.
     pub proxies: Proxies,
+}
+
+/// Adds Retry-After to a reply: 5 to 20 s, different for clients that came one after the other.
+fn with_retry_after(reply: Reply, client: ConnId) -> Reply {
+    reply.with_retry_after(5 + client.generation() % 16)
 }
 
 /// A request that was passed to the upstream and is not answered yet.
@@ -166,6 +171,10 @@ impl Bridge {
                 self.pending.insert(upstream, pending);
                 Ok(())
             }
+            Err(DialError::Stopped) => {
+                let reply = HandshakeFailure::NoRoom.reply();
+                Err((Cause::AT_CAPACITY, with_retry_after(reply, pending.client)))
+            }
             Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
         }
     }
@@ -184,18 +193,25 @@ impl Bridge {
             }
             return;
         }
-        let failure = match end.cause {
+        let reason = end.reason.to_string();
+        let (failure, cause) = match end.cause {
+            cause if is_unconnected => (HandshakeFailure::Unreachable, cause),
             cause if cause == Cause::ANSWER_TIMEOUT => {
-                HandshakeFailure::TooSlow(self.options.answer_timeout)
+                let failure = HandshakeFailure::TooSlow(self.options.answer_timeout);
+                (failure, cause)
             }
-            cause if cause == Cause::BAD_ANSWER => {
-                HandshakeFailure::BadAnswer(end.reason.to_string())
+            cause if cause == Cause::AT_CAPACITY => (HandshakeFailure::NoRoom, cause),
+            cause if cause == Cause::BAD_ANSWER => (HandshakeFailure::BadAnswer(reason), cause),
+            cause if [EndedBy::Operator, EndedBy::Server].contains(&cause.by()) => {
+                (HandshakeFailure::Closed(reason), cause)
             }
-            cause if is_unconnected || cause == Cause::AT_CAPACITY => HandshakeFailure::Unreachable,
-            _ => HandshakeFailure::NoAnswer,
+            // The client must not be blamed for what the upstream did.
+            _ => (HandshakeFailure::NoAnswer, Cause::BAD_ANSWER),
         };
-        let reply = failure.reply();
-        let cause = end.cause;
+        let mut reply = failure.reply();
+        if reply.status == 503 {
+            reply = with_retry_after(reply, client);
+        }
         io.answer(client, Verdict::Reply { reply, cause });
     }
 }
@@ -289,8 +305,15 @@ impl Product for Bridge {
             .judge(id, health.silence, timeout, state, io.now())
     }
 
-    fn on_close(&mut self, _: &mut Io<'_>, id: ConnId, _: Option<&Identity>, _: &Ending) {
+    fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, _: Option<&Identity>, end: &Ending) {
         self.frozen.forget(id);
+        if let Some(pending) = self.pending.remove(&id) {
+            self.fail_request(io, pending, end);
+        }
+    }
+
+    fn on_proxies(&mut self, proxies: &Proxies) {
+        self.options.proxies = proxies.clone();
     }
 
     /// Never called: requests of the bridge name no identity.
@@ -301,10 +324,8 @@ impl Product for Bridge {
     /// Never called: the messages of linked connections are forwarded.
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
 
-    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        if let Some(pending) = self.pending.remove(&id) {
-            self.fail_request(io, pending, end);
-        } else if let Some(upstream) = self.dials.remove(&id) {
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
+        if let Some(upstream) = self.dials.remove(&id) {
             // The client has left before the upstream answered.
             self.pending.remove(&upstream);
             io.close_for(upstream, Cause::PARTNER_ENDED, 1001, "client lost");

@@ -10,12 +10,18 @@ pub(crate) enum HandshakeFailure {
     /// No connection to the upstream could be made.
     #[error("the upstream cannot be reached")]
     Unreachable,
+    /// This process has no descriptor for a connection to the upstream.
+    #[error("the gateway has no room for another connection")]
+    NoRoom,
     /// The upstream accepted the connection, and ended it without an answer.
     #[error("the upstream closed the connection without an answer")]
     NoAnswer,
     /// The upstream has not answered within this time.
     #[error("the upstream has not answered within {0}")]
     TooSlow(Micros),
+    /// This process has ended the connection to the upstream, for this reason.
+    #[error("the connection to the upstream was closed: {0}")]
+    Closed(String),
     /// The answer is not one that HTTP or the WebSocket protocol allows.
     #[error("the answer of the upstream is invalid: {0}")]
     BadAnswer(String),
@@ -26,6 +32,7 @@ impl HandshakeFailure {
     pub(crate) fn reply(&self) -> Reply {
         let status = match self {
             HandshakeFailure::TooSlow(_) => 504,
+            HandshakeFailure::NoRoom | HandshakeFailure::Closed(_) => 503,
             HandshakeFailure::Unreachable
             | HandshakeFailure::NoAnswer
             | HandshakeFailure::BadAnswer(_) => 502,
@@ -52,6 +59,16 @@ mod tests {
                 HandshakeFailure::Unreachable,
                 502,
                 "the upstream cannot be reached",
+            ),
+            (
+                HandshakeFailure::NoRoom,
+                503,
+                "the gateway has no room for another connection",
+            ),
+            (
+                HandshakeFailure::Closed("service restart".to_owned()),
+                503,
+                "the connection to the upstream was closed: service restart",
             ),
             (
                 HandshakeFailure::NoAnswer,

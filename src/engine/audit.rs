@@ -17,10 +17,15 @@ impl<H: Handler> Engine<H> {
         let core = &self.core;
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         let (mut opening, mut closing, mut unidentified) = (0, 0, 0);
+        let (mut dialing, mut linked) = (0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
             counted += u64::from(conn.flags.has(Flag::Upgraded) && !ended(&conn.phase));
             opening += u64::from(conn.is_unopened());
+            dialing += u64::from(conn.is_unopened() && conn.flags.has(Flag::Dialed));
+            if conn.flags.has(Flag::Linked) {
+                linked += if core.partner_of(id).is_some() { 1 } else { 2 };
+            }
             if let Phase::Closing(closes) = &conn.phase {
                 let is_websocket = conn.flags.has(Flag::Upgraded);
                 closing += u64::from(is_websocket && !closes.end.reported);
@@ -71,7 +76,7 @@ impl<H: Handler> Engine<H> {
         }
         let stats = &core.stats;
         let reported: u64 = (0..stats.causes.count())
-            .map(|c| stats.closed(c) + stats.rejected[c])
+            .map(|c| stats.closed(c) + stats.rejected[c] + stats.dials_failed[c])
             .sum();
         let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;
         for (what, kept, found) in [
@@ -84,6 +89,8 @@ impl<H: Handler> Engine<H> {
             ),
             ("suspects", stats.suspects(), suspects),
             ("opening", stats.opening(), opening),
+            ("dialing", stats.dialing(), dialing),
+            ("linked connections", 2 * stats.pairs, linked),
             (
                 "closing",
                 stats.classes.iter().map(|c| c.closing).sum(),

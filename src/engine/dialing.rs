@@ -69,7 +69,12 @@ impl<H: Handler> Engine<H> {
         self.core.dial_again(id, address, now);
     }
 
-    /// Handles a connect that failed, or that this process has no descriptor for.
+    /// Handles a connect for which this process has no descriptor, or the system no memory.
+    pub fn on_connect_denied(&mut self, id: ConnId, error: &io::Error, now: Micros) {
+        self.end_dial(id, Cause::AT_CAPACITY, &error.to_string(), now);
+    }
+
+    /// Handles a connect that failed.
     pub fn on_connect_error(&mut self, id: ConnId, error: &io::Error, now: Micros) {
         let is_timeout = error.kind() == ErrorKind::TimedOut;
         let cause = match is_timeout {

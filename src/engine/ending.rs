@@ -15,7 +15,8 @@ pub struct Ending {
     pub cause: Cause,
     /// The side that ended it.
     pub by: EndedBy,
-    /// Whether the connection was lost: neither side wanted it to end ([`Cause::is_loss`]).
+    /// Whether the connection was lost: neither side wanted it to end ([`Cause::is_loss`]). One
+    /// that this side dialled is not lost before it has opened.
     pub lost: bool,
     /// The close code that was sent or received; [`EndCode::None`] if our close frame was never
     /// sent.
@@ -24,7 +25,7 @@ pub struct Ending {
     pub reason: Box<str>,
     /// Whether the closing handshake was completed.
     pub clean: bool,
-    /// The connection's class, if it was a WebSocket.
+    /// The connection's class, if it was a WebSocket or this side dialled it.
     pub class: Option<Class>,
     /// The peer's address.
     pub peer_addr: SocketAddr,

@@ -211,6 +211,8 @@ impl<H: Handler> Engine<H> {
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
+                let was_last = conn.flags.has(Flag::Linked) && self.core.partner_of(id).is_none();
+                self.core.stats.pairs -= u64::from(was_last);
                 self.core.legs.remove(id);
                 self.core.first_ends.remove(&id);
                 self.core.stats.dialed_here -= u64::from(conn.flags.has(Flag::Dialed));
@@ -308,17 +310,19 @@ impl<H: Handler> Engine<H> {
         if std::mem::replace(&mut end.reported, true) && !sabotage::on(Bug::DoubleOnClose) {
             return;
         }
+        let [is_upgraded, is_dialed] =
+            [Flag::Upgraded, Flag::Dialed].map(|flag| conn.flags.has(flag));
         let unsent = end.unsent.saturating_add(waiting);
         let code = end.code;
         let ending = Ending {
             cause: end.cause,
             by: end.cause.by(),
-            lost: end.cause.is_loss(end.code),
+            lost: end.cause.is_loss(end.code) && (is_upgraded || !is_dialed),
             // A close frame that was not sent has told the peer nothing.
             code: if close_waits { EndCode::None } else { code },
             reason: end.reason.clone(),
             clean: end.clean,
-            class: conn.flags.has(Flag::Upgraded).then_some(conn.class),
+            class: (is_upgraded || is_dialed).then_some(conn.class),
             peer_addr: conn.peer_addr(),
             age: now - conn.since,
             silence: conn.health.silence(now),
@@ -331,7 +335,7 @@ impl<H: Handler> Engine<H> {
                 first: self.core.first_ends.get(&id).copied(),
             }),
         };
-        if conn.flags.has(Flag::Upgraded) {
+        if is_upgraded {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
             class.live -= 1;
             class.closing -= u64::from(conn.flags.take(Flag::Closing));
@@ -342,6 +346,8 @@ impl<H: Handler> Engine<H> {
             {
                 class.peer_codes[PeerCode::of(code) as usize] += 1;
             }
+        } else if is_dialed {
+            self.core.stats.dials_failed[ending.cause.index()] += 1;
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
             let is_refused = conn.flags.has(Flag::Refused) && ending.cause == Cause::AT_CAPACITY;

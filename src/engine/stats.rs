@@ -13,9 +13,16 @@ pub struct Stats {
     pub dialed: u64,
     /// Connections that this side has dialled and that exist now.
     pub dialed_here: u64,
+    /// Connections that this side has dialled and that became WebSockets.
+    pub dialed_open: u64,
+    /// Connections that this side has dialled and that ended before they became WebSockets, by
+    /// [`Cause::index`](crate::Cause::index).
+    pub dials_failed: Box<[u64]>,
+    /// Linked pairs of which at least one connection exists now.
+    pub pairs: u64,
     /// WebSockets by class: how many opened, and how they ended.
     pub classes: Vec<ClassStats>,
-    /// Connections that ended before they became WebSockets, by
+    /// Accepted connections that ended before they became WebSockets, by
     /// [`Cause::index`](crate::Cause::index).
     pub rejected: Box<[u64]>,
     /// The table of causes.
@@ -143,6 +150,9 @@ impl Stats {
             accepted: 0,
             dialed: 0,
             dialed_here: 0,
+            dialed_open: 0,
+            dials_failed: vec![0; causes.count()].into(),
+            pairs: 0,
             cut_mid_frame: 0,
             classes: vec![ClassStats::new(causes); classes],
             rejected: vec![0; causes.count()].into(),
@@ -202,7 +212,13 @@ impl Stats {
     /// Returns the number of connections that are not WebSockets yet: the request or its answer is
     /// still in transit.
     pub fn opening(&self) -> u64 {
-        self.accepted + self.dialed - self.opened() - self.rejected.iter().sum::<u64>()
+        let made = self.accepted + self.dialed;
+        made - self.opened() - sum(&self.rejected) - sum(&self.dials_failed)
+    }
+
+    /// Returns the part of [`opening`](Stats::opening) that this side dials.
+    pub fn dialing(&self) -> u64 {
+        self.dialed - self.dialed_open - sum(&self.dials_failed)
     }
 
     /// Returns the number of connections that count against the connection limit: WebSockets, and
@@ -227,6 +243,10 @@ pub struct Histogram {
 }
 
 const BUCKETS: usize = 62 * 8;
+
+fn sum(counts: &[u64]) -> u64 {
+    counts.iter().sum()
+}
 
 impl Default for Histogram {
     fn default() -> Self {

@@ -326,6 +326,9 @@ impl Gateway {
         io.set_max_connections(newer.max_connections);
         self.event_log.set_interval(io, newer.stats_interval);
         self.proxies.trusted = newer.trusted_proxies;
+        for (_, product) in &mut self.products {
+            product.on_proxies(&self.proxies);
+        }
         let begins = self
             .relay
             .reconfigure(newer.relay, newer.credentials, newer.max_connections);

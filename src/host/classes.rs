@@ -17,7 +17,7 @@ pub struct ClassInfo {
     /// The plural name of its peers on the page.
     pub label: &'static str,
     /// The name of a peer of this class as the side that ends a connection; `None`: the engine's
-    /// words, `peer` and `server`.
+    /// words, `peer` and `us`.
     pub ended_by: Option<&'static str>,
     /// Whether all peers of the class are one service. Many silent ones are then one fault.
     pub is_one_service: bool,
@@ -88,10 +88,16 @@ impl Classes {
         let first = end.partner.and_then(|partner| partner.first);
         let (cause, class) = match first.filter(|_| end.cause == Cause::PARTNER_ENDED) {
             Some((cause, class)) => (cause, Some(class)),
+            // It was not linked yet: its client has left.
+            None if end.cause == Cause::PARTNER_ENDED && end.partner.is_none() => (end.cause, None),
             None => (end.cause, end.class),
         };
-        let info = class.and_then(|class| self.0.get(usize::from(class.0)));
-        match (info.and_then(|info| info.ended_by), cause.by()) {
+        let named = match class {
+            Some(class) => self.0.get(usize::from(class.0)).and_then(|i| i.ended_by),
+            // A request was not accepted. With a bridge its peer is a client.
+            None => self.0.iter().find_map(|info| info.ended_by),
+        };
+        match (named, cause.by()) {
             (Some(name), EndedBy::Peer) => name,
             (Some(_), EndedBy::Server) => "gateway",
             (_, by) => by.name(),

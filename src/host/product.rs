@@ -2,6 +2,7 @@
 
 use super::classes::ClassInfo;
 use super::identity::Identity;
+use super::proxy::Proxies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{
@@ -73,12 +74,12 @@ pub trait Product {
         let _ = (io, id, identity);
     }
 
-    /// Called when a connection that was open has ended.
+    /// Called when a connection that was open, or that this product has dialled, has ended.
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, identity: Option<&Identity>, end: &Ending) {
         let _ = (io, id, identity, end);
     }
 
-    /// Called when a connection of any product has ended before it was a WebSocket.
+    /// Called when a peer's connection, of any product, has ended before it was a WebSocket.
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let _ = (io, id, end);
     }
@@ -93,6 +94,11 @@ pub trait Product {
     ) -> Option<ResponseVerdict> {
         let _ = (io, id, response);
         None
+    }
+
+    /// Called when the proxies that may report a client's address have changed.
+    fn on_proxies(&mut self, proxies: &Proxies) {
+        let _ = proxies;
     }
 
     /// Called when one connection of a linked pair ended, so that the product closes its partner.

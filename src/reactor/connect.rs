@@ -34,11 +34,11 @@ impl<H: Handler> Reactor<H> {
                     let now = self.clock.now();
                     self.engine.on_connect_busy(id, address, now);
                 }
-                Err(e) => {
-                    let ran_out = u64::from(super::acceptor::is_out_of_descriptors(&e));
-                    self.engine.stats_mut().out_of_descriptors += ran_out;
-                    self.engine.on_connect_error(id, &e, self.clock.now());
+                Err(e) if super::acceptor::is_out_of_descriptors(&e) => {
+                    self.engine.stats_mut().out_of_descriptors += 1;
+                    self.engine.on_connect_denied(id, &e, self.clock.now());
                 }
+                Err(e) => self.engine.on_connect_error(id, &e, self.clock.now()),
             }
         }
     }

@@ -6,13 +6,15 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "one of two peers, what is between them, or a person"
+    reason = "one of the peers, what is between them, or a person"
 )]
 pub enum EndedBy {
     /// This server, by a rule.
     Server,
     /// The peer.
     Peer,
+    /// The server that this side dialled on behalf of a peer. It has not opened a WebSocket.
+    Upstream,
     /// The network.
     Network,
     /// An operator, or the host on behalf of one.
@@ -104,6 +106,7 @@ impl EndedBy {
         match self {
             EndedBy::Server => "us",
             EndedBy::Peer => "peer",
+            EndedBy::Upstream => "upstream",
             EndedBy::Network => "network",
             EndedBy::Operator => "operator",
         }

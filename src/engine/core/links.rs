@@ -44,6 +44,7 @@ impl Core {
             }
             self.identify(id);
         }
+        self.stats.pairs += 1;
         true
     }
 

@@ -106,8 +106,8 @@ fn a_connect_that_fails_ends_with_its_error() {
         let server = only_server(&mut net);
         let end = net.ending(server).expect("an end");
         assert_eq!(&*end.reason, kind.to_string());
-        assert_eq!((end.class, end.lost), (None, false));
-        assert_eq!(net.engine().stats().rejected[cause.index()], 1);
+        assert_eq!((end.class, end.lost), (Some(Class(0)), false));
+        assert_eq!(net.engine().stats().dials_failed[cause.index()], 1);
         check_invariants(&net);
     }
 }

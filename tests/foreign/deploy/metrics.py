@@ -57,7 +57,7 @@ def labels():
     """The values that a label may have, where they are known."""
     return {
         "cause": set(handbook("causes")),
-        "class": {"glasses", "app"},
+        "class": {"glasses", "app", "client", "upstream"},
         "state": {"healthy", "suspect", "closing"},
         "type": {"session_request", "stop_request"},
         "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"},

@@ -68,6 +68,6 @@ fn a_client_that_leaves_before_the_answer_ends_the_dial() {
         assert!(matches!(server.next(), Event::Eof | Event::Reset));
     }
     let stats = host.stop();
-    let causes = [Cause::ABORTED, Cause::PARTNER_ENDED].map(|c| stats.rejected[c.index()]);
-    assert_eq!(causes, [2, 2]);
+    let [aborted, ended] = [Cause::ABORTED, Cause::PARTNER_ENDED].map(Cause::index);
+    assert_eq!((stats.rejected[aborted], stats.dials_failed[ended]), (2, 2));
 }

@@ -71,8 +71,8 @@ pub(super) struct ClosedBody {
     /// Why the connection ended: the name of the cause.
     #[schema(example = "stale")]
     cause: &'static str,
-    /// Which side ended the connection: `server`, `peer`, `network` or `operator`. For connections
-    /// of a bridge: `gateway`, `client`, `upstream`, `network` or `operator`.
+    /// Which side ended the connection: `us`, `peer`, `network` or `operator`. For connections of
+    /// a bridge: `gateway`, `client`, `upstream`, `network` or `operator`.
     by: &'static str,
     /// The connection that it was linked to: the other one of a client and its upstream.
     partner: Option<String>,

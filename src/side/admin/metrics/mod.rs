@@ -5,6 +5,7 @@
 //! and nothing is counted twice.
 
 mod alert_metrics;
+mod bridge;
 mod endpoint;
 mod off_loop;
 mod relay;

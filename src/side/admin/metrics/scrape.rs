@@ -37,6 +37,7 @@ impl Collector for Scrape {
         self.heartbeats(&mut writer)?;
         self.traffic(&mut writer)?;
         self.relay(&mut writer)?;
+        self.bridge(&mut writer)?;
         self.the_loop(&mut writer)?;
         self.jobs(&mut writer)?;
         self.alerts.encode(&mut writer)?;
@@ -95,7 +96,8 @@ impl Scrape {
         })?;
         writer.gauge(
             "pulsegate_connections_opening",
-            "Connections that are not WebSockets yet: their request or its answer is not complete",
+            "Connections, accepted or dialled, that are not WebSockets yet: their request or its \
+             answer is not complete",
             stats.opening() as i64,
         )?;
         writer.gauge(
@@ -151,7 +153,7 @@ impl Scrape {
             }
             Ok(())
         })?;
-        let help = "Connections ended before they were WebSockets, by cause";
+        let help = "Accepted connections that ended before they were WebSockets, by cause";
         writer.counters("pulsegate_connections_rejected", help, |family| {
             for cause in stats.causes.all() {
                 let n = stats.rejected[cause.index()];

@@ -1,0 +1,56 @@
+//! The metrics of a service behind the gateway: connections to it, and pairs.
+
+use super::scrape::Scrape;
+use super::writer::MetricsWriter;
+use std::fmt;
+
+impl Scrape {
+    pub(super) fn bridge(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+        let stats = &self.snapshot.stats;
+        writer.gauge(
+            "pulsegate_pairs",
+            "Clients that are linked to a connection to the upstream",
+            stats.pairs as i64,
+        )?;
+        writer.gauge(
+            "pulsegate_dials_in_progress",
+            "Connections to the upstream that are not WebSockets yet",
+            stats.dialing() as i64,
+        )?;
+        writer.counter(
+            "pulsegate_dials",
+            "Connections to the upstream that were begun",
+            stats.dialed,
+        )?;
+        let help = "Connections to the upstream that ended before they were WebSockets, by cause";
+        writer.counters("pulsegate_dials_failed", help, |family| {
+            for cause in stats.causes.all() {
+                let n = stats.dials_failed[cause.index()];
+                family.count(&[("cause", cause.name())], n)?;
+            }
+            Ok(())
+        })?;
+        writer.counter(
+            "pulsegate_frames_cut",
+            "Connections of pairs that ended inside a frame, because the connection that sent it \
+             ended",
+            stats.cut_mid_frame,
+        )?;
+        let help = "Stale WebSockets that stayed open, because their class is only reported, by \
+                    class";
+        writer.counters("pulsegate_would_close", help, |family| {
+            for (class, counts) in self.classes() {
+                family.count(&[("class", class)], counts.would_close)?;
+            }
+            Ok(())
+        })?;
+        let help = "Stale WebSockets that stayed open and were heard again, so that a close would \
+                    have been wrong, by class";
+        writer.counters("pulsegate_would_close_wrong", help, |family| {
+            for (class, counts) in self.classes() {
+                family.count(&[("class", class)], counts.would_close_wrong)?;
+            }
+            Ok(())
+        })
+    }
+}
