@@ -7,6 +7,7 @@ mod sockets;
 #[path = "../support/tokens.rs"]
 mod tokens;
 
+mod bridge;
 mod certificates;
 mod closes;
 mod commands;

@@ -5,7 +5,7 @@ use crate::folder::Folder;
 use crate::sockets::{Client, Gateway, field, upgrade};
 use serde_json::Value;
 
-fn v2_header(source: [u8; 4], port: u16) -> Vec<u8> {
+pub fn v2_header(source: [u8; 4], port: u16) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     header.extend([0x21, 0x11, 0, 12]);
     header.extend(source);

@@ -2,7 +2,8 @@
 //! not do.
 
 use super::PATIENCE;
-use pulsegate::wire::frame::{FIN, write_frame};
+use pulsegate::wire::frame::{FIN, Header, MASKED, write_frame};
+use pulsegate::wire::mask;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -93,6 +94,19 @@ pub fn parse(input: &mut Vec<u8>) -> Option<Event> {
         PONG => Event::Pong(payload),
         other => panic!("opcode {other}"),
     })
+}
+
+/// Removes the first whole frame of a client from `input`.
+pub fn parse_masked(input: &mut Vec<u8>) -> Option<Event> {
+    let header = Header::parse(input)?;
+    let frame = input.get(..header.frame_len())?;
+    assert_ne!(frame[1] & MASKED, 0, "clients mask");
+    let mut payload = frame[header.len..].to_vec();
+    mask::apply(&mut payload, header.mask(), 0);
+    let mut plain = Vec::new();
+    write_frame(&mut plain, frame[0], &payload, None);
+    input.drain(..header.frame_len());
+    parse(&mut plain)
 }
 
 /// Returns the length of the response head at the start of `input`, once it is complete.

@@ -17,7 +17,7 @@ mod server;
 
 #[cfg(feature = "gateway")]
 pub use admin::{Metrics, json};
-pub use client::{Client, Event, Response, frame, upgrade};
+pub use client::{Client, Event, Response, frame, parse_masked, upgrade};
 pub use controls::Controls;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};

@@ -1,0 +1,214 @@
+//! Services that do not answer, and clients that do not wait.
+
+use super::legs::{Bridge, Service, Told};
+use crate::commands::ended;
+use crate::folder::Folder;
+use crate::sockets::{Client, Gateway, eventually};
+use std::net::TcpListener;
+
+/// Asserts the answer to a client.
+#[track_caller]
+fn assert_failed(mut client: Client, status: u16, error: &str) {
+    let response = client.response();
+    assert_eq!(response.status, status, "{response:?}");
+    let body = format!("{{\"status\":{status},\"error\":\"{error}\"}}");
+    assert_eq!(response.body, body);
+}
+
+#[test]
+fn a_service_that_is_not_there_is_a_502() {
+    let bridge = Bridge::start(&[]);
+    let url = bridge.service.url.clone();
+    // The port is free again, and refuses.
+    let Bridge { gateway, service } = bridge;
+    drop(service);
+    let client = || {
+        let mut client = Client::connect(gateway.addr);
+        client.write(super::legs::request("/", "").as_bytes());
+        client
+    };
+    assert_failed(client(), 502, "the upstream cannot be reached");
+    let cause = "cause=connect_failed";
+    gateway.line(&["close class=none", cause, "code=http_502", "by=network"]);
+    gateway.line(&["close class=upstream", cause, "by=network", "refused"]);
+    let metrics = gateway.metrics();
+    for (name, labels, n) in [
+        ("connections_rejected", "{cause=\"connect_failed\"}", 1.0),
+        ("dials_failed", "{cause=\"connect_failed\"}", 1.0),
+        ("dials", "", 1.0),
+    ] {
+        assert_eq!(metrics.get(&format!("pulsegate_{name}_total{labels}")), n);
+    }
+    assert_eq!(metrics.get("pulsegate_dials_in_progress"), 0.0);
+    // It is asked anew for each client.
+    let listener = TcpListener::bind(url.trim_start_matches("http://")).expect("the same port");
+    let mut client = client();
+    listener.accept().expect("a connection");
+    drop(listener);
+    let response = client.response();
+    assert_eq!(response.status, 502, "{response:?}");
+    gateway.end();
+}
+
+#[test]
+fn a_service_that_ends_the_stream_unanswered_is_a_502() {
+    let bridge = Bridge::start(&[]);
+    for resets in [false, true] {
+        let client = bridge.ask("/", "");
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        match resets {
+            true => leg.reset(),
+            false => drop(leg),
+        }
+        let error = "the upstream closed the connection without an answer";
+        assert_failed(client, 502, error);
+    }
+    let parts = [
+        "close class=none",
+        "cause=bad_answer",
+        "code=http_502",
+        "by=upstream",
+    ];
+    eventually("a line for each", || {
+        (bridge.gateway.lines(&parts).len() == 2).then_some(())
+    });
+    bridge.gateway.end();
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_a_504() {
+    let bridge = Bridge::start(&[("UPSTREAM_ANSWER_TIMEOUT_MS", "300")]);
+    let client = bridge.ask("/", "");
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    let error = "the upstream has not answered within 300 ms";
+    assert_failed(client, 504, error);
+    leg.expect_end();
+    let told = Told::unclean("answer_timeout", "http_504", "upstream", error);
+    told.assert_is(&bridge.record("none"));
+    let told = Told::unclean("answer_timeout", "none", "upstream", "");
+    assert_eq!(bridge.record("upstream")["cause"], told.cause);
+    bridge.gateway.end();
+}
+
+/// A listener whose queue is full drops what arrives, so a connect to it takes for ever.
+#[test]
+fn a_service_that_does_not_accept_is_a_502_within_the_connect_timeout() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    socket
+        .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("a free port");
+    socket.listen(0).expect("a queue of one");
+    let addr = socket
+        .local_addr()
+        .expect("an address")
+        .as_socket()
+        .expect("an IP address");
+    // The queue takes one more than its length; further ones wait until the timeout.
+    let fillers: Vec<_> = (0..8)
+        .map(|_| {
+            let filler = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let filler = filler.expect("a socket");
+            filler.set_nonblocking(true).expect("non-blocking");
+            let _ = filler.connect(&addr.into());
+            filler
+        })
+        .collect();
+    let url = format!("http://{addr}");
+    let gateway = Gateway::start(&[
+        ("UPSTREAM", &url),
+        ("UPSTREAM_CONNECT_TIMEOUT_MS", "300"),
+        ("DRAIN_MS", "0"),
+    ]);
+    let mut client = Client::connect(gateway.addr);
+    client.write(super::legs::request("/", "").as_bytes());
+    assert_failed(client, 502, "the upstream cannot be reached");
+    gateway.line(&[
+        "close class=none",
+        "cause=connect_timeout",
+        "code=http_502",
+        "by=network",
+    ]);
+    gateway.line(&[
+        "close class=upstream",
+        "cause=connect_timeout",
+        "by=network",
+    ]);
+    drop(fillers);
+    gateway.end();
+}
+
+#[test]
+fn a_client_that_leaves_before_the_101_aborts_the_dial() {
+    let bridge = Bridge::start(&[]);
+    for resets in [false, true] {
+        let client = bridge.ask("/", "");
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        match resets {
+            true => client.reset(),
+            false => drop(client),
+        }
+        leg.expect_end();
+    }
+    let gateway = &bridge.gateway;
+    let lines = |parts: &[&str]| {
+        eventually(&format!("two lines with {parts:?}"), || {
+            (gateway.lines(parts).len() == 2).then_some(())
+        });
+    };
+    lines(&["close class=none", "cause=aborted", "by=client"]);
+    lines(&[
+        "close class=upstream",
+        "cause=partner_ended",
+        "by=client",
+        "client lost",
+    ]);
+    bridge.gateway.end();
+}
+
+#[test]
+fn a_host_name_stands_for_its_addresses() {
+    let service = Service::at("127.0.0.1");
+    let settings = [("UPSTREAM_HOST_HEADER", "upstream")];
+    let bridge = Bridge::before(service.named("localhost"), &settings);
+    let (mut client, mut leg) = bridge.pair();
+    let host = format!("localhost:{}", bridge.service.addr().port());
+    assert_eq!(leg.fields("host"), [host]);
+    Bridge::assert_linked(&mut client, &mut leg);
+    drop((client, leg));
+    bridge.gateway.end();
+}
+
+#[test]
+fn a_service_may_listen_on_a_unix_socket() {
+    let folder = Folder::new();
+    let path = folder.dir().join("service.sock");
+    let service = Service::at_path(&path);
+    let bridge = Bridge::before(service, &[("UPSTREAM_HOST_HEADER", "upstream")]);
+    let (mut client, mut leg) = bridge.pair();
+    assert_eq!(leg.fields("host"), ["localhost"]);
+    Bridge::assert_linked(&mut client, &mut leg);
+    drop(leg);
+    assert_eq!(client.expect_close(), (1012, "upstream lost".to_owned()));
+    let Bridge { gateway, service } = bridge;
+    drop(service);
+    std::fs::remove_file(&path).expect("the socket");
+    let mut client = Client::connect(gateway.addr);
+    client.write(super::legs::request("/", "").as_bytes());
+    assert_failed(client, 502, "the upstream cannot be reached");
+    gateway.end();
+}
+
+#[test]
+fn a_host_name_without_an_address_is_told_at_the_start() {
+    let settings = [("UPSTREAM", "http://no-such-host.invalid:1")];
+    let (code, told) = ended(Gateway::command(&settings));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("UPSTREAM=http://no-such-host.invalid:1: "),
+        "{told}"
+    );
+}

@@ -1,0 +1,12 @@
+//! The bridge: a service that we write by hand, clients that we write by hand, and the gateway
+//! between them.
+
+mod addresses;
+mod answers;
+mod closes;
+mod failures;
+mod faults;
+mod legs;
+mod losses;
+mod operators;
+mod requests;

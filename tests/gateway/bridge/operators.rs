@@ -1,0 +1,216 @@
+//! What operators do: drains, kicks, limits.
+
+use super::legs::{Bridge, Leg, Service, Told};
+use crate::commands::in_shell;
+use crate::sockets::{Client, Gateway, eventually};
+use std::process::Command;
+use std::time::Duration;
+
+#[test]
+fn a_drain_asks_clients_to_come_back_and_tells_the_service_that_they_go() {
+    let bridge = Bridge::start(&[("DRAIN_MS", "600")]);
+    let pairs: Vec<(Client, Leg)> = (0..10).map(|_| bridge.pair()).collect();
+    let ends: Vec<_> = pairs
+        .into_iter()
+        .map(|(mut client, leg)| {
+            let client = std::thread::spawn(move || {
+                let end = client.expect_close();
+                (end, std::time::Instant::now())
+            });
+            (client, std::thread::spawn(move || leg.expect_close()))
+        })
+        .collect();
+    let Bridge { mut gateway, .. } = bridge;
+    gateway.signal("TERM");
+    let mut at = Vec::new();
+    for (client, leg) in ends {
+        let (end, when) = client.join().expect("no panic");
+        assert_eq!(end, (1012, "service restart".to_owned()));
+        at.push(when);
+        let told = leg.join().expect("no panic");
+        assert_eq!(told, (1001, "service restart".to_owned()));
+    }
+    at.sort();
+    let spread = at[at.len() - 1] - at[0];
+    assert!(
+        spread >= Duration::from_millis(60),
+        "closed within {spread:?}"
+    );
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    let lines = gateway.lines(&[
+        "close class=client",
+        "cause=draining",
+        "code=1012",
+        "by=operator",
+    ]);
+    assert_eq!(lines.len(), 10);
+    let parts = [
+        "close class=upstream",
+        "cause=partner_ended",
+        "code=1001",
+        "by=operator",
+    ];
+    assert_eq!(gateway.lines(&parts).len(), 10);
+}
+
+#[test]
+fn a_client_that_comes_during_a_drain_is_refused() {
+    let bridge = Bridge::start(&[("DRAIN_MS", "20000")]);
+    let (mut client, leg) = bridge.pair();
+    bridge.gateway.signal("TERM");
+    assert_eq!(client.expect_close().0, 1012);
+    let refused = bridge.ask("/", "").response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert!(
+        bridge.service.try_accept().is_none(),
+        "the service is not bothered"
+    );
+    let health = Client::get(bridge.gateway.addr, "/.well-known/pulsegate/health");
+    assert_eq!(health.status, 503);
+    drop(leg);
+}
+
+/// Returns the id of the only connection of a class.
+#[track_caller]
+fn id_of(gateway: &Gateway, class: &str) -> String {
+    let connection = gateway.connection(&format!("class={class}"));
+    connection["id"].as_str().expect("an id").to_owned()
+}
+
+#[track_caller]
+fn kick(gateway: &Gateway, class: &str) {
+    let path = format!("/api/v1/connections/{}/kick", id_of(gateway, class));
+    let (status, answer) = gateway.act("POST", &path, r#"{"reason":"abuse"}"#);
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn a_client_that_is_kicked_leaves_its_service() {
+    let bridge = Bridge::start(&[]);
+    let (mut client, leg) = bridge.pair();
+    kick(&bridge.gateway, "client");
+    assert_eq!(client.expect_close(), (4000, "abuse".to_owned()));
+    assert_eq!(leg.expect_close(), (1001, "abuse".to_owned()));
+    bridge.assert_ended(
+        Told::clean("kicked", "4000", "operator", "abuse"),
+        Told::clean("partner_ended", "1001", "operator", "abuse"),
+    );
+    bridge.gateway.end();
+}
+
+#[test]
+fn a_connection_to_the_service_that_is_kicked_asks_its_client_to_come_back() {
+    let bridge = Bridge::start(&[]);
+    let (mut client, leg) = bridge.pair();
+    kick(&bridge.gateway, "upstream");
+    assert_eq!(client.expect_close(), (1012, "abuse".to_owned()));
+    assert_eq!(leg.expect_close(), (4000, "abuse".to_owned()));
+    bridge.assert_ended(
+        Told::clean("partner_ended", "1012", "operator", "abuse"),
+        Told::clean("kicked", "4000", "operator", "abuse"),
+    );
+    bridge.gateway.end();
+}
+
+/// The API shows both legs, each with its class, and the drain of a class ends its pairs.
+#[test]
+fn a_class_of_a_bridge_can_be_drained() {
+    let bridge = Bridge::start(&[]);
+    let (mut client, leg) = bridge.pair();
+    let body = r#"{"class":"client","spread_ms":0,"refuse_ms":0}"#;
+    let (status, answer) = bridge.gateway.act("POST", "/api/v1/drain", body);
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(client.expect_close().0, 1012);
+    assert_eq!(leg.expect_close().0, 1001);
+    bridge.gateway.end();
+}
+
+#[test]
+fn max_connections_counts_clients_only() {
+    let bridge = Bridge::start(&[("MAX_CONNECTIONS", "3")]);
+    let mut pairs: Vec<_> = (0..3).map(|_| bridge.pair()).collect();
+    let refused = bridge.ask("/", "").response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(bridge.service.try_accept().is_none());
+    assert_eq!(bridge.gateway.metrics().get("pulsegate_pairs"), 3.0);
+    let (client, leg) = pairs.pop().expect("a pair");
+    drop(client);
+    leg.expect_close();
+    let mut pair = eventually("a place for another client", || {
+        let mut client = bridge.ask("/", "");
+        let mut leg = eventually("an answer", || match bridge.service.try_accept() {
+            Some(leg) => Some(Some(leg)),
+            None => client_has_answer(&client).then_some(None),
+        })?;
+        leg.agree("");
+        client.switched();
+        Some((client, leg))
+    });
+    Bridge::assert_linked(&mut pair.0, &mut pair.1);
+    drop((pairs, pair));
+    bridge.gateway.end();
+}
+
+/// Returns whether bytes for this client have arrived, or the end of its stream.
+fn client_has_answer(client: &Client) -> bool {
+    client.stream.set_nonblocking(true).expect("non-blocking");
+    let has_some = client.stream.peek(&mut [0]).is_ok();
+    client.stream.set_nonblocking(false).expect("blocking");
+    has_some
+}
+
+#[test]
+fn a_pair_needs_two_descriptors() {
+    let service = Service::at("127.0.0.1");
+    let settings = [("UPSTREAM", &*service.url), ("MAX_CONNECTIONS", "1000")];
+    let command = in_shell("ulimit -n 200 && exec \"$0\"", &settings);
+    let gateway = Gateway::start_unread(command).read();
+    // Of 200 descriptors, 83 are for the loop itself, and a quarter is reserved.
+    gateway.line(&["[WARN] MAX_CONNECTIONS=\"1000\": is lowered to 33:"]);
+    let bridge = Bridge { gateway, service };
+    let pairs: Vec<_> = (0..33).map(|_| bridge.pair()).collect();
+    let refused = bridge.ask("/", "").response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(bridge.gateway.lines(&["accept paused"]), [""; 0]);
+    drop(pairs);
+}
+
+/// Lowers the limit of descriptors of a gateway, so that it can open only one more.
+fn leave_one_descriptor(gateway: &Gateway) {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).expect("descriptors");
+    let open: Vec<u32> = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let second = (0..).filter(|fd| !open.contains(fd)).nth(1);
+    let limit = format!("--nofile={}", second.expect("a free number"));
+    let done = Command::new("prlimit")
+        .args(["--pid", &gateway.pid().to_string(), &limit])
+        .status();
+    assert!(done.expect("prlimit").success());
+}
+
+/// The shortage is the gateway's, so the service is not blamed for it.
+#[test]
+fn without_a_descriptor_for_the_service_the_client_is_asked_to_come_later() {
+    let bridge = Bridge::start(&[]);
+    let (mut client, mut leg) = bridge.pair();
+    leave_one_descriptor(&bridge.gateway);
+    let refused = bridge.ask("/", "").response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(
+        refused.body.contains("the gateway has no room"),
+        "{refused:?}"
+    );
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let cause = "cause=at_capacity";
+    bridge
+        .gateway
+        .line(&["close class=none", cause, "code=http_503", "by=gateway"]);
+    bridge
+        .gateway
+        .line(&["close class=upstream", cause, "by=gateway", "open files"]);
+    Bridge::assert_linked(&mut client, &mut leg);
+    drop((client, leg));
+}
