@@ -1,0 +1,28 @@
+// A client on `socket.io-client`, over WebSocket only, which does what the lines of its input say. Prints a JSON line for everything that it sees.
+import { createInterface } from 'node:readline';
+import { io } from 'socket.io-client';
+
+const say = event => console.log(JSON.stringify(event));
+let socket;
+const does = {
+  open(url) {
+    socket = io(url, { transports: ['websocket'], auth: { token: 't' }, query: { room: 'a b' }, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+    socket.on('connect', () => say({ open: socket.id }));
+    socket.on('told', text => say({ told: text }));
+    socket.on('disconnect', (reason, details) => say({ close: [reason, details?.context?.code ?? details?.code ?? null] }));
+    socket.on('connect_error', error => say({ error: error.message }));
+  },
+  // Bytes go as an attachment, in a frame of their own.
+  echo: async size => {
+    const bytes = Buffer.alloc(size, 7);
+    const back = await socket.timeout(10_000).emitWithAck('echo', { text: 'é', bytes });
+    say({ echo: back.text === 'é' && Buffer.compare(bytes, Buffer.from(back.bytes)) === 0 });
+  },
+  tell: text => socket.emit('tell', text),
+  leave: () => socket.emit('leave'),
+  close: () => socket.disconnect(),
+};
+for await (const line of createInterface({ input: process.stdin })) {
+  for (const [what, value] of Object.entries(JSON.parse(line))) await does[what](value);
+}
+process.exit();
