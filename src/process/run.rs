@@ -157,7 +157,7 @@ fn serve(
         state.started.truncate(max_connections);
     }
     let products = match &settings.bridge {
-        Some(bridge) => vec![make_bridge(&settings, bridge)?],
+        Some(bridge) => vec![make_bridge(&settings, bridge, listener.local_addr()?)?],
         None => Vec::new(),
     };
     let gateway = Gateway::new(GatewayOptions {
@@ -271,14 +271,23 @@ fn serve(
     Ok(())
 }
 
-/// Makes the bridge to the service that the settings name. Its host name is looked up, which may
-/// take as long as the resolver does.
-fn make_bridge(settings: &Settings, bridge: &BridgeSettings) -> io::Result<Box<dyn Product>> {
+/// Makes the bridge to the service that the settings name, for a gateway that listens on `listen`.
+/// Its host name is looked up, which may take as long as the resolver does.
+fn make_bridge(
+    settings: &Settings,
+    bridge: &BridgeSettings,
+    listen: SocketAddr,
+) -> io::Result<Box<dyn Product>> {
     let setting = format!("UPSTREAM={}", bridge.upstream);
-    let found = match bridge.upstream.host_and_port() {
+    let found: Vec<SocketAddr> = match bridge.upstream.host_and_port() {
         Some(address) => with_setting(&setting, address.to_socket_addrs())?.collect(),
         None => Vec::new(),
     };
+    if let Some(own) = found.iter().find(|addr| reaches_itself(**addr, listen)) {
+        let what = format!("{own} is this gateway's own LISTEN_ADDR: it would dial itself");
+        let fault = io::Error::new(io::ErrorKind::InvalidInput, what);
+        return with_setting(&setting, Err(fault));
+    }
     if found.is_empty() && bridge.upstream.host_and_port().is_some() {
         let none = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         return with_setting(&setting, Err(none));
@@ -295,6 +304,14 @@ fn make_bridge(settings: &Settings, bridge: &BridgeSettings) -> io::Result<Box<d
             trusted: settings.trusted_proxies.clone(),
         },
     })))
+}
+
+/// Returns whether a connection to `addr` surely reaches a listener on `listen`.
+fn reaches_itself(addr: SocketAddr, listen: SocketAddr) -> bool {
+    let [to, own] = [addr, listen].map(|addr| addr.ip().to_canonical());
+    // A connection to 0.0.0.0 or :: reaches this machine.
+    let is_here = to.is_loopback() || to.is_unspecified();
+    addr.port() == listen.port() && (to == own || is_here && own.is_unspecified())
 }
 
 /// Checks the rules for addresses on inherited sockets, too.

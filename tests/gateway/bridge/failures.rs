@@ -202,6 +202,20 @@ fn a_service_may_listen_on_a_unix_socket() {
     gateway.end();
 }
 
+/// It would dial itself for each client, and again for each dial.
+#[test]
+fn a_gateway_that_is_its_own_service_does_not_start() {
+    let port = Service::at("127.0.0.1").addr().port();
+    for (listen, upstream) in [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")] {
+        let listen = format!("{listen}:{port}");
+        let upstream = format!("http://{upstream}:{port}");
+        let settings = [("UPSTREAM", &*upstream), ("LISTEN_ADDR", &listen)];
+        let (code, told) = ended(Gateway::command(&settings));
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("it would dial itself"), "{told}");
+    }
+}
+
 #[test]
 fn a_host_name_without_an_address_is_told_at_the_start() {
     let settings = [("UPSTREAM", "http://no-such-host.invalid:1")];
