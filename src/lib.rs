@@ -44,18 +44,22 @@
 //! [`Reactor::run`] repeats turns; a host with events of its own calls [`Reactor::run_turn`]. A
 //! turn has fixed steps, each with a budget. What a step leaves over begins the next turn.
 //!
-//! 1. **Wait** until a socket is ready, another thread calls, or a deadline is due.
+//! 1. **Wait** until a socket is ready, another thread calls, or a deadline is due. A dial whose
+//!    connect is complete sends its request in this turn.
 //! 2. **Accept** new connections. No call of the handler.
-//! 3. **Read**: `on_preamble`, `on_health_check`, `on_request` or `on_unserved`, `on_open`,
-//!    `on_message`, `on_continue`, `on_pong`, `on_mangled_pong`, `on_health` (healthy again),
-//!    `on_throttled`.
+//! 3. **Read**: `on_preamble`, `on_health_check`, `on_request` or `on_unserved`, `on_response`,
+//!    `on_open`, `on_message`, `on_continue`, `on_pong`, `on_mangled_pong`, `on_health` (healthy
+//!    again), `on_throttled`.
 //! 4. **Commands** of other threads ([`Remote`]): `on_open` after a verdict that was deferred, then
 //!    `on_wake`.
 //! 5. **Time**: `on_timer`, `on_health` (suspect). Connections that seem stale are read once more
 //!    before they are closed, with calls as in step 3.
-//! 6. **Flush**: heartbeats first, then data; `on_writable`.
-//! 7. **Reap**: `on_close` or `on_reject`, once for each connection that has ended. Slots are freed
+//! 6. **Connect** to the servers that the host has dialled. No call of the handler.
+//! 7. **Flush**: heartbeats first, then data; `on_writable`.
+//! 8. **Reap**: `on_close` or `on_reject`, once for each connection that has ended. Slots are freed
 //!    here only, so no [`ConnId`] changes its meaning during a turn.
+//!
+//! `on_pair_end` comes in whichever step one connection of a linked pair ends.
 //!
 //! # What a handler may do
 //!
@@ -70,9 +74,11 @@
 //!   waits.
 //! - Memory that is kept for peers is counted with [`Io::charge`] and [`Io::release`]. It shares
 //!   [`Config::max_buffered_bytes`] with the loop's own buffers.
-//! - `on_close` comes exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`], and
-//!   `on_reject` once for every other connection. State that begins in `on_request` always has an
-//!   end.
+//! - `on_close` comes exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] and for
+//!   each connection that was dialled, and `on_reject` once for every other connection. State that
+//!   begins in `on_request` or with [`Io::dial`] always has an end.
+//! - [`Io::dial`] opens a WebSocket to a server. [`Io::link`] makes two connections a pair, whose
+//!   frames are forwarded without a call of the handler.
 //! - [`SendOutcome`] says what became of a message: it goes out, it waits, or it is refused. No
 //!   message is dropped silently. [`Pong::received`] and [`Ending::unsent`] say what arrived.
 //!

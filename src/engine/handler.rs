@@ -124,9 +124,9 @@ pub trait Handler {
     fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
     /// Called when the connection has ended: exactly once for each [`Verdict::Upgrade`] and
-    /// [`Verdict::Defer`] that was given, even if the connection never opened. It is called at once
-    /// for a stale connection, and for others when their socket is released. The id takes no
-    /// messages any more.
+    /// [`Verdict::Defer`] that was given and for each connection that was dialled, even if it never
+    /// opened. It is called at once for a stale connection, and for others when their socket is
+    /// released. The id takes no messages any more.
     fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
     /// Called when a connection ended for which no upgrade was granted: an invalid or plain

@@ -5,12 +5,18 @@
 //!
 //! 1. [`accept`](Engine::accept) for each new connection.
 //! 2. [`read_action`](Engine::read_action), and the call that it asks for, for each connection that
-//!    may have input and each that [`take_ready`](Engine::take_ready) names.
+//!    may have input and each that [`take_ready`](Engine::take_ready) names. If
+//!    [`on_bytes`](Engine::on_bytes) returns a [`Forward`], the driver writes its bytes to another
+//!    connection and calls [`on_forwarded`](Engine::on_forwarded), until that returns `None`.
 //! 3. [`advance`](Engine::advance).
 //! 4. [`final_check`](Engine::final_check), after one more read, for each connection that
 //!    [`next_final_check`](Engine::next_final_check) names.
-//! 5. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
-//! 6. [`reap`](Engine::reap), the only step that frees slots.
+//! 5. [`take_dials`](Engine::take_dials): the driver begins to connect to the servers that it
+//!    names. It calls [`on_connected`](Engine::on_connected),
+//!    [`on_connect_error`](Engine::on_connect_error) or
+//!    [`on_connect_busy`](Engine::on_connect_busy), at once or before step 1 of a later turn.
+//! 6. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
+//! 7. [`reap`](Engine::reap), the only step that frees slots.
 //!
 //! Then the driver may sleep for the time that [`sleep_time`](Engine::sleep_time) returns.
 

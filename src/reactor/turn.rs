@@ -9,7 +9,7 @@ use crate::engine::{Config, Engine, Handler, Io, Remote, TcpProgress};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub(super) const STEP_TIME: Micros = Micros::from_millis(2);
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
+
+/// The address of a loop without a listener.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// The loop: one thread for all connections.
 ///
@@ -82,6 +85,24 @@ impl<H: Handler> Reactor<H> {
         handler: H,
     ) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
+        let acceptor = Acceptor::new(listener, max_connections)?;
+        let mut reactor = Self::assemble(config, handler)?;
+        reactor.engine.set_max_connections(max_connections);
+        reactor.local_addr = local_addr;
+        let acceptor = reactor.acceptor.insert(acceptor);
+        let registry = reactor.poll.registry();
+        registry.register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
+        Ok(reactor)
+    }
+
+    /// Creates a loop that accepts no connections, for a host that only dials.
+    ///
+    /// # Errors The same as [`new`](Reactor::new).
+    pub fn without_listener(config: Config, handler: H) -> io::Result<Self> {
+        Self::assemble(config, handler)
+    }
+
+    fn assemble(config: Config, handler: H) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let wake = Box::new(move || {
@@ -91,22 +112,18 @@ impl<H: Handler> Reactor<H> {
         });
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
         let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
-        engine.set_max_connections(max_connections);
         engine.set_random(|bytes| {
             if let Err(e) = getrandom::fill(bytes) {
                 log::error!("no random bytes effect=\"masks can be guessed\" error=\"{e}\"");
             }
         });
-        let mut acceptor = Acceptor::new(listener, max_connections)?;
-        poll.registry()
-            .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
         Ok(Reactor {
             engine,
             clock: Clock::start(),
             poll,
             events: Events::with_capacity(EVENTS),
-            acceptor: Some(acceptor),
-            local_addr,
+            acceptor: None,
+            local_addr: NO_ADDRESS,
             sockets: Vec::new(),
             ready: Vec::new(),
             heavy: VecDeque::new(),
@@ -185,7 +202,7 @@ impl<H: Handler> Reactor<H> {
             .map(Micros::as_duration)
     }
 
-    /// Returns the address of the listener.
+    /// Returns the address of the listener; `0.0.0.0:0` if there is none.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

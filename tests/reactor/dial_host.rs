@@ -68,6 +68,18 @@ struct Host {
     waiting: HashMap<ConnId, ConnId>,
 }
 
+impl Host {
+    fn new(shared: &Arc<Shared>, upstream: Option<DialAddress>, rules: LinkRules) -> Host {
+        Host {
+            shared: shared.clone(),
+            upstream,
+            rules,
+            clients: HashMap::new(),
+            waiting: HashMap::new(),
+        }
+    }
+}
+
 impl Handler for Host {
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         let Some(upstream) = &self.upstream else {
@@ -195,9 +207,12 @@ pub struct DialHost {
 }
 
 impl DialHost {
-    /// Starts a host that only dials.
+    /// Starts a host that only dials, without a listener.
     pub fn start() -> DialHost {
-        Self::start_with(config(), None, LinkRules::default())
+        let shared = Arc::new(Shared::default());
+        let host = Host::new(&shared, None, LinkRules::default());
+        let reactor = Reactor::without_listener(config(), host).expect("a reactor");
+        Self::run(reactor, shared)
     }
 
     /// Starts a host that dials this server for each client.
@@ -217,15 +232,13 @@ impl DialHost {
 
     pub fn start_with(config: Config, upstream: Option<DialAddress>, rules: LinkRules) -> DialHost {
         let shared = Arc::new(Shared::default());
-        let host = Host {
-            shared: shared.clone(),
-            upstream,
-            rules,
-            clients: HashMap::new(),
-            waiting: HashMap::new(),
-        };
+        let host = Host::new(&shared, upstream, rules);
         let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
-        let mut reactor = Reactor::new(config, listener, 1_000, host).expect("a reactor");
+        let reactor = Reactor::new(config, listener, 1_000, host).expect("a reactor");
+        Self::run(reactor, shared)
+    }
+
+    fn run(mut reactor: Reactor<Host>, shared: Arc<Shared>) -> DialHost {
         let (addr, remote) = (reactor.local_addr(), reactor.remote());
         let (finished, result) = channel();
         std::thread::Builder::new()
@@ -360,6 +373,12 @@ impl DialHost {
     #[track_caller]
     pub fn stop(self) -> Stats {
         self.remote.stop();
+        self.wait_for_end()
+    }
+
+    /// Waits for the end of the loop, which was requested before, and checks its accounts.
+    #[track_caller]
+    pub fn wait_for_end(&self) -> Stats {
         let result = self.result.lock().expect("waited for by one");
         let (ran, stats) = result.recv_timeout(PATIENCE).expect("the loop ends");
         ran.expect("the loop ends well");

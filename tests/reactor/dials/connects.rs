@@ -2,7 +2,7 @@
 
 use crate::dial_host::{DialHost, Told, dial};
 use crate::folder::Folder;
-use crate::sockets::{Event, Listener, PATIENCE};
+use crate::sockets::{Event, Listener, PATIENCE, server_frame};
 use pulsegate::engine::{DialAddress, PhaseView};
 use pulsegate::{Cause, Message, Micros};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn a_server_is_dialled_over_tcp_and_over_a_unix_socket() {
         // It is pinged, and its answers are measured.
         while host.stats().pongs == 0 {
             assert!(matches!(server.next(), Event::Ping(payload) if {
-                server.write(&crate::sockets::server_frame(0x0A, &payload));
+                server.write(&server_frame(0x0A, &payload));
                 true
             }));
         }
@@ -142,4 +142,20 @@ fn a_dial_that_is_closed_before_it_is_connected_leaves_nothing() {
     assert_eq!(host.ending(id).cause, Cause::KICKED);
     assert!(matches!(server.next(), Event::Eof | Event::Reset));
     host.stop();
+}
+
+#[test]
+fn a_loop_without_a_listener_drains() {
+    let host = DialHost::start();
+    assert_eq!(host.addr, ([0, 0, 0, 0], 0).into());
+    let listener = Listener::tcp();
+    let id = host.dial(dial(listener.address()));
+    let mut server = listener.open();
+    host.await_open(id);
+    host.with_io(|io| io.drain(Micros::ZERO, Micros::ZERO));
+    assert!(matches!(server.next_answering(), Event::Close(1012, _)));
+    server.write(&server_frame(8, &1012_u16.to_be_bytes()));
+    server.send_fin();
+    let stats = host.wait_for_end();
+    assert_eq!(stats.closed(Cause::DRAINING.index()), 1);
 }

@@ -1,8 +1,9 @@
 //! Dials without a descriptor left.
 
-use crate::dial_host::{DialHost, dial};
+use crate::dial_host::{DialHost, config, dial};
 use crate::sockets::{Client, Listener};
 use pulsegate::Cause;
+use pulsegate::engine::LinkRules;
 use std::fs::File;
 use std::process::Command;
 
@@ -29,7 +30,7 @@ fn child() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let host = DialHost::start();
+    let host = DialHost::start_with(config(), None, LinkRules::default());
     let listener = Listener::tcp();
     let first = host.dial(dial(listener.address()));
     let server = listener.open();
