@@ -121,12 +121,7 @@ impl<H: Handler> Engine<H> {
     /// Closes the connection for a fault that tungstenite found. tungstenite sends no close frame
     /// for it, so this does.
     pub(super) fn close_broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
-        let (cause, reason) = match error {
-            WsError::Protocol(e) => (Cause::PROTOCOL, e.to_string()),
-            WsError::Capacity(e) => (Cause::TOO_BIG, e.to_string()),
-            WsError::Utf8(_) => (Cause::INVALID_DATA, "text that is not UTF-8".to_owned()),
-            other => (Cause::INTERNAL, format!("unexpected: {}", kind_of(other))),
-        };
+        let (cause, reason) = fault_of(error);
         self.core
             .send_close(id, cause, cause.close_code(), &reason, now);
     }
@@ -142,6 +137,16 @@ impl<H: Handler> Engine<H> {
         if closing.stage == CloseStage::PeerClose && closing.finder.advance(bytes).is_break() {
             self.core.confirm_close(id);
         }
+    }
+}
+
+/// Returns the cause and the reason of the close after an error in a peer's frames.
+pub(super) fn fault_of(error: &WsError) -> (Cause, String) {
+    match error {
+        WsError::Protocol(e) => (Cause::PROTOCOL, e.to_string()),
+        WsError::Capacity(e) => (Cause::TOO_BIG, e.to_string()),
+        WsError::Utf8(_) => (Cause::INVALID_DATA, "text that is not UTF-8".to_owned()),
+        other => (Cause::INTERNAL, format!("unexpected: {}", kind_of(other))),
     }
 }
 

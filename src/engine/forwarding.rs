@@ -4,11 +4,13 @@
 //! the driver ([`Forward`]). Only what the partner's socket does not take is copied into its queue.
 
 use super::conn::Conn;
+use super::control_frames::fault_of;
 use super::engine::Engine;
 use super::flags::Flag;
 use super::handler::Handler;
 use super::held::PROGRESS_STEP;
 use super::work::SHARE_UNITS;
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -445,14 +447,10 @@ impl<H: Handler> Engine<H> {
 
     /// Closes a connection for a frame that is not allowed.
     fn close_faulty(&mut self, id: ConnId, fault: &FrameFault, now: Micros) {
-        match fault {
-            FrameFault::Rule(error) => self.close_broken(id, error, now),
-            FrameFault::Length => {
-                let cause = crate::base::cause::Cause::PROTOCOL;
-                let reason = fault.to_string();
-                self.core
-                    .send_close(id, cause, cause.close_code(), &reason, now);
-            }
-        }
+        let (cause, reason) = match fault {
+            FrameFault::Rule(error) => fault_of(error),
+            FrameFault::Length => (Cause::PROTOCOL, fault.to_string()),
+        };
+        self.core.close_offender(id, cause, &reason, now);
     }
 }

@@ -23,6 +23,12 @@ impl<H: Handler> Net<H> {
         })
     }
 
+    /// Returns the whole frames that a peer has received since
+    /// [`record_frames`](Net::record_frames), byte by byte as they came.
+    pub fn recorded_frames(&self, peer: PeerId) -> &[u8] {
+        self.peers[peer.0].recorded.as_deref().unwrap_or_default()
+    }
+
     /// Returns the bytes that a peer received and that are not a whole frame yet.
     pub fn leftover(&self, peer: PeerId) -> &[u8] {
         &self.peers[peer.0].bytes

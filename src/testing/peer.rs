@@ -73,6 +73,8 @@ pub(super) struct Peer {
     pub(super) bytes: Vec<u8>,
     pub(super) head: Option<String>,
     pub(super) received: Vec<Received>,
+    /// The received frames as they came, if they are recorded.
+    pub(super) recorded: Option<Vec<u8>>,
     pub(super) fin: bool,
     pub(super) released: Option<bool>,
     /// Bytes that the peer or its kernel has taken.
@@ -111,6 +113,7 @@ impl Peer {
             bytes: Vec::new(),
             head: None,
             received: Vec::new(),
+            recorded: None,
             fin: false,
             released: None,
             taken: 0,
@@ -206,7 +209,12 @@ impl Peer {
             return;
         }
         while let Some((first, payload, len)) = received_frame(self.role, &self.bytes) {
-            self.bytes.drain(..len);
+            let frame = self.bytes.drain(..len);
+            if let Some(recorded) = &mut self.recorded {
+                recorded.extend(frame);
+            } else {
+                drop(frame);
+            }
             let received = match first {
                 0x81 => Received::Message(Message::Text(
                     String::from_utf8_lossy(&payload).into_owned().into(),

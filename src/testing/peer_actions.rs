@@ -91,6 +91,11 @@ impl<H: Handler> Net<H> {
         peer.send_answers(now);
     }
 
+    /// Records the frames that the peer receives from now on, as they come.
+    pub fn record_frames(&mut self, peer: PeerId) {
+        self.peers[peer.0].recorded = Some(Vec::new());
+    }
+
     /// Sends the peer's FIN.
     pub fn half_close(&mut self, peer: PeerId) {
         self.peers[peer.0].half_closed = true;

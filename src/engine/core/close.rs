@@ -17,7 +17,7 @@ use crate::wire::scan::CloseFinder;
 
 /// Causes after which no answer to our close frame is awaited. After a protocol error the stream
 /// has no frames any more, only bytes; a stale peer will not answer.
-const HAS_NO_ANSWER: [Cause; 6] = [
+pub(super) const HAS_NO_ANSWER: [Cause; 6] = [
     Cause::STALE,
     Cause::PROTOCOL,
     Cause::INVALID_DATA,

@@ -4,12 +4,13 @@
 //! come ([`LegClosing`]). Its partner, whose peer sent the first one, waits in
 //! [`CloseStage::Partner`] and still takes frames.
 
+use super::close::HAS_NO_ANSWER;
 use super::core::Core;
 use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Phase};
+use crate::engine::conn::{Closing, Conn, Phase};
 use crate::engine::ending::EndingDraft;
 use crate::engine::flags::Flag;
 use crate::engine::leg_input::{LegClosing, WantedClose};
@@ -112,8 +113,26 @@ impl Core {
         Some(unsent)
     }
 
-    /// Sends the close of a partner's peer back to it as the answer: the partner's partner cannot
-    /// answer. `id` is in the stage [`CloseStage::Partner`].
+    /// Closes a linked connection whose peer has sent a frame that is not allowed. The partner is
+    /// closed first: what its peer has sent until it answers may be answers to earlier frames, and
+    /// goes out before the close frame, as it would without this loop between the two.
+    pub(crate) fn close_offender(&mut self, id: ConnId, cause: Cause, reason: &str, now: Micros) {
+        let takes = |c: &Conn| c.is_open() && !c.flags.has(Flag::CloseSent);
+        let partner = self.partner_of(id).and_then(|p| self.table.get(p));
+        if !self.table.get(id).is_some_and(takes) || !partner.is_some_and(takes) {
+            return self.send_close(id, cause, cause.close_code(), reason, now);
+        }
+        let mut end = EndingDraft::of(cause);
+        end.code = EndCode::Close(cause.close_code());
+        end.reason = cut_reason(reason).into();
+        if let Some(scan) = self.leave_open(id) {
+            self.enter_closing(id, end, CloseStage::Partner, scan, now);
+        }
+        self.note_leg_ended(id);
+    }
+
+    /// Closes a connection in the stage [`CloseStage::Partner`] whose partner cannot answer: its
+    /// peer gets its own close back, or the one for its fault.
     pub(crate) fn answer_own_close(&mut self, id: ConnId, now: Micros) {
         if !self.awaits_partner(id) {
             return;
@@ -126,16 +145,18 @@ impl Core {
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        closing.stage = CloseStage::Flush;
-        closing.deadline = now + closing.timeout;
+        leave_partner_stage(closing, now);
         let mut answer = None;
         closing.end.unsent += removed.unwrap_or_default();
-        if let EndCode::Close(code) = closing.end.code
-            && removed.is_some()
-        {
-            closing.end.clean = true;
-            answer = Some(encoder::close(code, &closing.end.reason, mask));
+        if let EndCode::Close(code) = closing.end.code {
+            if removed.is_some() {
+                answer = Some(encoder::close(code, &closing.end.reason, mask));
+            } else if is_fault(closing) {
+                // It was never sent.
+                closing.end.code = EndCode::None;
+            }
         }
+        closing.end.clean &= answer.is_some();
         match answer {
             Some(answer) => self.queue(id, |out| out.push_close(answer)),
             None => self.table.mark_dirty(id),
@@ -148,17 +169,22 @@ impl Core {
     }
 
     /// Forwards the answer to a close: `frame` goes to the connection whose peer sent the first
-    /// close, which then ends.
+    /// close, which then ends. A peer that was at fault gets the close for its fault instead.
     pub(crate) fn forward_answer(&mut self, to: ConnId, frame: Bytes, now: Micros) {
+        let mask = self.mask_for(to);
         let Some(conn) = self.table.get_mut(to) else {
             return;
         };
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        closing.stage = CloseStage::Flush;
-        closing.end.clean = closing.end.cause == Cause::PEER_CLOSED;
-        closing.deadline = now + closing.timeout;
+        leave_partner_stage(closing, now);
+        let frame = match closing.end.code {
+            EndCode::Close(code) if is_fault(closing) => {
+                encoder::close(code, &closing.end.reason, mask)
+            }
+            _ => frame,
+        };
         self.queue(to, |out| out.push_close(frame));
         self.arm(to);
     }
@@ -216,4 +242,19 @@ impl Core {
             reason: end.reason.clone(),
         })
     }
+}
+
+/// Returns whether a connection is closed because its peer has sent a frame that is not allowed.
+fn is_fault(closing: &Closing) -> bool {
+    HAS_NO_ANSWER.contains(&closing.end.cause)
+}
+
+/// Ends the stage [`CloseStage::Partner`]: the last frames are queued now.
+fn leave_partner_stage(closing: &mut Closing, now: Micros) {
+    closing.stage = match is_fault(closing) && !closing.fin_received {
+        true => CloseStage::PeerFin,
+        false => CloseStage::Flush,
+    };
+    closing.end.clean = closing.end.cause == Cause::PEER_CLOSED;
+    closing.deadline = now + closing.timeout;
 }

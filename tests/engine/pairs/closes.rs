@@ -332,3 +332,55 @@ fn what_a_server_sent_before_it_died_reaches_a_slow_client() {
     assert_eq!(got[10], Received::Close(1012, "peer_reset".to_owned()));
     check_invariants(&net);
 }
+
+/// The frames before the fault may be answered, and the offender gets those answers, as it would
+/// without the loop between the two.
+#[test]
+fn an_offender_gets_what_the_other_side_says_until_it_answers() {
+    for from_client in [true, false] {
+        for (answers, ends_stream) in [(true, false), (true, true), (false, false)] {
+            let mut net = net();
+            let (client, server) = connect_pair(&mut net);
+            let (from, to, code, frame): (_, _, _, fn(u8, &[u8]) -> Vec<u8>) = match from_client {
+                true => (client, server, 1001, client_frame),
+                false => (server, client, 1011, frame_of_server),
+            };
+            net.mute(from);
+            net.mute(to);
+            net.send(from, Message::text("question"));
+            net.write(from, &frame(0xA1, b"RSV2"));
+            net.settle();
+            let told = [
+                Received::Message(Message::text("question")),
+                Received::Close(code, "protocol".to_owned()),
+            ];
+            assert_eq!(net.received(to), told);
+            net.write(from, &frame(0x81, b"ignored"));
+            if ends_stream {
+                net.half_close(from);
+            }
+            net.send(to, Message::text("answer"));
+            net.advance(100);
+            let answer = Received::Message(Message::text("answer"));
+            assert_eq!(net.received(from), [answer]);
+            check_invariants(&net);
+            match answers {
+                true => net.send(to, Message::Close(None)),
+                false => net.advance(timed(15, 45).close_timeout.as_millis()),
+            }
+            net.settle();
+            let got = closes(&mut net, from);
+            assert!(matches!(&got[..], [(1002, reason)] if !reason.is_empty()));
+            assert_eq!(net.ending(from).is_some(), ends_stream, "at once");
+            assert_eq!(net.received(to), []);
+            check_invariants(&net);
+            net.half_close(from);
+            net.half_close(to);
+            net.advance(20 * S);
+            net.expect_closed(from, Cause::PROTOCOL);
+            net.expect_closed(to, Cause::PARTNER_ENDED);
+            let (from, to) = (net.id(from), net.id(to));
+            assert_eq!(net.host().ended, [(from, to, Cause::PROTOCOL)]);
+        }
+    }
+}

@@ -6,3 +6,4 @@ mod forwarding;
 mod frozen;
 mod judging;
 mod opening;
+mod scripts;

@@ -1,4 +1,4 @@
 //! WebSocket frames, good and bad.
 
-mod autobahn;
+pub mod autobahn;
 mod bad_frames;

@@ -5,8 +5,7 @@ use crate::protocol::autobahn::case::{Case, closing, fine, run_all, said};
 use pulsegate::Cause;
 use pulsegate::testing::client_frame;
 
-#[test]
-fn group_7_1_around_the_close_frame() {
+fn around_the_close_frame() -> Vec<Case> {
     let after = |frame: Vec<u8>| vec![close(1000, b""), frame];
     let case = |name, frames, data| Case {
         name: String::from(name),
@@ -16,7 +15,7 @@ fn group_7_1_around_the_close_frame() {
         code: 1000,
         cause: (Cause::PEER_CLOSED, Some(1000)),
     };
-    run_all(vec![
+    vec![
         fine(
             "7.1.1 text, close",
             vec![text("Hello World!")],
@@ -41,7 +40,12 @@ fn group_7_1_around_the_close_frame() {
             vec![said(&"*".repeat(256 * 1024))],
             &[b""],
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn group_7_1_around_the_close_frame() {
+    run_all(around_the_close_frame());
 }
 
 /// A case that the client ends with a close frame, which is answered with its own code.
@@ -59,14 +63,13 @@ fn coded(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes()[..], reason].concat()
 }
 
-#[test]
-fn group_7_payloads_of_a_close_frame() {
+fn payloads_of_a_close_frame() -> Vec<Case> {
     let (longest, too_long) = (coded(1000, &[b'*'; 123]), coded(1000, &[b'*'; 124]));
     let bad_reason = coded(
         1000,
         b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
     );
-    run_all(vec![
+    vec![
         agreed("7.3.1 empty", b"", 1005),
         bad_close("7.3.2 one byte", b"a", Cause::PROTOCOL),
         agreed("7.3.3 a code", &coded(1000, b""), 1000),
@@ -74,11 +77,15 @@ fn group_7_payloads_of_a_close_frame() {
         agreed("7.3.5 the longest", &longest, 1000),
         bad_close("7.3.6 too long", &too_long, Cause::PROTOCOL),
         bad_close("7.5.1 not UTF-8", &bad_reason, Cause::INVALID_DATA),
-    ]);
+    ]
 }
 
 #[test]
-fn group_7_codes() {
+fn group_7_payloads_of_a_close_frame() {
+    run_all(payloads_of_a_close_frame());
+}
+
+fn codes() -> Vec<Case> {
     let mut cases = Vec::new();
     let valid = [
         1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
@@ -94,5 +101,22 @@ fn group_7_codes() {
         let cause = (Cause::PEER_CLOSED, Some(code));
         cases.push(closing(&name, &coded(code, b""), 1002, cause));
     }
-    run_all(cases);
+    cases
+}
+
+#[test]
+fn group_7_codes() {
+    run_all(codes());
+}
+
+/// Returns the cases of this file.
+pub fn cases() -> Vec<Case> {
+    [
+        around_the_close_frame(),
+        payloads_of_a_close_frame(),
+        codes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -4,13 +4,14 @@ use crate::frames::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, binary, fragments, pattern, ping, pong,
     text,
 };
-use crate::protocol::autobahn::case::{echoed, fault, fine, pinged, protocol_error, run_all, said};
+use crate::protocol::autobahn::case::{
+    Case, echoed, fault, fine, pinged, protocol_error, run_all, said,
+};
 use pulsegate::Cause;
 use pulsegate::engine::Message;
 use pulsegate::testing::client_frame;
 
-#[test]
-fn group_1_framing() {
+fn framing() -> Vec<Case> {
     let mut cases = Vec::new();
     for len in [0, 125, 126, 127, 128, 65_535, 65_536] {
         let letters = "*".repeat(len);
@@ -29,18 +30,22 @@ fn group_1_framing() {
             &[],
         ));
     }
-    run_all(cases);
+    cases
 }
 
 #[test]
-fn group_2_pings_and_pongs() {
+fn group_1_framing() {
+    run_all(framing());
+}
+
+fn pings_and_pongs() -> Vec<Case> {
     let (most, too_long) = (pattern(125), pattern(126));
     let ten: Vec<Vec<u8>> = (0..10).map(|i| format!("ping {i}").into_bytes()).collect();
     let answers: Vec<&[u8]> = ten.iter().map(Vec::as_slice).collect();
     let (hello, bytes) = (&b"Hello, world!"[..], &b"\x00\xff\xfe\xfd"[..]);
     let unasked_and_asked = vec![pong(b"unasked"), ping(b"asked")];
     let ten_pings = ten.iter().map(|p| ping(p)).collect();
-    run_all(vec![
+    vec![
         pinged("2.1 empty", vec![ping(b"")], &[b""]),
         pinged("2.2 text", vec![ping(hello)], &[hello]),
         pinged("2.3 binary", vec![ping(bytes)], &[bytes]),
@@ -50,11 +55,15 @@ fn group_2_pings_and_pongs() {
         pinged("2.8 unasked pong", vec![pong(b"unasked")], &[]),
         pinged("2.9 pong, ping", unasked_and_asked, &[b"asked"]),
         pinged("2.10 ten pings", ten_pings, &answers),
-    ]);
+    ]
 }
 
 #[test]
-fn group_3_reserved_bits() {
+fn group_2_pings_and_pongs() {
+    run_all(pings_and_pongs());
+}
+
+fn reserved_bits() -> Vec<Case> {
     let mut cases = Vec::new();
     for rsv in 1..=7u8 {
         for opcode in [TEXT, BINARY, PING, PONG, CLOSE] {
@@ -66,11 +75,15 @@ fn group_3_reserved_bits() {
             cases.push(fault(&name, frames, vec![said("before")], Cause::PROTOCOL));
         }
     }
-    run_all(cases);
+    cases
 }
 
 #[test]
-fn group_4_opcodes() {
+fn group_3_reserved_bits() {
+    run_all(reserved_bits());
+}
+
+fn opcodes() -> Vec<Case> {
     let mut cases = Vec::new();
     for opcode in (0x3..=0x7).chain(0xB..=0xF) {
         for payload in [&b""[..], b"reserved"] {
@@ -81,7 +94,12 @@ fn group_4_opcodes() {
             cases.push(fault(&name, frames, vec![said("before")], Cause::PROTOCOL));
         }
     }
-    run_all(cases);
+    cases
+}
+
+#[test]
+fn group_4_opcodes() {
+    run_all(opcodes());
 }
 
 /// Returns a text in two fragments.
@@ -104,13 +122,12 @@ fn inserted(mut frames: Vec<Vec<u8>>, at: usize, one: Vec<u8>) -> Vec<Vec<u8>> {
     frames
 }
 
-#[test]
-fn group_5_fragmentation() {
+fn fragmentation() -> Vec<Case> {
     let many = (0..1_000).map(|_| &b"x"[..]);
     let five = fragments(TEXT, [&b"1"[..], b"2", b"3", b"4", b"5"]);
     let two_pings = inserted(inserted(five, 2, ping(b"one")), 5, ping(b"two"));
     let empty = fragments(TEXT, [&b""[..], b"", b""]);
-    run_all(vec![
+    vec![
         echoed("5.3 text in two", halves(), whole()),
         fine("5.6 ping between", between(ping(b"!")), whole(), &[b"!"]),
         echoed("5.x pong between", between(pong(b"!")), whole()),
@@ -126,16 +143,20 @@ fn group_5_fragmentation() {
             fragments(TEXT, many),
             vec![said(&"x".repeat(1_000))],
         ),
-    ]);
+    ]
 }
 
 #[test]
-fn group_5_faulty_fragmentation() {
+fn group_5_fragmentation() {
+    run_all(fragmentation());
+}
+
+fn faulty_fragmentation() -> Vec<Case> {
     let lone = |first| client_frame(first, b"no message to continue");
     let after_the_end = inserted(halves(), 2, lone(CONTINUATION));
     let in_two = |opcode| fragments(opcode, [&b"a"[..], b"b"]);
     let before_text = |first| vec![lone(first), text("x")];
-    run_all(vec![
+    vec![
         protocol_error("5.1 ping in fragments", in_two(PING)),
         protocol_error("5.2 pong in fragments", in_two(PONG)),
         protocol_error("5.9 continuation, FIN", before_text(FIN | CONTINUATION)),
@@ -148,5 +169,25 @@ fn group_5_faulty_fragmentation() {
         ),
         protocol_error("5.18 text inside text", between(text("new"))),
         protocol_error("5.18 binary inside text", between(binary(b"new"))),
-    ]);
+    ]
+}
+
+#[test]
+fn group_5_faulty_fragmentation() {
+    run_all(faulty_fragmentation());
+}
+
+/// Returns the cases of this file.
+pub fn cases() -> Vec<Case> {
+    [
+        framing(),
+        pings_and_pongs(),
+        reserved_bits(),
+        opcodes(),
+        fragmentation(),
+        faulty_fragmentation(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

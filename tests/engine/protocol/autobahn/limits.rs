@@ -2,7 +2,7 @@
 
 use crate::echo::{scripted, server};
 use crate::frames::{BINARY, TEXT, binary, fragments, pattern, text};
-use crate::protocol::autobahn::case::{Cut, check, echoed, fault, fine, run, run_all, said};
+use crate::protocol::autobahn::case::{Case, Cut, check, echoed, fault, fine, run, run_all, said};
 use pulsegate::Cause;
 use pulsegate::engine::{Config, Message};
 
@@ -11,8 +11,8 @@ fn large() -> Vec<u8> {
     pattern(1 << 20)
 }
 
-#[test]
-fn group_9_a_message_at_the_limit() {
+/// Returns messages at the limit, whole and in fragments.
+fn at_the_limit() -> Vec<Case> {
     let large = large();
     let echo = || vec![Message::binary(large.clone())];
     let mut cases = vec![echoed("9.2 binary 1 MiB", vec![binary(&large)], echo())];
@@ -20,6 +20,12 @@ fn group_9_a_message_at_the_limit() {
         let name = format!("9.4 1 MiB in fragments of {size}");
         cases.push(echoed(&name, fragments(BINARY, large.chunks(size)), echo()));
     }
+    cases
+}
+
+#[test]
+fn group_9_a_message_at_the_limit() {
+    let cases = at_the_limit();
     for case in &cases {
         for cut in [Cut::FrameByFrame, Cut::AtOnce] {
             run(case, cut);
@@ -37,11 +43,15 @@ fn group_9_a_message_at_the_limit() {
     }
 }
 
-#[test]
-fn group_9_many_messages() {
+fn many_messages() -> Case {
     let (message, count) = ("*".repeat(200), 2_000);
     let frames = (0..count).map(|_| text(&message)).collect();
-    let many = echoed("9.7 many messages", frames, vec![said(&message); count]);
+    echoed("9.7 many messages", frames, vec![said(&message); count])
+}
+
+#[test]
+fn group_9_many_messages() {
+    let many = many_messages();
     run(&many, Cut::FrameByFrame);
     run(&many, Cut::AtOnce);
 }
@@ -58,9 +68,21 @@ fn group_9_above_the_limit() {
     run(&fragmented, Cut::FrameByFrame);
 }
 
-#[test]
-fn group_10_auto_fragmentation() {
+fn auto_fragmentation() -> Vec<Case> {
     let payload = "*".repeat(65_536);
     let frames = fragments(TEXT, payload.as_bytes().chunks(1_300));
-    run_all(vec![fine("10.1.1", frames, vec![said(&payload)], &[])]);
+    vec![fine("10.1.1", frames, vec![said(&payload)], &[])]
+}
+
+#[test]
+fn group_10_auto_fragmentation() {
+    run_all(auto_fragmentation());
+}
+
+/// Returns the cases of this file that stay within the limit.
+pub fn cases() -> Vec<Case> {
+    let mut cases = at_the_limit();
+    cases.push(many_messages());
+    cases.extend(auto_fragmentation());
+    cases
 }

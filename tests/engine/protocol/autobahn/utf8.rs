@@ -1,7 +1,7 @@
 //! Group 6: texts of valid and invalid UTF-8.
 
 use crate::frames::{FIN, TEXT, binary, fragments, text};
-use crate::protocol::autobahn::case::{echoed, fault, run_all, said};
+use crate::protocol::autobahn::case::{Case, echoed, fault, run_all, said};
 use pulsegate::Cause;
 use pulsegate::engine::Message;
 use pulsegate::testing::client_frame;
@@ -54,8 +54,7 @@ const INVALID: [&[u8]; 24] = [
     b"\xf0\x9f\x98",
 ];
 
-#[test]
-fn group_6_texts() {
+fn texts() -> Vec<Case> {
     let greeting = "Hello-µ@ßöäüàá-UTF-8!!";
     let kosme = "κόσμε";
     let by_byte = |t: &'static str| fragments(TEXT, t.as_bytes().chunks(1));
@@ -65,7 +64,7 @@ fn group_6_texts() {
         b"edited",
     ];
     let cut_short = fragments(TEXT, cut_short);
-    run_all(vec![
+    vec![
         echoed("6.1 empty", vec![text("")], vec![said("")]),
         echoed("6.2.1 whole", vec![text(greeting)], vec![said(greeting)]),
         echoed(
@@ -77,11 +76,15 @@ fn group_6_texts() {
         // tungstenite validates a fragmented text at each fragment or at its end; both are allowed
         // (6.4: NON-STRICT).
         fault("6.4 cut short", cut_short, vec![], Cause::INVALID_DATA),
-    ]);
+    ]
 }
 
 #[test]
-fn group_6_valid_utf8_is_echoed_whole_and_cut() {
+fn group_6_texts() {
+    run_all(texts());
+}
+
+fn valid_texts() -> Vec<Case> {
     let mut cases = Vec::new();
     for bytes in VALID {
         let name = format!("6.* valid {bytes:x?}");
@@ -90,11 +93,15 @@ fn group_6_valid_utf8_is_echoed_whole_and_cut() {
         let cut = fragments(TEXT, bytes.chunks(1));
         cases.push(echoed(&format!("{name}, cut"), cut, vec![said(t)]));
     }
-    run_all(cases);
+    cases
 }
 
 #[test]
-fn group_6_invalid_utf8_is_refused_as_text_and_echoed_as_binary() {
+fn group_6_valid_utf8_is_echoed_whole_and_cut() {
+    run_all(valid_texts());
+}
+
+fn invalid_texts() -> Vec<Case> {
     let refused = |name: &str, frames| fault(name, frames, vec![], Cause::INVALID_DATA);
     let mut cases = Vec::new();
     for bytes in INVALID {
@@ -109,5 +116,18 @@ fn group_6_invalid_utf8_is_refused_as_text_and_echoed_as_binary() {
         let name = format!("6.* binary {bytes:x?}");
         cases.push(echoed(&name, vec![binary(bytes)], echo));
     }
-    run_all(cases);
+    cases
+}
+
+#[test]
+fn group_6_invalid_utf8_is_refused_as_text_and_echoed_as_binary() {
+    run_all(invalid_texts());
+}
+
+/// Returns the cases of this file.
+pub fn cases() -> Vec<Case> {
+    [texts(), valid_texts(), invalid_texts()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Autobahn through the bridge: case by case what it gives without it.
+
+  conformance.py PULSEGATE_BINARY short|full|PLAN...
+
+A plan is a program that we did not write, `ws` or `websockets`, with or without permessage-deflate, on one side of the bridge, and the suite on
+the other: `ws`, `ws-deflate`, `websockets`, `websockets-deflate` are echo servers for the fuzzing client; with `-client` behind the name they
+are clients of the fuzzing server. Each plan runs twice at once: directly, and with the bridge between. `full` is every plan with all
+cases. `short` is a plan for each role, without 9.*, 12.* and 13.*, at once.
+
+Compared are the verdict, the verdict on the close, and the close code that the suite has seen. Prints a line for each plan, and each
+difference. Pings of the gateway are hours apart: in 6.4.3 and 6.4.4 the suite answers one in the middle of its own frame. Needs node with npm,
+and a CPython 2.7 (`../autobahn/run.sh`). Exit: 0 no difference but the expected ones; 1 others; 2 usage or set-up.
+"""
+import collections, concurrent.futures, json, os, re, shutil, socket, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+AUTOBAHN = os.path.join(HERE, "..", "autobahn")
+sys.path.insert(0, os.path.join(HERE, "..", "deploy"))
+from harness import Broken, Process, expect, free_port, until
+
+SHORT = {"plans": ["ws", "websockets-client"], "exclude": "9.*,12.*,13.*"}
+FULL = [f"{library}{deflate}{side}" for side in ("", "-client") for library in ("ws", "websockets") for deflate in ("", "-deflate")]
+
+# Differences that are right: the verdict directly and through the bridge, by the number of the case.
+EXPECTED = {}
+
+COMPARED = ("behavior", "behaviorClose", "remoteCloseCode")
+A_DAY, TWELVE_HOURS = "86400000", "43200000"
+
+
+def gateway(upstream, **settings):
+    """The bridge in front of this server, and where it listens."""
+    gateway = Process(
+        "pulsegate", [BINARY], UPSTREAM=f"http://{upstream}", LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0",
+        HEARTBEAT_INTERVAL_MS=TWELVE_HOURS, CONNECTION_TIMEOUT_MS=A_DAY,
+        UPSTREAM_HEARTBEAT_INTERVAL_MS=TWELVE_HOURS, UPSTREAM_CONNECTION_TIMEOUT_MS=A_DAY, **settings,
+    )  # fmt: skip
+    start = until(20, "pulsegate's start line", lambda: gateway.alive() or gateway.find(r"\blisten=([\d.]+:\d+)"))
+    return gateway, start[1]
+
+
+def program(name, arguments):
+    """The command of one of the programs in this folder."""
+    if name.startswith("ws_"):
+        # Node looks for a module's packages beside the module.
+        shutil.copy(os.path.join(HERE, name), CLIENTS)
+        return ["node", os.path.join(CLIENTS, name), *arguments]
+    return [os.path.join(CLIENTS, "venv", "bin", "python"), os.path.join(HERE, name), *arguments]
+
+
+def fuzzing_client(library, deflate, exclude, place):
+    """The verdicts of the fuzzing client on an echo server, directly and through the bridge."""
+    suffix = "mjs" if library == "ws" else "py"
+    echo = Process("the echo server", program(f"{library}_echo.{suffix}", deflate))
+    processes = [echo]
+    try:
+        direct = until(20, "where the echo server listens", lambda: echo.alive() or echo.find(r"\blisten=(\S+)"))[1]
+        bridge, through = gateway(direct)
+        processes.append(bridge)
+
+        def run(way, address):
+            out = os.path.join(place, way)
+            environment = os.environ | {"OUT": out, "QUIET": "1", "AGENT": way}
+            command = [os.path.join(AUTOBAHN, "run.sh"), f"ws://{address}/", "*", exclude]
+            # It fails for cases that the echo server fails, too.
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            expect(done.returncode in (0, 1), f"run.sh: {done.stdout}{done.stderr}")
+            verdicts, unopened = {}, []
+            with open(os.path.join(out, "progress.jsonl")) as lines:
+                for verdict in map(json.loads, lines):
+                    verdicts[verdict["id"]] = verdict
+                    unopened += [] if verdict["opened"] else [verdict["id"]]
+            expect(not unopened, f"{way}: no WebSocket in {unopened}")
+            return verdicts
+
+        return both(run, direct, through, processes), bridge
+    finally:
+        stop(processes)
+
+
+def fuzzing_server(library, deflate, exclude, place):
+    """The verdicts of the fuzzing server on a client, directly and through the bridge."""
+    address = f"127.0.0.1:{free_port()}"
+    spec = {"url": f"ws://{address}", "webport": 0, "outdir": os.path.join(place, "report"), "cases": ["*"]}
+    spec |= {"exclude-cases": exclude.split(",") if exclude else [], "exclude-agent-cases": {}}
+    with open(os.path.join(place, "spec.json"), "w") as file:
+        json.dump(spec, file)
+    # It says on stdout what it does.
+    suite = os.path.join(SUITE, "py27", "bin", "wstest")
+    server = Process("the fuzzing server", ["sh", "-c", 'exec "$@" >"$0"', os.devnull, suite, "-m", "fuzzingserver", "-s", file.name, "-u", "0"])
+    processes = [server]
+    try:
+        until(60, "that the fuzzing server listens", lambda: server.alive() or listens(address))
+        # The suite refuses a request whose Host names another port than its own.
+        bridge, through = gateway(address, UPSTREAM_HOST_HEADER="upstream")
+        processes.append(bridge)
+        suffix = "mjs" if library == "ws" else "py"
+
+        def run(way, address):
+            command = program(f"{library}_cases.{suffix}", [f"ws://{address}", way, *deflate])
+            done = subprocess.run(command, capture_output=True, text=True)
+            expect(done.returncode == 0, f"{way}: {done.stderr}")
+
+        both(run, address, through, processes)
+        with open(os.path.join(place, "report", "index.json")) as file:
+            reports = json.load(file)
+        return (reports["direct"], reports["bridge"]), bridge
+    finally:
+        stop(processes)
+
+
+def listens(address):
+    host, port = address.split(":")
+    with socket.socket() as s:
+        return s.connect_ex((host, int(port))) == 0
+
+
+def both(run, direct, through, processes):
+    """What `run` returns directly and through the bridge."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run, "direct", direct), pool.submit(run, "bridge", through)]
+        results = [run.result() for run in runs]
+    for process in processes:
+        process.alive()
+    return results
+
+
+def stop(processes):
+    for process in processes:
+        process.stop()
+
+
+def key(case):
+    return [int(part) for part in case.split(".")]
+
+
+def compare(plan, direct, bridge):
+    """The differences that are not expected, and a line that sums up the plan."""
+    cases, bad, known = sorted(direct.keys() | bridge.keys(), key=key), [], 0
+    for case in cases:
+        verdicts = [[v.get(case, {}).get(field) for field in COMPARED] for v in (direct, bridge)]
+        if verdicts[0] == verdicts[1]:
+            continue
+        if EXPECTED.get(case) == (verdicts[0][0], verdicts[1][0]) and verdicts[0][1:] == verdicts[1][1:]:
+            known += 1
+            continue
+        bad.append(f"{plan} {case}: directly {verdicts[0]}, through the bridge {verdicts[1]}")
+    counts = collections.Counter(verdict["behavior"] for verdict in direct.values())
+    counts = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    return bad, f"{plan}: {len(cases)} cases, {len(cases) - known - len(bad)} equal, {known} differ as expected, {len(bad)} differ ({counts})"
+
+
+def run_plan(plan, exclude):
+    began = time.monotonic()
+    library, *more = plan.split("-")
+    deflate = ["deflate"] if "deflate" in more else []
+    with tempfile.TemporaryDirectory() as place:
+        run = fuzzing_server if "client" in more else fuzzing_client
+        (direct, bridge), gateway = run(library, deflate, exclude, place)
+    bad, summary = compare(plan, direct, bridge)
+    # What would make all verdicts equal.
+    expect(sum(v["behavior"] == "OK" for v in direct.values()) > 100, f"{plan}: hardly a case is passed: {summary}")
+    deflated = [v["behavior"] for case, v in direct.items() if case.startswith("12.")]
+    expect(not deflate or not deflated or "OK" in deflated, f"{plan}: no compression: {summary}")
+    print(f"{summary}, {time.monotonic() - began:.0f} s", flush=True)
+    for line in bad:
+        print(line, flush=True)
+    return bad
+
+
+def main():
+    global BINARY, CLIENTS, SUITE
+    _, *arguments = sys.argv
+    plans = {"short": SHORT["plans"], "full": FULL}.get(" ".join(arguments[1:]), arguments[1:])
+    if not plans or not set(plans) <= set(FULL):
+        print(__doc__, file=sys.stderr)
+        return 2
+    BINARY = os.path.abspath(arguments[0])
+    is_short = arguments[1:] == ["short"]
+    SUITE = os.environ.get("AUTOBAHN_WORK") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "pulsegate-autobahn")
+    if subprocess.run([os.path.join(AUTOBAHN, "run.sh"), "--setup"]).returncode:
+        return 2
+    install = subprocess.run([os.path.join(HERE, "..", "clients", "install.sh")], stdout=subprocess.PIPE, text=True)
+    if install.returncode:
+        return 2
+    CLIENTS = install.stdout.strip()
+    exclude = SHORT["exclude"] if is_short else ""
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(plans) if is_short else 1) as pool:
+            bad = [line for lines in pool.map(lambda plan: run_plan(plan, exclude), plans) for line in lines]
+    except Broken as fault:
+        print(f"broken: {fault}")
+        return 1
+    return 1 if bad else 0
+
+
+sys.exit(main())

@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""A client that we did not write (PyPI `websockets`) does the cases of Autobahn's fuzzing server, one after the other, and echoes:
+`websockets_cases.py URL AGENT [deflate]`."""
+import asyncio, sys
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+url, agent, *deflate = sys.argv[1:]
+
+
+def visit(path):
+    compression = "deflate" if deflate == ["deflate"] else None
+    return connect(url + path, compression=compression, max_size=None, ping_interval=None, proxy=None)
+
+
+async def main():
+    async with visit("/getCaseCount") as peer:
+        count = int(await peer.recv())
+    for n in range(1, count + 1):
+        try:
+            async with visit(f"/runCase?case={n}&agent={agent}") as peer:
+                async for message in peer:
+                    await peer.send(message)
+        except ConnectionClosed:
+            pass
+    async with visit(f"/updateReports?agent={agent}") as peer:
+        await peer.wait_closed()
+
+
+asyncio.run(main())
