@@ -10,12 +10,16 @@
 //! every ping was sent and answered, and that no connection was closed.
 
 mod heartbeat;
+mod pair_host;
 
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
 use heartbeat::pong_to;
+use pair_host::{PairHost, open_pair, pair_engine};
 use pulsegate::engine::{Engine, FlushOutcome};
+use pulsegate::wire::frame::{FIN, Header, PONG};
+use pulsegate::wire::mask;
 use pulsegate::{
     Class, Config, ConnId, Ending, Handler, HealthChange, Io, Message, Micros, Policy, Request,
     Verdict,
@@ -26,31 +30,42 @@ use std::time::{Duration, Instant};
 
 const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 
+/// Linked pairs; each has two connections.
+const PAIRS: [u64; 1] = [50_000];
+
 const SAMPLES: usize = 10;
 
 /// The time from a ping to its pong.
 const RTT: Micros = Micros::from_millis(4);
 
 fn one_interval(c: &mut Criterion) {
-    let mut group = c.benchmark_group("engine/interval");
-    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
     for n in SIZES {
-        let mut fleet = None;
-        let mut samples = Vec::new();
-        group.throughput(Throughput::Elements(n));
-        group.bench_function(BenchmarkId::from_parameter(n), |b| {
-            let fleet = fleet.get_or_insert_with(|| Fleet::open(n));
-            b.iter_custom(|intervals| {
-                let start = Instant::now();
-                (0..intervals).for_each(|_| fleet.interval());
-                let took = start.elapsed();
-                samples.push(took / intervals as u32);
-                took
-            });
+        intervals(c, "engine/interval", n, || Fleet::open(n));
+    }
+    for n in PAIRS {
+        intervals(c, "engine/pairs", n, || Fleet::open_pairs(n));
+    }
+}
+
+/// Measures intervals of one fleet.
+fn intervals<H: Handler>(c: &mut Criterion, name: &str, n: u64, open: impl Fn() -> Fleet<H>) {
+    let mut group = c.benchmark_group(name);
+    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
+    let mut fleet = None;
+    let mut samples = Vec::new();
+    group.throughput(Throughput::Elements(n));
+    group.bench_function(BenchmarkId::from_parameter(n), |b| {
+        let fleet = fleet.get_or_insert_with(&open);
+        b.iter_custom(|intervals| {
+            let start = Instant::now();
+            (0..intervals).for_each(|_| fleet.interval());
+            let took = start.elapsed();
+            samples.push(took / intervals as u32);
+            took
         });
-        if let Some(fleet) = fleet {
-            report(n, samples, fleet.interval);
-        }
+    });
+    if let Some(fleet) = fleet {
+        report(fleet.n, samples, fleet.interval);
     }
     group.finish();
 }
@@ -70,27 +85,20 @@ fn report(n: u64, mut samples: Vec<Duration>, interval: Micros) {
 }
 
 /// An engine with connections that are all open and past their first heartbeat.
-struct Fleet {
-    engine: Engine<Quiet>,
+struct Fleet<H> {
+    engine: Engine<H>,
     n: u64,
     now: Micros,
     interval: Micros,
     dirty: Vec<ConnId>,
-    /// Pongs on their way, in the order of their pings; each is a whole frame.
-    pongs: Vec<(ConnId, [u8; 14])>,
+    /// Pongs on their way, in the order of their pings.
+    pongs: Vec<(ConnId, PongFrame)>,
 }
 
-impl Fleet {
-    fn open(n: u64) -> Fleet {
+impl Fleet<Quiet> {
+    fn open(n: u64) -> Self {
         let engine = Engine::new(Config::default(), Quiet, Box::new(|| ())).expect("the default");
-        let mut fleet = Fleet {
-            engine,
-            n,
-            now: Micros::ZERO,
-            interval: Policy::default().heartbeat_interval,
-            dirty: Vec::new(),
-            pongs: Vec::new(),
-        };
+        let mut fleet = Fleet::new(engine, n);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         for _ in 0..n {
             let id = fleet.engine.accept(peer, false, fleet.now);
@@ -112,10 +120,39 @@ impl Fleet {
             fleet.engine.reap(fleet.now, &mut |_, _| {});
         }
         assert_eq!((answered, fleet.engine.stats().live()), (n, n));
-        // The first pings are spread over an interval. From here on, pings of a connection are one
-        // interval apart.
-        fleet.interval();
-        fleet
+        fleet.settled()
+    }
+}
+
+impl Fleet<PairHost> {
+    /// Opens pairs: twice as many connections.
+    fn open_pairs(pairs: u64) -> Self {
+        let mut fleet = Fleet::new(pair_engine(), 2 * pairs);
+        for _ in 0..pairs {
+            open_pair(&mut fleet.engine, fleet.now);
+        }
+        assert_eq!(fleet.engine.stats().live(), fleet.n);
+        fleet.settled()
+    }
+}
+
+impl<H: Handler> Fleet<H> {
+    fn new(engine: Engine<H>, n: u64) -> Self {
+        Fleet {
+            engine,
+            n,
+            now: Micros::ZERO,
+            interval: Policy::default().heartbeat_interval,
+            dirty: Vec::new(),
+            pongs: Vec::new(),
+        }
+    }
+
+    /// Runs the first interval, over which the first pings are spread. From then on, pings of a
+    /// connection are one interval apart.
+    fn settled(mut self) -> Self {
+        self.interval();
+        self
     }
 
     /// Runs one interval of virtual time, and checks that it was complete.
@@ -133,8 +170,9 @@ impl Fleet {
         self.now = end;
         let stats = self.engine.stats();
         assert_eq!((stats.pings - pings, stats.pongs - pongs), (self.n, self.n));
-        assert_eq!(stats.bytes_out - bytes.0, 10 * self.n);
-        assert_eq!(stats.bytes_in - bytes.1, 14 * self.n);
+        // A ping and its pong: one of the two has a mask.
+        let bytes = stats.bytes_out - bytes.0 + stats.bytes_in - bytes.1;
+        assert_eq!(bytes, (10 + 14) * self.n);
         assert_eq!((stats.live(), stats.suspects()), (self.n, 0));
     }
 
@@ -150,17 +188,44 @@ impl Fleet {
                 let [ping] = slices else {
                     panic!("a heartbeat is one slice")
                 };
-                pongs.push((id, pong_to(ping)));
+                pongs.push((id, PongFrame::to(ping)));
                 Ok(ping.len())
             };
             assert_eq!(self.engine.flush(id, now, &mut socket), FlushOutcome::Done);
         }
         for (id, frame) in self.pongs.drain(..) {
-            self.engine.on_bytes(id, &frame, now + RTT);
+            self.engine.on_bytes(id, frame.as_bytes(), now + RTT);
         }
         self.now = now + RTT;
         self.engine
             .reap(self.now, &mut |id, _| panic!("{id} was closed"));
+    }
+}
+
+/// The pong to a heartbeat: of a client with a mask, of a server without.
+struct PongFrame {
+    bytes: [u8; 14],
+    len: usize,
+}
+
+impl PongFrame {
+    fn to(ping: &[u8]) -> Self {
+        let header = Header::parse(ping).expect("a ping");
+        let Some(mask) = header.mask else {
+            return PongFrame {
+                bytes: pong_to(ping),
+                len: 14,
+            };
+        };
+        let mut bytes = [0; 14];
+        bytes[..2].copy_from_slice(&[FIN | PONG, 8]);
+        bytes[2..10].copy_from_slice(&ping[header.len..]);
+        mask::apply(&mut bytes[2..10], mask, 0);
+        PongFrame { bytes, len: 10 }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

@@ -152,7 +152,7 @@ impl Bug {
         Bug::UnreadIsDead,
     ];
 
-    /// The bugs of dials and links, which the simulation finds.
+    /// The bugs of dials and links, which the tests of pairs in `tests/engine` find.
     pub const OF_THE_LINKS: [Bug; 7] = [
         Bug::RunForwardedTwice,
         Bug::TailLost,

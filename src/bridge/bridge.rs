@@ -89,8 +89,9 @@ struct PendingRequest {
 pub struct Bridge {
     options: BridgeOptions,
     client: Class,
-    /// The requests that wait for the upstream, by the connection to it.
-    pending: HashMap<ConnId, PendingRequest>,
+    /// The requests that wait for the upstream, by the connection to it. Boxed, because the map
+    /// keeps its room after a burst of requests.
+    pending: HashMap<ConnId, Box<PendingRequest>>,
     /// The connection to the upstream of each client whose request waits.
     dials: HashMap<ConnId, ConnId>,
     /// The index of the address that was last connected.
@@ -136,13 +137,13 @@ impl Bridge {
             Err(reply) => return refused(reply),
         };
         let addresses = options.upstream.addresses.len();
-        let pending = PendingRequest {
+        let pending = Box::new(PendingRequest {
             client: id,
             offer,
             request: dial_request,
             address: self.address,
             untried: addresses.saturating_sub(1),
-        };
+        });
         let most = addresses as u64 * options.connect_timeout.0;
         let time = Micros(most) + options.answer_timeout + ANSWER_MARGIN;
         match self.dial(io, pending) {
@@ -152,7 +153,11 @@ impl Bridge {
     }
 
     /// Dials the upstream for a request.
-    fn dial(&mut self, io: &mut Io<'_>, pending: PendingRequest) -> Result<(), (Cause, Reply)> {
+    fn dial(
+        &mut self,
+        io: &mut Io<'_>,
+        pending: Box<PendingRequest>,
+    ) -> Result<(), (Cause, Reply)> {
         let options = &self.options;
         let Some(address) = options.upstream.addresses.get(pending.address) else {
             let reply = HandshakeFailure::Unreachable.reply();
@@ -180,7 +185,7 @@ impl Bridge {
     }
 
     /// Handles a connection to the upstream that ended before it was open.
-    fn fail_request(&mut self, io: &mut Io<'_>, mut pending: PendingRequest, end: &Ending) {
+    fn fail_request(&mut self, io: &mut Io<'_>, mut pending: Box<PendingRequest>, end: &Ending) {
         let client = pending.client;
         self.dials.remove(&client);
         let is_unconnected = [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&end.cause);

@@ -239,7 +239,8 @@ impl<H: Handler> Engine<H> {
             self.core.arm(id);
             return;
         }
-        if conn.is_mid_frame() && !conn.is_blocked() {
+        let is_sabotaged = sabotage::on(Bug::PingInsideFrame);
+        if conn.is_mid_frame() && !conn.is_blocked() && !is_sabotaged {
             // No ping can leave before its partner has sent the rest of a frame, so its silence
             // does not count.
             conn.health

@@ -16,6 +16,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::frame::{Header, PING};
 use crate::wire::run::{AfterRun, FrameFault, GATHERED_MAX, Run, RunRules, RunState};
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 
@@ -183,7 +184,7 @@ impl<H: Handler> Engine<H> {
         let units = self.core.work.spent();
         let step = match is_gathering {
             true => self.gather_frame(id, data, now),
-            false => self.forward_run(id, data, in_place, now),
+            false => self.forward_run(id, &mut Cow::Borrowed(data), in_place, now),
         };
         let units = self.core.work.spent().saturating_sub(units);
         self.core.stats.frame_units_max = self.core.stats.frame_units_max.max(units);
@@ -191,8 +192,14 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Forwards the run at the start of `data`, begins to gather a frame, or handles the frame that
-    /// is not forwarded as it came.
-    fn forward_run(&mut self, id: ConnId, data: &[u8], in_place: bool, now: Micros) -> ForwardStep {
+    /// is not forwarded as it came. Owned bytes are taken out of `data` if they are queued.
+    fn forward_run(
+        &mut self,
+        id: ConnId,
+        data: &mut Cow<'_, [u8]>,
+        in_place: bool,
+        now: Micros,
+    ) -> ForwardStep {
         let partner = match self.partner_state(id) {
             PartnerState::Ready(partner) => partner,
             PartnerState::NotYet => {
@@ -240,8 +247,8 @@ impl<H: Handler> Engine<H> {
                     left: before.left,
                 });
             }
-            self.core
-                .queue_run(partner, data[..run.len].to_vec(), before.left);
+            let bytes = first_bytes(std::mem::take(data), run.len);
+            self.core.queue_run(partner, bytes, before.left);
             self.after_run(partner, now);
             return ForwardStep::Consumed(run.len);
         }
@@ -409,9 +416,9 @@ impl<H: Handler> Engine<H> {
         let Some(input) = self.core.forward_input(id) else {
             return false;
         };
-        let bytes = std::mem::take(&mut input.gathered);
+        let mut bytes = Cow::Owned(std::mem::take(&mut input.gathered));
         self.core.rest_forward_input(id);
-        match self.forward_run(id, &bytes, false, now) {
+        match self.forward_run(id, &mut bytes, false, now) {
             ForwardStep::Ended(used) => {
                 self.skip_input(id, &bytes[used..]);
                 false
@@ -452,5 +459,16 @@ impl<H: Handler> Engine<H> {
             FrameFault::Length => (Cause::PROTOCOL, fault.to_string()),
         };
         self.core.close_offender(id, cause, &reason, now);
+    }
+}
+
+/// Returns the first `len` bytes, without a copy if they are owned.
+fn first_bytes(data: Cow<'_, [u8]>, len: usize) -> Vec<u8> {
+    match data {
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(len);
+            bytes
+        }
+        Cow::Borrowed(bytes) => bytes[..len].to_vec(),
     }
 }

@@ -1,11 +1,13 @@
-//! A heartbeat allocates nothing, from sending the ping to receiving the pong. The wheel allocates
-//! per tick, not per deadline; the test bounds that.
+//! A heartbeat allocates nothing, from sending the ping to receiving the pong, and a message that
+//! is forwarded allocates nothing while the other side takes it. The wheel allocates per tick, not
+//! per deadline; the test bounds that.
 
+use crate::pairs_host::{PairHost, pair_config};
 use allocation_counter::measure;
 use pulsegate::engine::wheel::TICK;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
-use pulsegate::testing::client_frame;
-use pulsegate::{ConnId, Micros};
+use pulsegate::testing::{client_frame, frame_of_server, upgrade_response};
+use pulsegate::{ConnId, Micros, Policy};
 use std::io::IoSlice;
 
 struct Silent;
@@ -119,4 +121,62 @@ fn the_wheel_allocates_per_tick_and_not_per_deadline() {
         );
         assert!(counted.advance <= most, "{count} connections: {counted:?}");
     }
+}
+
+/// Opens a pair, and returns its client and its server.
+fn open_pair(engine: &mut Engine<PairHost>) -> (ConnId, ConnId) {
+    let now = Micros::ZERO;
+    let client = engine.accept(([127, 0, 0, 1], 1).into(), false, now);
+    let request = pulsegate::testing::upgrade_request("/");
+    engine.on_bytes(client, request.as_bytes(), now);
+    let mut dials = Vec::new();
+    engine.take_dials(&mut dials);
+    let (server, _) = dials.pop().expect("a dial");
+    engine.on_connected(server, now);
+    let mut request = Vec::new();
+    engine.flush(server, now, &mut |slices: &[IoSlice<'_>]| {
+        slices.iter().for_each(|s| request.extend_from_slice(s));
+        Ok(slices.iter().map(|s| s.len()).sum())
+    });
+    let request = String::from_utf8(request).expect("a head");
+    engine.on_bytes(server, upgrade_response(&request, "").as_bytes(), now);
+    engine.flush(client, now, &mut |slices: &[IoSlice<'_>]| {
+        Ok(slices.iter().map(|s| s.len()).sum())
+    });
+    engine.reap(now, &mut |_, _| {});
+    (client, server)
+}
+
+#[test]
+fn a_forwarded_message_allocates_nothing() {
+    let config = pair_config(Policy::default(), Policy::default());
+    let mut engine =
+        Engine::new(config, PairHost::default(), Box::new(|| {})).expect("a valid configuration");
+    let (client, server) = open_pair(&mut engine);
+    let now = Micros::ZERO;
+    let mut forwarded = 0;
+    for size in [0, 128, 4 << 10, 64 << 10] {
+        let payload = vec![7; size];
+        let pair = [
+            (client, client_frame(0x82, &payload)),
+            (server, frame_of_server(0x82, &payload)),
+        ];
+        for (id, frame) in pair {
+            let counted = measure(|| {
+                engine.read_action(id, now);
+                let mut run = engine.on_bytes(id, &frame, now);
+                while let Some(forward) = run {
+                    let taken = forward.range().len();
+                    forwarded += taken;
+                    run = engine.on_forwarded(forward, &frame, Ok(taken), now);
+                }
+                engine.on_socket_empty(id, now);
+                engine.reap(now, &mut |_, _| {});
+            });
+            assert_eq!(counted.count_total, 0, "{id}, {size} bytes");
+        }
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.messages_out, stats.pending_bytes), (8, 0));
+    assert!(forwarded > 2 * (64 << 10), "{forwarded} bytes went through");
 }

@@ -103,7 +103,7 @@ fn a_close_without_an_answer_is_answered_with_itself_after_the_close_timeout() {
 }
 
 #[test]
-fn closes_that_cross_are_answered_each_with_its_own() {
+pub fn closes_that_cross_are_answered_each_with_its_own() {
     let mut net = net();
     let (client, server) = connect_pair(&mut net);
     net.mute(client);
@@ -148,7 +148,7 @@ fn a_client_that_ends_its_stream_still_hears_the_server() {
 }
 
 #[test]
-fn each_end_tells_the_other_side() {
+pub fn each_end_tells_the_other_side() {
     type Act = fn(&mut Net<PairHost>, pulsegate::testing::PeerId);
     let rows: &[(&str, bool, Act, Cause, u16)] = &[
         (
@@ -341,9 +341,13 @@ fn an_offender_gets_what_the_other_side_says_until_it_answers() {
         for (answers, ends_stream) in [(true, false), (true, true), (false, false)] {
             let mut net = net();
             let (client, server) = connect_pair(&mut net);
-            let (from, to, code, frame): (_, _, _, fn(u8, &[u8]) -> Vec<u8>) = match from_client {
-                true => (client, server, 1001, client_frame),
-                false => (server, client, 1011, frame_of_server),
+            let (from, to, code) = match from_client {
+                true => (client, server, 1001),
+                false => (server, client, 1011),
+            };
+            let frame = match from_client {
+                true => client_frame,
+                false => frame_of_server,
             };
             net.mute(from);
             net.mute(to);

@@ -112,7 +112,7 @@ fn a_stream_means_the_same_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_slow_reader_pauses_its_partner_and_gets_everything() {
+pub fn a_slow_reader_pauses_its_partner_and_gets_everything() {
     let mut net = net();
     let (client, server) = connect_pair(&mut net);
     net.set_window(client, Some(1_000));
@@ -142,7 +142,7 @@ fn a_slow_reader_pauses_its_partner_and_gets_everything() {
 }
 
 #[test]
-fn a_frame_that_is_forwarded_in_parts_lets_no_ping_in() {
+pub fn a_frame_that_is_forwarded_in_parts_lets_no_ping_in() {
     let mut net = net();
     let (client, server) = connect_pair(&mut net);
     let frame = frame_of_server(BINARY, &vec![9; 200_000]);

@@ -6,4 +6,6 @@ mod forwarding;
 mod frozen;
 mod judging;
 mod opening;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod scripts;

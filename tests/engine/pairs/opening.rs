@@ -48,7 +48,7 @@ fn what_a_client_sends_before_its_server_is_open_arrives() {
 }
 
 #[test]
-fn what_stands_right_behind_either_handshake_arrives() {
+pub fn what_stands_right_behind_either_handshake_arrives() {
     for first in [true, false] {
         let mut net = net(first);
         let client = net.open_socket();

@@ -74,7 +74,8 @@ impl Script {
     /// text, and may allow compression.
     fn ended(mut self) -> Self {
         if self.end().is_none() {
-            self.frames.push((FIN | CLOSE, 1000_u16.to_be_bytes().to_vec()));
+            self.frames
+                .push((FIN | CLOSE, 1000_u16.to_be_bytes().to_vec()));
         }
         self
     }

@@ -194,8 +194,7 @@ fn a_101_that_accepts_what_was_not_offered_is_a_502() {
     let bridge = Bridge::start(&[]);
     let wrong_accept = "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                         Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
-    let mut seen = 0;
-    for (lines, why) in [
+    let rows = [
         (None, "Sec-WebSocket-Accept"),
         (
             Some("Sec-WebSocket-Protocol: c\r\n"),
@@ -205,7 +204,8 @@ fn a_101_that_accepts_what_was_not_offered_is_a_502() {
             Some("Sec-WebSocket-Extensions: permessage-deflate\r\n"),
             "the upstream chose the extension \\\"permessage-deflate\\\"",
         ),
-    ] {
+    ];
+    for (nth, (lines, why)) in rows.into_iter().enumerate() {
         let (mut client, mut leg) = asked(&bridge, "Sec-WebSocket-Protocol: a, b\r\n");
         let answer = match lines {
             None => wrong_accept.to_owned(),
@@ -221,7 +221,6 @@ fn a_101_that_accepts_what_was_not_offered_is_a_502() {
         );
         assert!(response.body.contains(why), "{response:?}");
         leg.expect_end();
-        seen += 1;
         let parts = [
             "close class=none",
             "cause=bad_answer",
@@ -229,7 +228,7 @@ fn a_101_that_accepts_what_was_not_offered_is_a_502() {
             "by=upstream",
         ];
         crate::sockets::eventually("a line for each", || {
-            (bridge.gateway.lines(&parts).len() == seen).then_some(())
+            (bridge.gateway.lines(&parts).len() == nth + 1).then_some(())
         });
     }
     bridge.gateway.end();

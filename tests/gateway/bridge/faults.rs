@@ -9,12 +9,12 @@ fn a_client_that_breaks_the_protocol_is_closed_and_told_to_the_service() {
     let bridge = Bridge::start(&[]);
     let (mut client, leg) = bridge.pair();
     client.write(&unmasked(TEXT, b"not masked"));
+    // The service is told first: what it has said before still reaches the client.
+    let (code, told) = leg.expect_close();
+    assert_eq!(code, 1001);
     let (code, reason) = client.expect_close();
     assert_eq!(code, 1002);
-    assert_eq!(
-        leg.expect_close(),
-        (1001, format!("client closed: {reason}"))
-    );
+    assert_eq!(told, format!("client closed: {reason}"));
     bridge.assert_ended(
         Told::unclean("protocol", "1002", "gateway", "Received an unmasked frame"),
         Told::clean("partner_ended", "1001", "gateway", "client closed: "),
@@ -27,12 +27,11 @@ fn a_service_that_breaks_the_protocol_is_closed_and_told_to_the_client() {
     let bridge = Bridge::start(&[]);
     let (mut client, mut leg) = bridge.pair();
     leg.write(&frame(TEXT, b"masked"));
+    let (code, told) = client.expect_close();
+    assert_eq!(code, 1011);
     let (code, reason) = leg.expect_close();
     assert_eq!(code, 1002);
-    assert_eq!(
-        client.expect_close(),
-        (1011, format!("upstream closed: {reason}"))
-    );
+    assert_eq!(told, format!("upstream closed: {reason}"));
     bridge.assert_ended(
         Told::clean("partner_ended", "1011", "gateway", "upstream closed: "),
         Told::unclean("protocol", "1002", "gateway", "Received a masked frame"),
@@ -48,8 +47,8 @@ fn a_compressed_message_without_an_agreement_breaks_the_protocol() {
     let mut compressed = frame(TEXT, b"\xf2\x00");
     compressed[0] |= 0x40;
     client.write(&compressed);
-    assert_eq!(client.expect_close().0, 1002);
     assert_eq!(leg.expect_close().0, 1001);
+    assert_eq!(client.expect_close().0, 1002);
     bridge.gateway.end();
 }
 
@@ -64,12 +63,11 @@ fn a_message_above_the_limit_ends_the_pair() {
     let mut header = Vec::new();
     Header::new(FIN | BINARY, 1_001, Some([1, 2, 3, 4])).write(&mut header);
     client.write(&header);
+    let (code, told) = leg.expect_close();
+    assert_eq!(code, 1001);
     let (code, reason) = client.expect_close();
     assert_eq!(code, 1009);
-    assert_eq!(
-        leg.expect_close(),
-        (1001, format!("client closed: {reason}"))
-    );
+    assert_eq!(told, format!("client closed: {reason}"));
     bridge.assert_ended(
         Told::unclean(
             "too_big",
@@ -83,12 +81,11 @@ fn a_message_above_the_limit_ends_the_pair() {
     let bridge = Bridge::start(&limit);
     let (mut client, mut leg) = bridge.pair();
     leg.send(BINARY, &[7; 1_001]);
+    let (code, told) = client.expect_close();
+    assert_eq!(code, 1011);
     let (code, reason) = leg.expect_close();
     assert_eq!(code, 1009);
-    assert_eq!(
-        client.expect_close(),
-        (1011, format!("upstream closed: {reason}"))
-    );
+    assert_eq!(told, format!("upstream closed: {reason}"));
     bridge.gateway.end();
 }
 

@@ -42,7 +42,7 @@ fn child() {
     for failed in 1..=3 {
         let id = host.dial(dial(listener.address()));
         let end = host.ending(id);
-        assert_eq!(end.cause, Cause::CONNECT_FAILED, "{end:?}");
+        assert_eq!(end.cause, Cause::AT_CAPACITY, "{end:?}");
         assert_eq!(host.stats().out_of_descriptors, failed);
     }
     fillers.truncate(fillers.len() - 4);

@@ -151,11 +151,12 @@ fn a_side_that_breaks_the_protocol_gets_1002_and_the_other_is_told() {
             pair.one.write(&wrong);
             pair.other.expect_text("before");
             pair.other.expect_close(code, reason);
+            // What the other side says until it answers would still arrive.
+            pair.other.send_close(code, "");
             let close = pair.one.next_answering();
             assert!(matches!(close, Event::Close(1002, _)), "{close:?}");
             pair.expect_pair_end(&host, Cause::PROTOCOL);
             pair.one.send_fin();
-            pair.other.send_close(code, "");
             pair.other.send_fin();
             let (one, other) = pair.endings(&host);
             assert_eq!(one.cause, Cause::PROTOCOL);
@@ -184,10 +185,10 @@ fn a_message_above_the_limit_gets_1009_and_no_byte_of_it_is_forwarded() {
             pair.one.write(&frame[..14]);
             assert_eq!(pair.other.next_answering(), Event::Binary(vec![1; 100_000]));
             pair.other.expect_close(code, reason);
+            pair.other.send_close(code, "");
             let close = pair.one.next_answering();
             assert!(matches!(close, Event::Close(1009, _)), "{close:?}");
             pair.one.send_fin();
-            pair.other.send_close(code, "");
             pair.other.send_fin();
             let (one, other) = pair.endings(&host);
             assert_eq!(one.cause, Cause::TOO_BIG);
