@@ -55,7 +55,7 @@ run() {
     GATEWAY=$!
     listens $PORT "$GATEWAY" "$OUT/$name.gateway.log"
     if [ -n "$flood" ]; then
-        taskset -c 1 node benches/scenarios/pairs/flood.mjs $PORT $((SECONDS_EACH + 5)) >"$OUT/$name.flood.json" &
+        taskset -c 1 timeout $((SECONDS_EACH + 60)) node benches/scenarios/pairs/flood.mjs $PORT $((PORT + 2)) "$pairs" $((SECONDS_EACH - 5)) >"$OUT/$name.flood.json" &
         FLOOD=$!
     fi
     taskset -c 1 timeout --foreground $((SECONDS_EACH + 90)) "$BIN/pulsegate-swarm" --target "ws://127.0.0.1:$PORT" --path '/pair-{n}' \
@@ -70,6 +70,6 @@ run() {
 }
 
 run idle "$PAIRS" 0 0
-run ghosts $((PAIRS / 3)) 100 $((PAIRS / 3))
+run ghosts $((PAIRS / 3 + 100)) 100 $((PAIRS / 3))
 run flood $((PAIRS / 3)) 0 0 flood
 python3 benches/scenarios/pairs/report.py "$OUT"

@@ -8,7 +8,6 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const late = [];
 const counts = { opened: 0, ghosts: 0, messages: 0, closes: {} };
 let ghostTime = false;
-const waiting = [];
 
 function header(first, length) {
   if (length < 126) return Buffer.from([first, length]);
@@ -58,11 +57,6 @@ class Peer {
       this.rest = this.rest.subarray(end + 4);
       this.open = true;
       counts.opened += 1;
-      if (counts.ghosts < ghosts) {
-        counts.ghosts += 1;
-        if (ghostTime) this.ghost = true;
-        else waiting.push(this);
-      }
     }
     while (this.rest.length >= 6) {
       const short = this.rest[1] & 0x7f;
@@ -84,6 +78,11 @@ class Peer {
         this.socket.end();
       } else if (first === 0x81 || first === 0x82) {
         counts.messages += 1;
+        // A client that talks is not itself a ghost, so only one leg of a pair is.
+        if (ghostTime && counts.ghosts < ghosts && !this.ghost) {
+          counts.ghosts += 1;
+          this.ghost = true;
+        }
         this.send(first, payload);
       }
     }
@@ -91,7 +90,7 @@ class Peer {
 }
 
 net.createServer({ backlog: 4096 }, socket => new Peer(socket)).listen(port, '127.0.0.1', () => console.error('listening'));
-if (ghosts > 0) setTimeout(() => { ghostTime = true; for (const peer of waiting) peer.ghost = true; }, ghostsAfter);
+if (ghosts > 0) setTimeout(() => { ghostTime = true; }, ghostsAfter);
 process.on('SIGTERM', () => {
   late.sort((a, b) => a - b);
   const at = share => (late.length ? Number(late[Math.min(late.length - 1, Math.floor(share * late.length))].toFixed(1)) : null);
