@@ -8,6 +8,10 @@ use super::wheel::TICK;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::health::HealthState;
+use crate::wire::frame::CONTROL_MAX;
+
+/// The bytes of our own frames that may wait for a connection of a pair: a ping, and a close.
+const OWN_FRAMES: usize = 2 * (CONTROL_MAX + 6);
 
 impl<H: Handler> Engine<H> {
     /// Checks the invariants after a turn.
@@ -138,12 +142,19 @@ impl<H: Handler> Engine<H> {
                 "lacks {left} bytes of a frame, but its partner does not know"
             ));
         }
-        let is_behind = other.is_unopened() || other.pending() > 16 * 1024;
+        // One whose socket has failed ends when its input is processed.
+        let has_failed = matches!(&other.phase, Phase::Open(Some(i)) if i.failed.is_some());
+        let is_behind = other.is_unopened() || has_failed || other.pending() > 16 * 1024;
         if conn.flags.has(Flag::LinkPaused) && conn.is_open() && !is_behind {
             return Err("is paused although its partner has caught up".to_owned());
         }
-        if other.pending() > 64 * 1024 && conn.is_open() && other.is_open() && !conn.is_paused() {
-            return Err("is read although its partner is behind".to_owned());
+        // Control frames of ours do not pause it.
+        let most = 64 * 1024 + OWN_FRAMES;
+        if other.pending() > most && conn.is_open() && other.is_open() && !conn.is_paused() {
+            let pending = other.pending();
+            return Err(format!(
+                "is read although its partner is {pending} bytes behind"
+            ));
         }
         Ok(())
     }

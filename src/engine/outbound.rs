@@ -91,8 +91,9 @@ impl<H: Handler> Engine<H> {
             conn.flags.take(Flag::Dirty);
         }
         // Only a ping that waited behind other bytes is late: its interval starts when it left.
-        let late = conn.is_blocked();
-        let stuck = late && conn.health.is_ping_queued();
+        let was_blocked = conn.is_blocked();
+        let late = was_blocked || conn.out.as_ref().is_some_and(|out| out.has_ping());
+        let stuck = was_blocked && conn.health.is_ping_queued();
         if conn.flags.take(Flag::PingDue) {
             let payload = conn.health.ping_payload();
             let mask = self.core.mask_for(id);
@@ -138,7 +139,6 @@ impl<H: Handler> Engine<H> {
         let Some(out) = &mut conn.out else {
             return self.finish_flush(id, false, now);
         };
-        let was_blocked = late;
         let before = out.charged();
         // A heartbeat goes out even if the turn's budget is used up; bytes that wait with it use
         // their own turn.

@@ -120,6 +120,9 @@ impl Core {
             return;
         };
         if conn.flags.has(Flag::CloseSent) {
+            if HAS_NO_ANSWER.contains(&cause) {
+                self.end_without_answer(id, now);
+            }
             return;
         }
         let is_linked = conn.flags.has(Flag::Linked);

@@ -48,6 +48,17 @@ impl Core {
         self.set_paused(id, Flag::LinkPaused, false, now);
     }
 
+    /// Ends a linked connection that was sent a close frame and can give no answer any more: its
+    /// peer has broken a rule, or there is no memory for its input.
+    pub(crate) fn end_without_answer(&mut self, id: ConnId, now: Micros) {
+        let closing = self.forward_input(id).and_then(|f| f.closing.take());
+        let Some((closing, scan)) = closing.zip(self.leave_open(id)) else {
+            return;
+        };
+        self.enter_closing(id, closing.end, CloseStage::PeerFin, scan, now);
+        self.note_leg_ended(id);
+    }
+
     /// Makes a close wait until the frame in progress is complete, at most for the close timeout.
     pub(crate) fn close_later(
         &mut self,

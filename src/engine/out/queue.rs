@@ -209,6 +209,11 @@ impl Out {
         self.unsent
     }
 
+    /// Returns whether a heartbeat, or a part of one, is in the queue.
+    pub(crate) fn has_ping(&self) -> bool {
+        self.ping_end.is_some()
+    }
+
     /// Returns whether our close frame, or a part of it, is in the queue.
     pub(crate) fn has_close(&self) -> bool {
         self.closing && self.frame_bytes > 0
@@ -278,7 +283,8 @@ impl Out {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.slices(&mut slices, most);
             if count == 0 {
-                // Control frames wait for the rest of a frame in progress.
+                // Control frames wait for the rest of a frame in progress, and not for the socket.
+                self.blocked = None;
                 break;
             }
             match socket(&slices[..count]) {

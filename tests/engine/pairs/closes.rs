@@ -103,6 +103,37 @@ fn a_close_without_an_answer_is_answered_with_itself_after_the_close_timeout() {
 }
 
 #[test]
+fn nothing_behind_a_fault_is_forwarded_even_if_the_offender_was_sent_a_close() {
+    for from_client in [true, false] {
+        let mut net = net();
+        let (client, server) = connect_pair(&mut net);
+        let (from, to) = if from_client {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let frame = |is_client, first, payload: &[u8]| match is_client {
+            true => client_frame(first, payload),
+            false => frame_of_server(first, payload),
+        };
+        net.mute(to);
+        net.write(from, &frame(from_client, 0x88, b"\x0F\xA1bye"));
+        net.settle();
+        net.write(to, &frame(!from_client, 0xA2, b"a reserved bit"));
+        net.write(to, &frame(!from_client, 0x82, b"behind it"));
+        net.settle();
+        let got = net.received(from);
+        assert_eq!(got, [Received::Close(4_001, "bye".to_owned())]);
+        check_invariants(&net);
+        net.half_close(to);
+        net.half_close(server);
+        net.advance(20 * S);
+        net.expect_closed(from, Cause::PEER_CLOSED);
+        net.expect_closed(to, Cause::PARTNER_ENDED);
+    }
+}
+
+#[test]
 pub fn closes_that_cross_are_answered_each_with_its_own() {
     let mut net = net();
     let (client, server) = connect_pair(&mut net);

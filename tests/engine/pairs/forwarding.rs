@@ -175,6 +175,47 @@ pub fn a_frame_that_is_forwarded_in_parts_lets_no_ping_in() {
 }
 
 #[test]
+fn a_peer_that_has_taken_all_and_waits_for_the_rest_of_a_frame_is_not_slow() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    let frame = frame_of_server(BINARY, &vec![9; 200_000]);
+    net.set_window(client, Some(1_000));
+    net.set_in_frame(server, true);
+    net.write(server, &frame[..100_000]);
+    // A ping waits behind the part that has come.
+    net.advance(20 * S);
+    net.set_window(client, None);
+    net.settle();
+    assert_eq!(net.leftover(client).len(), 100_000);
+    net.advance(40 * S);
+    check_invariants(&net);
+    assert!(net.is_open(client), "{:?}", net.ending(client));
+    net.write(server, &frame[100_000..]);
+    net.settle();
+    let got = net.received(client);
+    assert_eq!(got[0], Received::Message(Message::binary(vec![9; 200_000])));
+    assert!(matches!(got[1], Received::Ping(_)), "{got:?}");
+}
+
+#[test]
+fn the_end_of_a_frame_that_is_forwarded_in_parts_counts_as_heard() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    net.mute(server);
+    let frame = frame_of_server(BINARY, &vec![9; 100_000]);
+    // Fewer bytes than what counts as progress.
+    let (most, rest) = frame.split_at(frame.len() - 500);
+    net.write(server, most);
+    net.advance(44 * S);
+    net.write(server, rest);
+    net.advance(44 * S);
+    assert!(net.is_open(server) && net.is_open(client));
+    net.advance(2 * S);
+    net.expect_closed(server, Cause::STALE);
+    check_invariants(&net);
+}
+
+#[test]
 fn a_host_cannot_send_into_a_pair() {
     let mut net = net();
     let (client, server) = connect_pair(&mut net);
