@@ -2,7 +2,7 @@
 
 use crate::nets::{S, check_invariants, timed};
 use crate::pairs_host::{PairHost, connect_pair, pair_config};
-use pulsegate::testing::{Net, Received, client_frame, frame_of_server};
+use pulsegate::testing::{Net, PeerId, Received, client_frame, frame_of_server};
 use pulsegate::{Cause, Message, Micros};
 
 fn net() -> Net<PairHost> {
@@ -10,12 +10,28 @@ fn net() -> Net<PairHost> {
     Net::new(pair_config(policy, policy), PairHost::default())
 }
 
-fn closes(net: &mut Net<PairHost>, peer: pulsegate::testing::PeerId) -> Vec<(u16, String)> {
+fn closes(net: &mut Net<PairHost>, peer: PeerId) -> Vec<(u16, String)> {
     let close = |received| match received {
         Received::Close(code, reason) => Some((code, reason)),
         _ => None,
     };
     net.received(peer).into_iter().filter_map(close).collect()
+}
+
+/// The peer that begins, and the other one.
+fn in_order(from_client: bool, client: PeerId, server: PeerId) -> (PeerId, PeerId) {
+    match from_client {
+        true => (client, server),
+        false => (server, client),
+    }
+}
+
+/// What makes frames (first byte, payload) of a client, or of a server.
+fn encoder(is_client: bool) -> fn(u8, &[u8]) -> Vec<u8> {
+    match is_client {
+        true => client_frame,
+        false => frame_of_server,
+    }
 }
 
 #[test]
@@ -24,16 +40,8 @@ fn a_close_goes_to_the_other_side_and_its_answer_comes_back() {
         for payload in [&b""[..], b"\x03\xE8", b"\x0F\xA1bye", b"\x03\xEE?", b"x"] {
             let mut net = net();
             let (client, server) = connect_pair(&mut net);
-            let (from, to) = if from_client {
-                (client, server)
-            } else {
-                (server, client)
-            };
-            let frame = if from_client {
-                client_frame
-            } else {
-                frame_of_server
-            };
+            let (from, to) = in_order(from_client, client, server);
+            let frame = encoder(from_client);
             net.mute(to);
             net.write(from, &frame(0x88, payload));
             net.advance(100);
@@ -44,11 +52,7 @@ fn a_close_goes_to_the_other_side_and_its_answer_comes_back() {
                 net.received(from)
                     .contains(&Received::Message(Message::text("last words")))
             );
-            let answer = if from_client {
-                frame_of_server
-            } else {
-                client_frame
-            };
+            let answer = encoder(!from_client);
             net.write(to, &answer(0x88, b"\x0F\xA2ok"));
             net.settle();
             assert_eq!(closes(&mut net, from), [(4_002, "ok".to_owned())]);
@@ -77,16 +81,8 @@ fn a_close_without_an_answer_is_answered_with_itself_after_the_close_timeout() {
     for from_client in [true, false] {
         let mut net = net();
         let (client, server) = connect_pair(&mut net);
-        let (from, to) = if from_client {
-            (client, server)
-        } else {
-            (server, client)
-        };
-        let frame = if from_client {
-            client_frame
-        } else {
-            frame_of_server
-        };
+        let (from, to) = in_order(from_client, client, server);
+        let frame = encoder(from_client);
         net.mute(to);
         net.write(from, &frame(0x88, b"\x0F\xA1bye"));
         net.advance(timed(15, 45).close_timeout.as_millis() - 100);
@@ -107,20 +103,13 @@ fn nothing_behind_a_fault_is_forwarded_even_if_the_offender_was_sent_a_close() {
     for from_client in [true, false] {
         let mut net = net();
         let (client, server) = connect_pair(&mut net);
-        let (from, to) = if from_client {
-            (client, server)
-        } else {
-            (server, client)
-        };
-        let frame = |is_client, first, payload: &[u8]| match is_client {
-            true => client_frame(first, payload),
-            false => frame_of_server(first, payload),
-        };
+        let (from, to) = in_order(from_client, client, server);
+        let (frame, answer) = (encoder(from_client), encoder(!from_client));
         net.mute(to);
-        net.write(from, &frame(from_client, 0x88, b"\x0F\xA1bye"));
+        net.write(from, &frame(0x88, b"\x0F\xA1bye"));
         net.settle();
-        net.write(to, &frame(!from_client, 0xA2, b"a reserved bit"));
-        net.write(to, &frame(!from_client, 0x82, b"behind it"));
+        net.write(to, &answer(0xA2, b"a reserved bit"));
+        net.write(to, &answer(0x82, b"behind it"));
         net.settle();
         let got = net.received(from);
         assert_eq!(got, [Received::Close(4_001, "bye".to_owned())]);

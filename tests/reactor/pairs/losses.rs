@@ -105,7 +105,7 @@ fn a_silent_side_is_stale_and_the_other_told() {
         let pairs = [true, false].map(|is_client| pair(&host, &upstream, is_client));
         // Both pairs wait at the same time. The sides that answer do so on threads of their own.
         std::thread::scope(|scope| {
-            for (mut pair, (code, who)) in pairs
+            for (mut pair, (code, lost)) in pairs
                 .into_iter()
                 .zip([(1001, "client"), (1012, "upstream")])
             {
@@ -114,7 +114,7 @@ fn a_silent_side_is_stale_and_the_other_told() {
                     let Event::Close(got, reason) = pair.other.next_answering() else {
                         panic!("no close frame");
                     };
-                    let expected = format!("{who} lost: nothing heard for ");
+                    let expected = format!("{lost} lost: nothing heard for ");
                     assert!(
                         got == code && reason.starts_with(&expected),
                         "{got} {reason}"
