@@ -415,6 +415,7 @@ impl Conn {
 
     /// Returns whether the peer's silence proves nothing because its input is not read: it waits
     /// for a share, or the host has paused reading.
+    #[inline]
     pub(crate) fn is_unread(&self) -> bool {
         self.is_paused() || self.is_held()
     }

@@ -138,15 +138,19 @@ impl<H: Handler> Engine<H> {
         } else {
             check
         };
-        if conn.forward_input().is_some() && self.check_leg_close(id, now) {
-            if check == Check::Granted {
-                self.core.bucket.give_back();
+        let mut conn = conn;
+        if conn.forward_input().is_some() {
+            if self.check_leg_close(id, now) {
+                if check == Check::Granted {
+                    self.core.bucket.give_back();
+                }
+                return;
             }
-            return;
+            let Some(still) = self.core.table.get_mut(id) else {
+                return;
+            };
+            conn = still;
         }
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
         match &conn.phase {
             // It is checked early because a newer connection needs its place.
             Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_plain_http() => {
@@ -218,6 +222,7 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
     }
 
+    #[inline]
     fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, check: Check) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;

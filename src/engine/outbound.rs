@@ -96,12 +96,10 @@ impl<H: Handler> Engine<H> {
         let stuck = was_blocked && conn.health.is_ping_queued();
         if conn.flags.take(Flag::PingDue) {
             let payload = conn.health.ping_payload();
-            let mask = self.core.mask_for(id);
+            let is_masked = conn.role() == Role::Client && !sabotage::on(Bug::MasksMixed);
+            let mask = is_masked.then(|| self.core.entropy.take());
             let ping = heartbeat::Ping::new(payload, mask);
             let frame = ping.as_bytes();
-            let Some(conn) = self.core.table.get_mut(id) else {
-                return FlushOutcome::Done;
-            };
             if conn.flags.has(Flag::ReportsPongs) {
                 // It goes out behind the frame in progress and before every other frame.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
@@ -198,7 +196,9 @@ impl<H: Handler> Engine<H> {
             ENDS_PER_TURN
         };
         // Partners are ended while the connection that ended first still exists.
-        self.settle(now);
+        if !self.core.ended_legs.is_empty() {
+            self.settle(now);
+        }
         for id in self.core.table.take_to_report() {
             self.report_ending(id, now);
         }
@@ -253,14 +253,16 @@ impl<H: Handler> Engine<H> {
             return FlushOutcome::Done;
         };
         let mut was_over = false;
+        let mut conn = conn;
         if let Some(out) = conn.out.take() {
             self.core.stats.pending_bytes -= out.charged() as u64;
             was_over = conn.flags.take(Flag::OverLimit);
             self.core.resume_partner(id, now);
+            let Some(still) = self.core.table.get_mut(id) else {
+                return FlushOutcome::Done;
+            };
+            conn = still;
         }
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return FlushOutcome::Done;
-        };
         let role = conn.role();
         match &mut conn.phase {
             Phase::Open(_) if was_blocked || was_over => {

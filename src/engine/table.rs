@@ -57,12 +57,15 @@ impl Table {
         ConnId::new(slot, self.generation)
     }
 
+    // A heartbeat looks its connection up seven times.
+    #[inline]
     pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
         let found =
             |c: &&Conn| c.generation == id.generation() || sabotage::on(Bug::StaleGeneration);
         self.slots.get(id.slot()).filter(found)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let found =
             |c: &&mut Conn| c.generation == id.generation() || sabotage::on(Bug::StaleGeneration);

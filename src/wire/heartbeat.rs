@@ -16,6 +16,7 @@ pub(crate) struct Ping {
 
 impl Ping {
     /// Builds a heartbeat: with a mask in the role of a client, without one in that of a server.
+    #[inline]
     pub(crate) fn new(payload: [u8; PAYLOAD_LEN], mask: Option<[u8; 4]>) -> Self {
         let mut bytes = [0; MASKED_HEADER + PAYLOAD_LEN];
         let header = match mask {
@@ -31,7 +32,9 @@ impl Ping {
         };
         let len = header + PAYLOAD_LEN;
         bytes[header..len].copy_from_slice(&payload);
-        mask::apply(&mut bytes[header..len], mask.unwrap_or_default(), 0);
+        if let Some(mask) = mask {
+            mask::apply(&mut bytes[header..len], mask, 0);
+        }
         Ping {
             bytes,
             len: len as u8,
