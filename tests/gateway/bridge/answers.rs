@@ -1,7 +1,7 @@
 //! What the client sees of the service's answer.
 
-use super::legs::{Bridge, Leg, Told, unmasked};
-use crate::sockets::{Client, Event, Response, frame};
+use super::legs::{Bridge, Leg, Told};
+use crate::sockets::{Client, Event, Response, frame, server_frame};
 use pulsegate::wire::frame::TEXT;
 
 /// Asks with these lines. Returns the client, and the service's connection with the request.
@@ -92,7 +92,7 @@ fn frames_right_behind_either_head_are_kept() {
     let mut leg = bridge.service.accept();
     leg.read_head();
     let agreement = leg.agreement("");
-    let greeting = unmasked(TEXT, b"from the service");
+    let greeting = server_frame(TEXT, b"from the service");
     leg.write(&[agreement.as_bytes(), &greeting].concat());
     client.switched();
     assert_eq!(client.next(), Event::Text("from the service".to_owned()));

@@ -1,7 +1,7 @@
 //! Close frames: what one side sends, the other gets.
 
-use super::legs::{Bridge, Leg, Told, unmasked};
-use crate::sockets::{Client, Event, frame};
+use super::legs::{Bridge, Leg, Told};
+use crate::sockets::{Client, Event, frame, server_frame};
 use pulsegate::wire::frame::CLOSE;
 
 /// Returns the payload of a close frame.
@@ -110,7 +110,7 @@ fn closes_of_both_sides_at_once_are_each_answered() {
     // While the process stands still, both closes arrive.
     bridge.gateway.signal("STOP");
     client.write(&frame(CLOSE, &payload(4001, "client")));
-    leg.write(&unmasked(CLOSE, &payload(4002, "service")));
+    leg.write(&server_frame(CLOSE, &payload(4002, "service")));
     bridge.gateway.signal("CONT");
     let (to_client, to_service) = (client.next(), leg.next());
     let crossed = (close(4002, "service"), close(4001, "client"));

@@ -1,14 +1,14 @@
 //! Peers that break the protocol, send too much, or read too little.
 
-use super::legs::{Bridge, Told, unmasked};
-use crate::sockets::{Event, frame};
+use super::legs::{Bridge, Told};
+use crate::sockets::{Event, frame, server_frame};
 use pulsegate::wire::frame::{BINARY, FIN, Header, TEXT};
 
 #[test]
 fn a_client_that_breaks_the_protocol_is_closed_and_told_to_the_service() {
     let bridge = Bridge::start(&[]);
     let (mut client, leg) = bridge.pair();
-    client.write(&unmasked(TEXT, b"not masked"));
+    client.write(&server_frame(TEXT, b"not masked"));
     // The service is told first: what it has said before still reaches the client.
     let (code, told) = leg.expect_close();
     assert_eq!(code, 1001);
@@ -119,7 +119,7 @@ fn a_client_that_does_not_read_is_closed_and_told_to_the_service() {
     let (client, leg) = bridge.pair();
     let mut writer = leg.stream.try_clone().expect("another descriptor");
     let flood = std::thread::spawn(move || {
-        let message = unmasked(BINARY, &[7; 60_000]);
+        let message = server_frame(BINARY, &[7; 60_000]);
         flooded(
             |bytes| std::io::Write::write_all(&mut writer, bytes).is_ok(),
             &message,

@@ -1,10 +1,13 @@
 //! A service that does only what a test tells it, and a gateway in front of it.
 
-use crate::sockets::{Client, Event, Gateway, PATIENCE, eventually, parse_masked, upgrade};
-use pulsegate::wire::frame::{CLOSE, FIN, PONG, TEXT, write_frame};
+use crate::sockets::{
+    Client, Event, Gateway, PATIENCE, eventually, fill, next_event, parse_masked, server_frame,
+    take_head, upgrade,
+};
+use pulsegate::wire::frame::{CLOSE, PONG, TEXT};
 use serde_json::Value;
 use socket2::SockRef;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -104,16 +107,8 @@ impl Leg {
     /// Reads the head of the request.
     #[track_caller]
     pub fn read_head(&mut self) -> &str {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(at) = self.input.windows(4).position(|w| w == b"\r\n\r\n") {
-                let head = self.input.drain(..at + 4).collect();
-                self.head = String::from_utf8(head).expect("UTF-8");
-                return &self.head;
-            }
-            let end = self.fill(deadline);
-            assert_eq!(end, None, "before the end of the request");
-        }
+        self.head = take_head(&self.stream, &mut self.input);
+        &self.head
     }
 
     /// Returns the values of a header field of the request, in order.
@@ -149,7 +144,7 @@ impl Leg {
     /// Sends a whole frame.
     #[track_caller]
     pub fn send(&mut self, opcode: u8, payload: &[u8]) {
-        self.write(&unmasked(opcode, payload));
+        self.write(&server_frame(opcode, payload));
     }
 
     /// Returns the next event that is not a heartbeat; heartbeats are answered.
@@ -159,7 +154,7 @@ impl Leg {
             match self.next_or_ping() {
                 Event::Ping(payload) => {
                     // The gateway may be gone meanwhile: then the next read reports it.
-                    let _ = self.stream.write_all(&unmasked(PONG, &payload));
+                    let _ = self.stream.write_all(&server_frame(PONG, &payload));
                 }
                 event => return event,
             }
@@ -169,15 +164,7 @@ impl Leg {
     /// Returns the next event.
     #[track_caller]
     pub fn next_or_ping(&mut self) -> Event {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(event) = parse_masked(&mut self.input) {
-                return event;
-            }
-            if let Some(end) = self.fill(deadline) {
-                return end;
-            }
-        }
+        next_event(&self.stream, &mut self.input, parse_masked)
     }
 
     /// Reads this many bytes, whatever they are.
@@ -185,7 +172,7 @@ impl Leg {
     pub fn read_exactly(&mut self, len: usize) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         while self.input.len() < len {
-            let end = self.fill(deadline);
+            let end = fill(&self.stream, &mut self.input, deadline);
             assert_eq!(end, None, "after {} bytes", self.input.len());
         }
         self.input.drain(..len).collect()
@@ -196,7 +183,9 @@ impl Leg {
     pub fn expect_close(mut self) -> (u16, String) {
         match self.next() {
             Event::Close(code, reason) => {
-                let _ = self.stream.write_all(&unmasked(CLOSE, &code.to_be_bytes()));
+                let _ = self
+                    .stream
+                    .write_all(&server_frame(CLOSE, &code.to_be_bytes()));
                 (code, reason)
             }
             other => panic!("{other:?}"),
@@ -220,33 +209,6 @@ impl Leg {
             .set_linger(Some(Duration::ZERO))
             .expect("SO_LINGER");
     }
-
-    /// Reads what is available. Returns the end of the stream, if it was reached.
-    #[track_caller]
-    fn fill(&mut self, deadline: Instant) -> Option<Event> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.stream
-            .set_read_timeout(Some(left.max(Duration::from_millis(1))))
-            .expect("a read timeout");
-        let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => Some(Event::Eof),
-            Ok(len) => {
-                self.input.extend(&buffer[..len]);
-                None
-            }
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Some(Event::Reset),
-            Err(e) if e.kind() == ErrorKind::Interrupted => None,
-            Err(e) => panic!("nothing within {PATIENCE:?}: {e}"),
-        }
-    }
-}
-
-/// Returns a whole final frame of a server.
-pub fn unmasked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write_frame(&mut bytes, FIN | opcode, payload, None);
-    bytes
 }
 
 /// A gateway in front of a service.

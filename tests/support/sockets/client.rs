@@ -2,28 +2,12 @@
 //! not do.
 
 use super::PATIENCE;
-use pulsegate::wire::frame::{FIN, Header, MASKED, write_frame};
-use pulsegate::wire::mask;
+use super::incoming::{Event, fill, next_event, parse, take_head};
+use pulsegate::wire::frame::{CLOSE, FIN, PONG, TEXT, write_frame};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-pub use pulsegate::wire::frame::{BINARY, CLOSE, PING, PONG, TEXT};
-
-/// An event from the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(u16, String),
-    /// The stream has ended: FIN.
-    Eof,
-    /// RST.
-    Reset,
-}
 
 /// A response to a plain request.
 #[derive(Debug)]
@@ -60,61 +44,6 @@ pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_frame(&mut bytes, FIN | opcode, payload, Some(MASK));
     bytes
-}
-
-/// Removes the first whole frame of a server from `input`.
-pub fn parse(input: &mut Vec<u8>) -> Option<Event> {
-    let (first, second) = (*input.first()?, *input.get(1)?);
-    assert_eq!(first & 0x70, 0, "reserved bits are clear");
-    assert_eq!(second & 0x80, 0, "servers do not mask");
-    let (start, len) = match second {
-        126 => {
-            let len = input.get(2..4)?.try_into().ok().map(u16::from_be_bytes)?;
-            (4, usize::from(len))
-        }
-        127 => {
-            let len = input.get(2..10)?.try_into().ok().map(u64::from_be_bytes)?;
-            (10, len as usize)
-        }
-        len => (2, usize::from(len)),
-    };
-    let payload = input.get(start..start + len)?.to_vec();
-    input.drain(..start + len);
-    assert_ne!(first & 0x80, 0, "this server does not fragment");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    Some(match first & 0x0f {
-        TEXT => Event::Text(text(&payload)),
-        BINARY => Event::Binary(payload),
-        CLOSE if payload.is_empty() => Event::Close(1005, String::new()),
-        CLOSE => {
-            let code = u16::from_be_bytes([payload[0], payload[1]]);
-            Event::Close(code, text(&payload[2..]))
-        }
-        PING => Event::Ping(payload),
-        PONG => Event::Pong(payload),
-        other => panic!("opcode {other}"),
-    })
-}
-
-/// Removes the first whole frame of a client from `input`.
-pub fn parse_masked(input: &mut Vec<u8>) -> Option<Event> {
-    let header = Header::parse(input)?;
-    let frame = input.get(..header.frame_len())?;
-    assert_ne!(frame[1] & MASKED, 0, "clients mask");
-    let mut payload = frame[header.len..].to_vec();
-    mask::apply(&mut payload, header.mask(), 0);
-    let mut plain = Vec::new();
-    write_frame(&mut plain, frame[0], &payload, None);
-    input.drain(..header.frame_len());
-    parse(&mut plain)
-}
-
-/// Returns the length of the response head at the start of `input`, once it is complete.
-pub fn head_len(input: &[u8]) -> Option<usize> {
-    input
-        .windows(4)
-        .position(|w| w == b"\r\n\r\n")
-        .map(|at| at + 4)
 }
 
 /// Returns whether a response head is the right answer to [`upgrade`].
@@ -203,7 +132,7 @@ impl Client {
         let head = self.head();
         let deadline = Instant::now() + PATIENCE;
         let end = loop {
-            if let Some(end) = self.fill(deadline) {
+            if let Some(end) = fill(&self.stream, &mut self.input, deadline) {
                 break end;
             }
         };
@@ -229,21 +158,12 @@ impl Client {
     #[track_caller]
     pub fn ends_unanswered(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        self.input.is_empty() && self.fill(deadline).is_some()
+        self.input.is_empty() && fill(&self.stream, &mut self.input, deadline).is_some()
     }
 
     #[track_caller]
     fn head(&mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(len) = head_len(&self.input) {
-                let head = self.input.drain(..len).collect();
-                return String::from_utf8(head).expect("UTF-8");
-            }
-            if let Some(end) = self.fill(deadline) {
-                panic!("{end:?} before a response; {} bytes", self.input.len());
-            }
-        }
+        take_head(&self.stream, &mut self.input)
     }
 
     #[track_caller]
@@ -276,15 +196,7 @@ impl Client {
     /// Returns the next event.
     #[track_caller]
     pub fn next_or_ack(&mut self) -> Event {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(event) = parse(&mut self.input) {
-                return event;
-            }
-            if let Some(end) = self.fill(deadline) {
-                return end;
-            }
-        }
+        next_event(&self.stream, &mut self.input, parse)
     }
 
     /// Returns the next event that is not a heartbeat; heartbeats are answered.
@@ -384,26 +296,5 @@ impl Client {
         SockRef::from(&self.stream)
             .set_linger(Some(Duration::ZERO))
             .expect("SO_LINGER");
-    }
-
-    /// Reads what is available. Returns the end of the stream, if it was reached.
-    #[track_caller]
-    fn fill(&mut self, deadline: Instant) -> Option<Event> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.max(Duration::from_millis(1));
-        self.stream
-            .set_read_timeout(Some(left))
-            .expect("a read timeout");
-        let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => Some(Event::Eof),
-            Ok(len) => {
-                self.input.extend(&buffer[..len]);
-                None
-            }
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Some(Event::Reset),
-            Err(e) if e.kind() == ErrorKind::Interrupted => None,
-            Err(e) => panic!("nothing within {PATIENCE:?}: {e}"),
-        }
     }
 }

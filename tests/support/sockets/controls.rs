@@ -1,9 +1,11 @@
 //! Well-behaved clients: whatever is done to the server beside them, they must not be affected.
 
-use super::client::{Event, PONG, frame, head_len, is_switching, parse, upgrade};
+use super::client::{frame, is_switching, upgrade};
+use super::incoming::{Event, head_len, parse};
 use super::{PATIENCE, eventually};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use pulsegate::wire::frame::{CLOSE, PING, PONG};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -190,7 +192,7 @@ fn run(mut controls: Vec<Control>, shared: &Shared) -> Vec<Control> {
             deadline = Some(Instant::now() + PATIENCE);
             if order == FINISH {
                 for control in &mut controls {
-                    control.write(&frame(super::client::PING, PROOF));
+                    control.write(&frame(PING, PROOF));
                 }
             }
         }
@@ -273,7 +275,7 @@ impl Control {
                     self.proof = true;
                 }
                 Event::Close(code, reason) => {
-                    self.write(&frame(super::client::CLOSE, &code.to_be_bytes()));
+                    self.write(&frame(CLOSE, &code.to_be_bytes()));
                     self.close = Some((code, reason, Instant::now()));
                 }
                 // The gateway first tells a client its identity.

@@ -13,15 +13,17 @@ mod controls;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod host;
+mod incoming;
 mod server;
 
 #[cfg(feature = "gateway")]
 pub use admin::{Metrics, json};
-pub use client::{Client, Event, Response, frame, parse_masked, upgrade};
+pub use client::{Client, Response, frame, upgrade};
 pub use controls::Controls;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
+pub use incoming::{Event, fill, next_event, parse_masked, take_head};
 pub use server::{Listener, Server, server_frame};
 
 use std::time::{Duration, Instant};

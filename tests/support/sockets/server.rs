@@ -1,10 +1,9 @@
 //! A WebSocket server that does only what a test tells it, on a TCP or a Unix socket.
 
 use super::PATIENCE;
-use super::client::{BINARY, CLOSE, Event, PING, PONG, TEXT, head_len};
+use super::incoming::{Event, fill, next_event, parse_masked, take_head};
 use pulsegate::engine::DialAddress;
-use pulsegate::wire::frame::{FIN, Header, write_frame};
-use pulsegate::wire::mask;
+use pulsegate::wire::frame::{FIN, PONG, TEXT, write_frame};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -120,16 +119,7 @@ impl Server {
     /// Reads the head of the request.
     #[track_caller]
     pub fn request(&mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(len) = head_len(&self.input) {
-                let head = self.input.drain(..len).collect();
-                return String::from_utf8(head).expect("UTF-8");
-            }
-            if let Some(end) = self.fill(deadline) {
-                panic!("{end:?} before a request; {} bytes", self.input.len());
-            }
-        }
+        take_head(&self.socket, &mut self.input)
     }
 
     /// Reads the request and agrees to a WebSocket; these bytes follow in the same write.
@@ -160,15 +150,7 @@ impl Server {
     /// Returns the next event.
     #[track_caller]
     pub fn next(&mut self) -> Event {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(event) = parse(&mut self.input) {
-                return event;
-            }
-            if let Some(end) = self.fill(deadline) {
-                return end;
-            }
-        }
+        next_event(&self.socket, &mut self.input, parse_masked)
     }
 
     /// Returns the next event that is not a heartbeat; heartbeats are answered.
@@ -189,7 +171,7 @@ impl Server {
     #[track_caller]
     pub fn read_up_to(&mut self, most: usize) -> Vec<u8> {
         if self.input.is_empty() {
-            let end = self.fill(Instant::now() + PATIENCE);
+            let end = fill(&self.socket, &mut self.input, Instant::now() + PATIENCE);
             assert_ne!(end, Some(Event::Reset));
         }
         let len = most.min(self.input.len());
@@ -228,50 +210,4 @@ impl Server {
             input: Vec::new(),
         }
     }
-
-    /// Reads what is available. Returns the end of the stream, if it was reached.
-    #[track_caller]
-    fn fill(&mut self, deadline: Instant) -> Option<Event> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.max(Duration::from_millis(1));
-        self.socket
-            .set_read_timeout(Some(left))
-            .expect("a read timeout");
-        let mut buffer = [0; 64 * 1024];
-        match self.socket.read(&mut buffer) {
-            Ok(0) => Some(Event::Eof),
-            Ok(len) => {
-                self.input.extend(&buffer[..len]);
-                None
-            }
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Some(Event::Reset),
-            Err(e) if e.kind() == ErrorKind::Interrupted => None,
-            Err(e) => panic!("nothing within {PATIENCE:?}: {e}"),
-        }
-    }
-}
-
-/// Removes the first whole frame of a client from `input`.
-fn parse(input: &mut Vec<u8>) -> Option<Event> {
-    let header = Header::parse(input)?;
-    assert!(header.mask.is_some(), "clients mask");
-    assert_eq!(header.first & 0x70, 0, "reserved bits are clear");
-    assert_ne!(header.first & FIN, 0, "this client does not fragment");
-    let len = header.frame_len();
-    let mut payload = input.get(header.len..len)?.to_vec();
-    mask::apply(&mut payload, header.mask(), 0);
-    input.drain(..len);
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    Some(match header.first & 0x0f {
-        TEXT => Event::Text(text(&payload)),
-        BINARY => Event::Binary(payload),
-        CLOSE if payload.is_empty() => Event::Close(1005, String::new()),
-        CLOSE => {
-            let code = u16::from_be_bytes([payload[0], payload[1]]);
-            Event::Close(code, text(&payload[2..]))
-        }
-        PING => Event::Ping(payload),
-        PONG => Event::Pong(payload),
-        other => panic!("opcode {other}"),
-    })
 }
