@@ -86,19 +86,20 @@ impl<H: Handler> Engine<H> {
     ) -> Option<Forward> {
         let Forward { from, to, left, .. } = forward;
         let run = &buffer[forward.range()];
-        let taken = match written {
-            Ok(taken) => taken,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            Err(e) => {
+        let mut is_failed = false;
+        let taken = written.unwrap_or_else(|e| {
+            let waits = matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
+            if !waits {
                 self.on_write_error(to, &e);
-                run.len()
+                is_failed = true;
             }
-        };
+            0
+        });
         self.core.stats.bytes_out += taken as u64;
         if let Some(conn) = self.core.table.get_mut(to) {
             conn.traffic.bytes_out += taken as u64;
         }
-        if taken < run.len() {
+        if taken < run.len() && !is_failed {
             let (rest, left) = if sabotage::on(Bug::RunForwardedTwice) {
                 (run, left)
             } else {

@@ -47,7 +47,7 @@ impl Core {
                     *before = Spread {
                         started: now,
                         span: spread,
-                        total: open.count() as u64,
+                        total: (open.count() as u64).saturating_sub(self.stats.pairs),
                     };
                     *done = 0;
                 }
@@ -121,7 +121,7 @@ impl Core {
                 spread: Spread {
                     started: now,
                     span: spread,
-                    total: self.table.len() as u64,
+                    total: (self.table.len() as u64).saturating_sub(self.stats.pairs),
                 },
                 done: 0,
                 cursor: 0,
@@ -174,13 +174,8 @@ impl Core {
             Phase::Opening(_) | Phase::Dialing(_) => over,
             Phase::Closing(_) | Phase::Dead(_) => false,
         });
-        // A dialled connection of a pair is closed by the host, after its client.
-        let follows = |id: ConnId| {
-            let is_dialed = |c: &Conn| c.flags.has(Flag::Dialed) && c.flags.has(Flag::Linked);
-            self.table.get(id).is_some_and(is_dialed) && self.partner_of(id).is_some()
-        };
-        if closable && follows(id) {
-            return true;
+        if closable && self.follows_its_client(id) {
+            return false;
         }
         if closable {
             self.close(
@@ -192,5 +187,12 @@ impl Core {
             );
         }
         closable
+    }
+
+    /// Returns whether this is the dialled connection of a pair. A drain closes the client, and the
+    /// pair then ends as one.
+    fn follows_its_client(&self, id: ConnId) -> bool {
+        let is_dialed = |c: &Conn| c.flags.has(Flag::Dialed) && c.flags.has(Flag::Linked);
+        self.table.get(id).is_some_and(is_dialed) && self.partner_of(id).is_some()
     }
 }

@@ -14,7 +14,7 @@ const TIMEOUT_S: u64 = 45;
 
 /// Returns a gateway with a bridge, and this many pairs: clients, and their connections to the
 /// service.
-fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
+pub(super) fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
     let upstream = UpstreamUrl::parse("http://127.0.0.1:80").expect("a location");
     let bridge = Bridge::new(BridgeOptions {
         upstream: upstream.at([([127, 0, 0, 1], 80).into()]),
@@ -48,7 +48,7 @@ fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
     (net, clients, servers)
 }
 
-fn open(net: &Net<Gateway>, peers: &[PeerId]) -> usize {
+pub(super) fn open(net: &Net<Gateway>, peers: &[PeerId]) -> usize {
     peers.iter().filter(|peer| net.is_open(**peer)).count()
 }
 

@@ -1,6 +1,8 @@
 //! Linked pairs: frames and closes that are forwarded, ends, and liveness.
 
 mod closes;
+#[cfg(feature = "gateway")]
+mod drain;
 mod forwarding;
 #[cfg(feature = "gateway")]
 mod frozen;
