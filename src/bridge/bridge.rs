@@ -19,6 +19,7 @@ use crate::engine::{
 use crate::health::Policy;
 use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The classes of the bridge: clients, and connections to the upstream.
 pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
@@ -228,6 +229,11 @@ impl Product for Bridge {
 
     fn on_register(&mut self, first: Class) {
         self.client = first;
+    }
+
+    fn classes_opened(&self, _: &Request) -> Range<u8> {
+        let first = self.client.0;
+        first..first + BRIDGE_CLASSES.len() as u8
     }
 
     fn on_request(

@@ -10,9 +10,10 @@ use crate::engine::{
     Response, ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
-use crate::host::{Identity, LogValue, Product, RequestDecision, retry_after_secs};
+use crate::host::{ClassDrain, Identity, LogValue, Product, RequestDecision, retry_after_secs};
 use crate::relay::Relay;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 impl Handler for Gateway {
     fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
@@ -42,7 +43,16 @@ impl Handler for Gateway {
         };
         for (_, product) in &mut self.products {
             if asked.is_none() {
-                asked = product.on_request(io, id, request);
+                let opened = product.classes_opened(request);
+                let class = Class(opened.start);
+                asked = match drain_refusal(&self.drains, opened, request, io.now()) {
+                    Some(verdict) => Some(RequestDecision {
+                        class,
+                        identity: None,
+                        verdict,
+                    }),
+                    None => product.on_request(io, id, request),
+                };
             }
         }
         let Some(RequestDecision {
@@ -69,14 +79,10 @@ impl Handler for Gateway {
             }
         }
         if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
-            && request.is_upgrade()
-            && let Some(left) = self.refusal_remaining(class, io.now())
+            && let Some(refusal) =
+                drain_refusal(&self.drains, class.0..class.0 + 1, request, io.now())
         {
-            let reply = Reply::error(503, "this class is being drained");
-            return Verdict::Reply {
-                reply: reply.with_retry_after(retry_after_secs(left)),
-                cause: Cause::DRAINING,
-            };
+            return refusal;
         }
         verdict
     }
@@ -274,14 +280,6 @@ impl Gateway {
         })
     }
 
-    /// Returns how long new connections of a class are still refused because of a drain.
-    fn refusal_remaining(&self, class: Class, now: Micros) -> Option<Micros> {
-        self.drains
-            .get(usize::from(class.0))?
-            .as_ref()?
-            .refusal_remaining(now)
-    }
-
     /// Tells each product that a connection has ended before it opened, so that it forgets what it
     /// kept of the request.
     fn notify_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
@@ -309,6 +307,26 @@ impl Gateway {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))
     }
+}
+
+/// Returns the refusal of an upgrade to one of these classes, if a drain refuses its new
+/// connections. The longest drain says when to come back.
+fn drain_refusal(
+    drains: &[Option<ClassDrain>],
+    classes: Range<u8>,
+    request: &Request,
+    now: Micros,
+) -> Option<Verdict> {
+    let drains = drains.get(usize::from(classes.start)..usize::from(classes.end))?;
+    let drains = drains.iter().flatten();
+    let left = drains
+        .filter_map(|drain| drain.refusal_remaining(now))
+        .max()?;
+    request.is_upgrade().then(|| Verdict::Reply {
+        reply: Reply::error(503, "this class is being drained")
+            .with_retry_after(retry_after_secs(left)),
+        cause: Cause::DRAINING,
+    })
 }
 
 /// Returns the product of a class.

@@ -9,6 +9,7 @@ use crate::engine::{
     Class, Ending, Io, Message, Overdue, PairEnd, Request, Response, ResponseVerdict, TimerId,
     Verdict,
 };
+use std::ops::Range;
 
 /// A product on the loop: handles the connections of its classes.
 ///
@@ -22,6 +23,13 @@ pub trait Product {
 
     /// Tells the product the number of its first class. Called once, before any other call.
     fn on_register(&mut self, first: Class);
+
+    /// Returns the classes of the connections that this request would open, if the product knows
+    /// them before it decides. While one of them is drained, the request is refused, and the
+    /// product is not asked.
+    fn classes_opened(&self, _: &Request) -> Range<u8> {
+        0..0
+    }
 
     /// Decides on a request; `None` if the path does not belong to this product.
     fn on_request(

@@ -113,17 +113,29 @@ fn a_connection_to_the_service_that_is_kicked_asks_its_client_to_come_back() {
     bridge.gateway.end();
 }
 
-/// The API shows both legs, each with its class, and the drain of a class ends its pairs.
+/// The drain of either class ends its pairs. While it refuses new ones, the service is not dialled.
 #[test]
 fn a_class_of_a_bridge_can_be_drained() {
-    let bridge = Bridge::start(&[]);
-    let (mut client, leg) = bridge.pair();
-    let body = r#"{"class":"client","spread_ms":0,"refuse_ms":0}"#;
-    let (status, answer) = bridge.gateway.act("POST", "/api/v1/drain", body);
-    assert_eq!(status, 202, "{answer}");
-    assert_eq!(client.expect_close().0, 1012);
-    assert_eq!(leg.expect_close().0, 1001);
-    bridge.gateway.end();
+    for (class, to_client, to_service) in [("client", 1012, 1001), ("upstream", 1012, 1012)] {
+        let bridge = Bridge::start(&[]);
+        let (mut client, leg) = bridge.pair();
+        let body = format!(r#"{{"class":"{class}","spread_ms":0,"refuse_ms":3600000}}"#);
+        let (status, answer) = bridge.gateway.act("POST", "/api/v1/drain", &body);
+        assert_eq!(status, 202, "{answer}");
+        assert_eq!(client.expect_close().0, to_client, "{class}");
+        assert_eq!(leg.expect_close().0, to_service, "{class}");
+        let refused = bridge.ask("/", "").response();
+        assert_eq!(refused.status, 503, "{class}: {refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{class}");
+        // A dial would have been made before the refusal.
+        assert!(bridge.service.try_accept().is_none(), "{class}");
+        let path = format!("/api/v1/drain/{class}");
+        assert_eq!(bridge.gateway.act("DELETE", &path, "").0, 204, "{class}");
+        let (mut client, mut leg) = bridge.pair();
+        Bridge::assert_linked(&mut client, &mut leg);
+        drop((client, leg));
+        bridge.gateway.end();
+    }
 }
 
 #[test]
@@ -139,10 +151,7 @@ fn max_connections_counts_clients_only() {
     leg.expect_close();
     let mut pair = eventually("a place for another client", || {
         let mut client = bridge.ask("/", "");
-        let mut leg = eventually("an answer", || match bridge.service.try_accept() {
-            Some(leg) => Some(Some(leg)),
-            None => client_has_answer(&client).then_some(None),
-        })?;
+        let mut leg = leg_or_answer(&bridge, &client)?;
         leg.agree("");
         client.switched();
         Some((client, leg))
@@ -150,6 +159,15 @@ fn max_connections_counts_clients_only() {
     Bridge::assert_linked(&mut pair.0, &mut pair.1);
     drop((pairs, pair));
     bridge.gateway.end();
+}
+
+/// Returns the connection to the service for a client's request; `None` if the client has an answer
+/// without one.
+fn leg_or_answer(bridge: &Bridge, client: &Client) -> Option<Leg> {
+    eventually("an answer", || match bridge.service.try_accept() {
+        Some(leg) => Some(Some(leg)),
+        None => client_has_answer(client).then_some(None),
+    })
 }
 
 /// Returns whether bytes for this client have arrived, or the end of its stream.
@@ -196,8 +214,19 @@ fn leave_one_descriptor(gateway: &Gateway) {
 fn without_a_descriptor_for_the_service_the_client_is_asked_to_come_later() {
     let bridge = Bridge::start(&[]);
     let (mut client, mut leg) = bridge.pair();
-    leave_one_descriptor(&bridge.gateway);
-    let refused = bridge.ask("/", "").response();
+    let mut others = Vec::new();
+    let refused = eventually("no descriptor is left", || {
+        leave_one_descriptor(&bridge.gateway);
+        let mut client = bridge.ask("/", "");
+        match leg_or_answer(&bridge, &client) {
+            // One that was in use when they were counted became free.
+            Some(leg) => {
+                others.push((client, leg));
+                None
+            }
+            None => Some(client.response()),
+        }
+    });
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(
         refused.body.contains("the gateway has no room"),
