@@ -47,18 +47,17 @@ fn threads_beside_the_loop_stand_back() {
     assert_eq!(gateway.health(), 200);
     let nice = |name: &str| {
         let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).expect("threads");
-        let named = tasks.flatten().find_map(|task| {
+        tasks.flatten().find_map(|task| {
             let stat = fs::read_to_string(task.path().join("stat")).ok()?;
             // proc_pid_stat(5): the name is in parentheses, and nice is the seventeenth field after
             // it.
             let (head, fields) = stat.rsplit_once(") ")?;
             let nice = fields.split(' ').nth(16)?.parse::<i32>().ok()?;
             head.ends_with(&format!("({name}")).then_some(nice)
-        });
-        named.unwrap_or_else(|| panic!("no thread {name}"))
+        })
     };
-    let main = nice("pulsegate");
-    let wanted = (main + 10).min(19);
+    let main = nice("pulsegate").expect("the loop's thread");
+    let wanted = Some((main + 10).min(19));
     eventually("they have begun", || {
         (nice("control") == wanted && nice("jobs") == wanted).then_some(())
     });
