@@ -55,7 +55,7 @@ FLOOR=$(cargo bench --no-run --bench floor --message-format=json 2>/dev/null |
     fail "the floor does not build"
 BIN=${CARGO_TARGET_DIR:-target}/release
 if [[ $SERVERS == *ws* ]]; then
-    PLACE=$(tests/foreign/clients/install.sh) || fail "ws and websockets cannot be installed; SERVERS='floor loop gateway' does without"
+    PLACE=$(tests/foreign/install.sh tests/foreign/clients) || fail "ws and websockets cannot be installed; SERVERS='floor loop gateway' does without"
     # Node looks for a module's packages beside the module.
     cp benches/rivals/naive/ws.mjs "$PLACE/"
 fi

@@ -27,7 +27,7 @@ if [ -z "${GATEWAY:-}" ]; then
     cargo build --release --quiet --bin pulsegate || fail "the build failed"
     GATEWAY=${CARGO_TARGET_DIR:-target}/release/pulsegate
 fi
-PLACE=$(tests/foreign/clients/install.sh) || fail "npm ws cannot be installed"
+PLACE=$(tests/foreign/install.sh tests/foreign/clients) || fail "npm ws cannot be installed"
 
 OUT=$(mktemp -d)
 SERVER=''

@@ -181,7 +181,7 @@ def main():
     SUITE = os.environ.get("AUTOBAHN_WORK") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "pulsegate-autobahn")
     if subprocess.run([os.path.join(AUTOBAHN, "run.sh"), "--setup"]).returncode:
         return 2
-    install = subprocess.run([os.path.join(HERE, "..", "clients", "install.sh")], stdout=subprocess.PIPE, text=True)
+    install = subprocess.run([os.path.join(HERE, "..", "install.sh"), os.path.join(HERE, "..", "clients")], stdout=subprocess.PIPE, text=True)
     if install.returncode:
         return 2
     CLIENTS = install.stdout.strip()

@@ -4,7 +4,7 @@
 #   run.sh BASE_URL TIMEOUT_MS [INTERVAL_MS]     run.sh ws://127.0.0.1:8002 6000 2000
 #
 # TIMEOUT_MS and INTERVAL_MS (a third of it, if not given) are what the gateway was started with. Installs what is
-# pinned here into a cache on first use (install.sh), then runs every mode of each client at once, as glasses and as a
+# pinned here into a cache on first use (../install.sh), then runs every mode of each client at once, as glasses and as a
 # APP: 4 intervals, or the timeout, and some seconds.
 # Prints one JSON line each. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
@@ -13,7 +13,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 case $# in 2 | 3) ;; *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;; esac
 BASE=${1%/} TIMEOUT=$2 INTERVAL=${3:-$(($2 / 3))}
 
-PLACE=$("$HERE/install.sh")
+PLACE=$("$HERE/../install.sh" "$HERE")
 # Node looks for a module's packages beside the module.
 cp "$HERE/ws_client.mjs" "$PLACE/"
 

@@ -4,7 +4,7 @@
 #   run.sh scenarios GATEWAY_BINARY [NAME ...]            what the contract says, case by case (run.mjs)
 #   run.sh chaos GATEWAY_BINARY SECONDS CUTS SEED         random cuts, freezes and restores, every frame numbered (chaos.mjs)
 #
-# Installs what is pinned here into a cache on first use (install.sh), and starts the gateway itself. Loopback only; bounded
+# Installs what is pinned here into a cache on first use (../../install.sh), and starts the gateway itself. Loopback only; bounded
 # in time. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,7 +16,7 @@ case ${1:-} in
 esac
 shift
 
-PLACE=$("$HERE/install.sh")
+PLACE=$("$HERE/../../install.sh" "$HERE")
 # Node looks for a module's packages beside the module.
 COPY=$(mktemp -d)
 trap 'rm -rf "$COPY"' EXIT
