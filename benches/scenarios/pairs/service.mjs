@@ -1,5 +1,6 @@
-// A WebSocket service for pairs.sh: echoes, answers pings, and plays ghosts. Writes its own frames, because it must not be the
-// bottleneck. Arguments: PORT GHOSTS GHOSTS_AFTER_MS TIMEOUT_MS. Prints one JSON object when it is told to end (SIGTERM).
+// A WebSocket service for pairs.sh and frozen.sh: echoes, answers pings, and plays ghosts. Writes its own frames, because it must
+// not be the bottleneck. Arguments: PORT GHOSTS GHOSTS_AFTER_MS TIMEOUT_MS. Says on stderr where it listens, and prints one JSON
+// object when it is told to end (SIGTERM).
 import crypto from 'node:crypto';
 import net from 'node:net';
 
@@ -89,7 +90,9 @@ class Peer {
   }
 }
 
-net.createServer({ backlog: 4096 }, socket => new Peer(socket)).listen(port, '127.0.0.1', () => console.error('listening'));
+net.createServer({ backlog: 4096 }, socket => new Peer(socket)).listen(port, '127.0.0.1', function () {
+  console.error(`listening on 127.0.0.1:${this.address().port}`);
+});
 if (ghosts > 0) setTimeout(() => { ghostTime = true; }, ghostsAfter);
 process.on('SIGTERM', () => {
   late.sort((a, b) => a - b);
