@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """A client that we did not write (PyPI `websockets`) does the cases of Autobahn's fuzzing server, one after the other, and echoes:
 `websockets_cases.py URL AGENT [deflate]`."""
-import asyncio, sys
+import asyncio, os, sys
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+# The suite sends a message in 65 536 fragments. The library reads this when it is imported.
+os.environ["WEBSOCKETS_MAX_FRAGMENTS"] = "100000"
+
+from websockets.asyncio.client import connect  # noqa: E402
+from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 url, agent, *deflate = sys.argv[1:]
 

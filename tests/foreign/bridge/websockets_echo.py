@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """An echo server that we did not write (PyPI `websockets`): `websockets_echo.py [deflate]`. Says on stderr where it listens."""
-import asyncio, logging, sys
+import asyncio, logging, os, sys
 
-from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
+# The suite sends a message in 65 536 fragments. The library reads this when it is imported.
+os.environ["WEBSOCKETS_MAX_FRAGMENTS"] = "100000"
+
+from websockets.asyncio.server import serve  # noqa: E402
+from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 
 async def echo(peer):

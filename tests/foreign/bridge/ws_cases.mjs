@@ -8,7 +8,9 @@ const [url, agent, deflate] = process.argv.slice(2);
 /** Connects, hands each message to `take`, and resolves when the connection has ended. */
 function visit(path, take) {
   return new Promise((resolve) => {
-    const peer = new WebSocket(`${url}${path}`, { perMessageDeflate: deflate === "deflate", maxPayload: 0 });
+    // The suite sends a message in 65 536 fragments.
+    const limits = { maxPayload: 0, maxFragments: 0, maxBufferedChunks: 0 };
+    const peer = new WebSocket(`${url}${path}`, { perMessageDeflate: deflate === "deflate", ...limits });
     peer.on("message", (data, binary) => take(peer, data, binary));
     peer.on("error", () => {});
     peer.on("close", resolve);

@@ -7,6 +7,9 @@ const server = new WebSocketServer({
   port: 0,
   perMessageDeflate: process.argv[2] === "deflate",
   maxPayload: 0,
+  // The suite sends a message in 65 536 fragments.
+  maxFragments: 0,
+  maxBufferedChunks: 0,
 });
 server.on("listening", () => console.error(`listen=127.0.0.1:${server.address().port}`));
 server.on("connection", (peer) => {
