@@ -14,7 +14,7 @@ url, agent, *deflate = sys.argv[1:]
 
 def visit(path):
     compression = "deflate" if deflate == ["deflate"] else None
-    return connect(url + path, compression=compression, max_size=None, ping_interval=None, proxy=None)
+    return connect(url + path, compression=compression, max_size=None, open_timeout=None, ping_interval=None, proxy=None)
 
 
 async def main():

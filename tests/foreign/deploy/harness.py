@@ -41,7 +41,7 @@ class Process:
         return next((m for line in list(self.lines) if (m := re.search(pattern, line))), None)
 
     def alive(self):
-        expect(self.child.poll() is None, f"{self.name} ended with {self.child.returncode}")
+        expect(self.child.poll() is None, f"{self.name} ended with {self.child.returncode}: {' '.join(self.lines[-3:])}")
 
     def stop(self):
         if self.child.poll() is None:
