@@ -75,6 +75,14 @@ class Rig:
 
     def __init__(self, service, **settings):
         self.programs = []
+        try:
+            self.begin(service, settings)
+        except BaseException:
+            # A service whose gateway did not start is not left behind.
+            self.__exit__()
+            raise
+
+    def begin(self, service, settings):
         self.service = self.start(SERVICES[service])
         self.port = self.service.wait("listening")["listening"]
         defaults = {
