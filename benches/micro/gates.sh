@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What must not grow unnoticed, in units that do not depend on how busy the machine is: instructions and system calls per
-# heartbeat round, instructions of the dearest step, bytes per idle connection. (tests/engine/allocations.rs holds allocations.)
-# Times are never gated.
+# heartbeat round and per forwarded message, instructions of the dearest step, bytes per idle connection and per idle pair.
+# (tests/engine/allocations.rs holds allocations.) Times are never gated.
 #
 # FEATURES: the features to build with (none but the defaults), so that a build that is there already serves.
 # Needs Linux, two CPUs, 18 100 descriptors, valgrind, nm, python3, taskset, and perf or strace. Exit: 0 all within their bounds; 1 something is not.
@@ -12,6 +12,9 @@ INSTRUCTIONS_MAX=1480  # per round, engine with a do-nothing handler; 15 s inter
 STEP_MAX=300000        # instructions: the dearest step, which cannot be divided, over the inputs of attacks
 LOOP_BYTES_MAX=200     # anonymous memory per idle connection, loop with an echo handler, 6 s after the handshakes of 18 000
 GATEWAY_BYTES_MAX=450  # the same, gateway, each with its session
+PAIR_BYTES_MAX=450     # anonymous memory per idle pair, gateway with UPSTREAM, both legs, 6 s after the handshakes of 8 000
+MESSAGE_MAX=700        # instructions per forwarded message of 128 B, engine, which is not written to a socket
+MESSAGE_CALLS_MAX=2.06 # system calls per forwarded message: one read, one write, and a share of a wait; 100 pairs
 SYSCALLS_MAX=1.03      # per round at 4 000 rounds a second, times those of the floor (benches/rivals/floor.rs) in the same run
 
 FAILED=0
@@ -29,18 +32,19 @@ bench() { # NAME: builds it, and prints where it is
         python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")==sys.argv[1] and m.get("executable")][-1])' "$1"
 }
 
+# instructions BENCH SIZE SHORT LONG: per round or message that the bench prints. The difference of two runs: without handshakes
+# and the start.
 instructions() {
     local bin short long
-    bin=$(bench rounds)
+    bin=$(bench "$1")
     count() {
         local text
-        text=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin" 10000 "$1" 2>&1)
-        echo "$(grep -aoE 'Collected : [0-9]+' <<<"$text" | grep -oE '[0-9]+') $(grep -aoE '^rounds [0-9]+' <<<"$text" | grep -oE '[0-9]+')"
+        text=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin" "$@" 2>&1)
+        echo "$(grep -aoE 'Collected : [0-9]+' <<<"$text" | grep -oE '[0-9]+') $(grep -aoE '^(rounds|messages) [0-9]+' <<<"$text" | grep -oE '[0-9]+')"
     }
-    short=$(count 2)
-    long=$(count 4)
-    # The difference of two runs: without handshakes and the start.
-    gate "instructions per round" "$(python3 -c "a,b,c,d=map(int,'$short $long'.split()); print(round((c-a)/(d-b)))")" "$INSTRUCTIONS_MAX"
+    short=$(count "$2" "$3")
+    long=$(count "$2" "$4")
+    python3 -c "a,b,c,d=map(int,'$short $long'.split()); print(round((c-a)/(d-b)))"
 }
 
 steps() {
@@ -82,24 +86,50 @@ hold() {
     exit 1
 }
 
-# Ends the swarm, which says goodbye, and then the server.
+# Ends the swarm, which says goodbye, and then the server, and the service behind it.
 end() {
-    for pid in $SWARM $SERVER; do
+    for pid in $SWARM $SERVER $SERVICE; do
         kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
     done
-    SWARM='' SERVER=''
+    SWARM='' SERVER='' SERVICE=''
 }
 
-bytes_of() { # NAME MAX COMMAND...
-    local name=$1 max=$2 before after n=18000
-    shift 2
-    start "$name" "$@"
+# start_bridge: an echo server on the second CPU, and the gateway in front of it.
+start_bridge() {
+    HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000 start service "$BIN/examples/echo"
+    SERVICE=$SERVER SERVER=''
+    taskset -acp 1 "$SERVICE" >/dev/null
+    UPSTREAM=http://$ADDR start bridge "$BIN/pulsegate"
+}
+
+bytes_of() { # NAME CONNECTIONS MAX START...
+    local name=$1 n=$2 max=$3 before after
+    shift 3
+    "$@"
     before=$(anonymous "$SERVER")
     hold "$name" "$n"
     sleep 6
     after=$(anonymous "$SERVER")
     end
-    gate "bytes per idle connection, $name" "$(((after - before) / n))" "$max"
+    gate "bytes per idle $name" "$(((after - before) / n))" "$max"
+}
+
+# count_calls COMMAND...: system calls of the server while the command runs, into CALLS.
+count_calls() {
+    if perf stat -e raw_syscalls:sys_enter true >/dev/null 2>&1; then
+        perf stat -x, -e raw_syscalls:sys_enter -p "$SERVER" -o "$OUT/calls" -- "$@"
+        CALLS=$(awk -F, '/raw_syscalls/ { print $1 }' "$OUT/calls")
+    else
+        # Each call stops for the tracer, so a wait is shared by more rounds or messages than it is without.
+        local tracer
+        strace -c -f -p "$SERVER" -o "$OUT/calls" 2>/dev/null &
+        tracer=$!
+        sleep 0.5
+        "$@"
+        kill -INT "$tracer"
+        wait "$tracer" || true
+        CALLS=$(awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { calls += $4 } END { print calls + 0 }' "$OUT/calls")
+    fi
 }
 
 # calls_of NAME COMMAND...: system calls in 6 s with 8 000 connections, each of which is pinged every 2 s, into CALLS.
@@ -110,14 +140,7 @@ calls_of() {
     hold "$name" 8000
     # One interval: all are pinged, and no handshake is under way.
     sleep 3
-    if perf stat -e raw_syscalls:sys_enter true >/dev/null 2>&1; then
-        perf stat -x, -e raw_syscalls:sys_enter -p "$SERVER" -o "$OUT/calls" -- sleep "$seconds"
-        CALLS=$(awk -F, '/raw_syscalls/ { print $1 }' "$OUT/calls")
-    else
-        # Each call stops for the tracer, so a wait is shared by more rounds than it is without: of both servers alike.
-        timeout -s INT "$seconds" strace -c -f -p "$SERVER" -o "$OUT/calls" 2>/dev/null || [ $? = 124 ]
-        CALLS=$(awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { calls += $4 } END { print calls + 0 }' "$OUT/calls")
-    fi
+    count_calls sleep "$seconds"
     end
     echo "$name: $(python3 -c "print(round($CALLS / ($seconds * 8000 / 2), 3))") system calls per round"
     python3 - "$OUT/$name.json" <<'PY' || FAILED=1
@@ -142,20 +165,41 @@ calls() {
     gate "system calls per round, times the floor's" "$ratio" "$SYSCALLS_MAX"
 }
 
+# The difference of two runs: without handshakes. How many messages share a wait depends on the moment, so a value that is too
+# high counts only if it is seen twice.
+message_calls() {
+    local short each
+    for attempt in 1 2; do
+        start_bridge
+        count_calls taskset -c 1 "$LOAD" "$ADDR" 100 128 messages 20000 >/dev/null
+        short=$CALLS
+        count_calls taskset -c 1 "$LOAD" "$ADDR" 100 128 messages 120000 >/dev/null
+        end
+        # An echo is two messages.
+        each=$(python3 -c "print(round(($CALLS - $short) / 2 / 100000, 3))")
+        python3 -c "import sys; sys.exit($each > $MESSAGE_CALLS_MAX)" && break
+    done
+    gate "system calls per forwarded message" "$each" "$MESSAGE_CALLS_MAX"
+}
+
 command -v valgrind >/dev/null || { echo "gates.sh: valgrind is missing"; exit 1; }
 [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || { echo "gates.sh: two CPUs and taskset are needed"; exit 1; }
 ulimit -S -n "$(ulimit -H -n)"
 cargo build --release --quiet --features "swarm ${FEATURES:-}" --bins --example echo
 BIN=${CARGO_TARGET_DIR:-target}/release
 OUT=$(mktemp -d)
-SERVER='' SWARM=''
+SERVER='' SWARM='' SERVICE=''
 trap 'end; rm -rf "$OUT"' EXIT
 trap 'exit 130' INT TERM
 FLOOR=$(bench floor)
+LOAD=$(bench bridge_load)
 
-instructions
+gate "instructions per round" "$(instructions rounds 10000 2 4)" "$INSTRUCTIONS_MAX"
+gate "instructions per forwarded message" "$(instructions messages 128 50 150)" "$MESSAGE_MAX"
 steps
-bytes_of loop "$LOOP_BYTES_MAX" "$BIN/examples/echo"
-bytes_of gateway "$GATEWAY_BYTES_MAX" "$BIN/pulsegate"
+bytes_of "connection, loop" 18000 "$LOOP_BYTES_MAX" start loop "$BIN/examples/echo"
+bytes_of "connection, gateway" 18000 "$GATEWAY_BYTES_MAX" start gateway "$BIN/pulsegate"
+bytes_of pair 8000 "$PAIR_BYTES_MAX" start_bridge
 calls
+message_calls
 exit $FAILED

@@ -1,0 +1,247 @@
+#!/usr/bin/env bash
+# The bridge beside HAProxy, nginx and Caddy in front of one echo server, and beside that echo server without a proxy, in one run
+# on one machine: ratios hold where times do not.
+#
+#   benches/scenarios/bridge.sh [REPETITIONS [SECONDS [TUNNELS]]]          benches/scenarios/bridge.sh 5 2 6000
+#
+# Memory: TUNNELS (6000) idle tunnels to a fresh process, anonymous memory 12 s after they are open, less that before. CPU: the
+# processes that then run echo messages of 128 B, 4 KiB and 64 KiB over 100 connections (10 for 64 KiB), each connection with
+# one message under way; REPETITIONS (5) rounds of SECONDS (2) for each process and size, in turn. CPU of the proxy alone, all
+# its processes and threads, by the number of echoes. Prints one Markdown table of medians; times the echo server's of the same
+# round in brackets.
+#
+# The proxy, or the echo server without one, has the first CPU for itself; the echo server behind a proxy shares the second with
+# the load. One worker or thread each, plain HTTP/1.1, no access log, timeouts of an hour, the defaults otherwise; pulsegate
+# pings both legs as it does by default. The echo server is our example, with the same settings in all places.
+#
+# Loopback only. Some 20 s for each server, and 16 s for each repetition and second. Installs by apt what is missing of haproxy,
+# nginx-light and caddy; where an init system runs, Debian then also starts their services. Environment: SERVERS (those to
+# measure, "echo haproxy nginx caddy pulsegate"; the echo server must be among them), PORT (18830, and the nine above),
+# BIN and LOAD (the folder of release binaries and the bench bridge_load; if not given, they are built).
+#
+# Needs Linux, two CPUs, taskset, python3. Exit: 0 measured, and pulsegate's bounds hold; 1 one does not; 2 could not measure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+fail() {
+    echo "bridge.sh: $*" >&2
+    exit 2
+}
+
+REPETITIONS=${1:-5} SECS=${2:-2} TUNNELS=${3:-6000} PORT=${PORT:-18830} SERVERS=${SERVERS:-echo haproxy nginx caddy pulsegate}
+[ $# -le 3 ] && [[ $REPETITIONS =~ ^[1-9][0-9]?$ && $SECS =~ ^[1-9]$ && $TUNNELS =~ ^[1-9][0-9]{1,3}$ ]] ||
+    { sed -n '2,24s/^# \{0,1\}//p' benches/scenarios/bridge.sh >&2; exit 2; }
+[[ " $SERVERS " == *" echo "* ]] || fail "without the echo server there is nothing to compare with"
+SETTLE=12
+[ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || fail "two CPUs and taskset are needed: one for the proxy alone"
+ulimit -S -n "$(ulimit -H -n)"
+[ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -gt $((2 * TUNNELS + 512)) ] ||
+    fail "$TUNNELS tunnels do not fit under the descriptor limit, $(ulimit -n)"
+
+MISSING=()
+for pair in haproxy:haproxy nginx:nginx-light caddy:caddy; do
+    [[ " $SERVERS " != *" ${pair%:*} "* ]] || command -v "${pair%:*}" >/dev/null || MISSING+=("${pair#*:}")
+done
+if [ ${#MISSING[@]} != 0 ]; then
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}"; } >/dev/null ||
+        fail "cannot install ${MISSING[*]}"
+fi
+if [ -z "${BIN:-}" ]; then
+    cargo build --release --quiet --features swarm --bins --example echo || fail "the build failed"
+    BIN=${CARGO_TARGET_DIR:-target}/release
+fi
+if [ -z "${LOAD:-}" ]; then
+    LOAD=$(cargo bench --no-run --bench bridge_load --message-format=json 2>/dev/null |
+        python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")=="bridge_load" and m.get("executable")][-1])') ||
+        fail "the load does not build"
+fi
+
+OUT=$(mktemp -d)
+SWARM='' SERVICE=''
+declare -A SERVER PLACE
+# Ends what was started here, and only that.
+clean_up() {
+    local pid
+    for pid in $SWARM "${SERVER[@]}" $SERVICE; do
+        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$OUT"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# listens PORT PROCESS LOG: waits until it does.
+listens() {
+    for _ in $(seq 100); do
+        kill -0 "$2" 2>/dev/null || fail "it ended at once: $(tail -n 3 "$3")"
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+        sleep 0.1
+    done
+    fail "nothing listens on port $1: $(tail -n 3 "$3")"
+}
+
+# next_port: a port of its own for each, into PORT.
+next_port() {
+    PORT=$((PORT + 1))
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || fail "something listens on port $PORT already; set PORT"
+}
+
+# start_echo CPU NAME: an echo server that sends nothing by itself; its process into STARTED.
+start_echo() {
+    next_port
+    LISTEN_ADDR=127.0.0.1:$PORT HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000 DRAIN_MS=0 MAX_CONNECTIONS=10000 LOG_LEVEL=warn \
+        taskset -c "$1" "$BIN/examples/echo" >"$OUT/$2.log" 2>&1 &
+    STARTED=$!
+    listens $PORT $STARTED "$OUT/$2.log"
+}
+
+# start NAME: a server on the first CPU; into SERVER and PLACE.
+start() {
+    local name=$1 command
+    if [ "$name" = echo ]; then
+        start_echo 0 echo
+    else
+        next_port
+        case $name in
+            haproxy)
+                cat >"$OUT/haproxy.cfg" <<CONFIG
+global
+    nbthread 1
+    maxconn 9900
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout tunnel 1h
+frontend clients
+    bind 127.0.0.1:$PORT
+    default_backend service
+backend service
+    server echo 127.0.0.1:$SERVICE_PORT
+CONFIG
+                command=(haproxy -db -q -f "$OUT/haproxy.cfg") ;;
+            nginx)
+                mkdir -p "$OUT/nginx"
+                cat >"$OUT/nginx.conf" <<CONFIG
+daemon off;
+worker_processes 1;
+pid $OUT/nginx/pid;
+error_log stderr;
+events { worker_connections 20000; }
+http {
+    access_log off;
+    client_body_temp_path $OUT/nginx/body;
+    proxy_temp_path $OUT/nginx/proxy;
+    fastcgi_temp_path $OUT/nginx/fastcgi;
+    uwsgi_temp_path $OUT/nginx/uwsgi;
+    scgi_temp_path $OUT/nginx/scgi;
+    server {
+        listen 127.0.0.1:$PORT;
+        location / {
+            proxy_pass http://127.0.0.1:$SERVICE_PORT;
+            proxy_http_version 1.1;
+            proxy_set_header Host \$http_host;
+            proxy_set_header Upgrade \$http_upgrade;
+            proxy_set_header Connection Upgrade;
+            proxy_read_timeout 1h;
+            proxy_send_timeout 1h;
+        }
+    }
+}
+CONFIG
+                # The worker must be able to enter the folder, whose files are its own user's.
+                [ "$(id -u)" != 0 ] || echo 'user root;' >>"$OUT/nginx.conf"
+                command=(nginx -e stderr -c "$OUT/nginx.conf") ;;
+            caddy)
+                cat >"$OUT/Caddyfile" <<CONFIG
+{
+    admin off
+    auto_https off
+    persist_config off
+    log {
+        level ERROR
+    }
+    servers {
+        protocols h1
+    }
+}
+http://127.0.0.1:$PORT {
+    bind 127.0.0.1
+    reverse_proxy 127.0.0.1:$SERVICE_PORT
+}
+CONFIG
+                command=(env HOME="$OUT" GOMAXPROCS=1 caddy run --config "$OUT/Caddyfile" --adapter caddyfile) ;;
+            pulsegate)
+                command=(env UPSTREAM=http://127.0.0.1:$SERVICE_PORT LISTEN_ADDR=127.0.0.1:$PORT ADMIN_ADDR=127.0.0.1:0 DRAIN_MS=0 MAX_CONNECTIONS=9900
+                    LOG_LEVEL=warn "$BIN/pulsegate") ;;
+            *) fail "no such server: $name" ;;
+        esac
+        taskset -c 0 "${command[@]}" >"$OUT/$name.log" 2>&1 &
+        STARTED=$!
+        listens $PORT $STARTED "$OUT/$name.log"
+    fi
+    SERVER[$name]=$STARTED PLACE[$name]=127.0.0.1:$PORT
+}
+
+# The processes of a server: itself and its workers.
+processes() { echo "$1" $(cat "/proc/$1/task/"*/children); }
+
+# Anonymous memory of a server's processes, in bytes.
+anonymous() {
+    for pid in $(processes "$1"); do cat "/proc/$pid/smaps_rollup"; done | awk '/^Anonymous:/ { sum += $2 } END { print sum * 1024 }'
+}
+
+# idle NAME: holds TUNNELS, and adds a line "memory NAME BYTES" to the results.
+idle() {
+    local name=$1 before after
+    # What the start has used is returned by then.
+    sleep 1
+    before=$(anonymous "${SERVER[$name]}")
+    : >"$OUT/swarm.err"
+    taskset -c 1 timeout --foreground -k 5 $((SETTLE + 60)) "$BIN/pulsegate-swarm" --target "ws://${PLACE[$name]}" --path / --connections "$TUNNELS" \
+        --sources 4 --ramp 2000 --duration $((SETTLE + 2)) >"$OUT/swarm.json" 2>"$OUT/swarm.err" &
+    SWARM=$!
+    until grep -q '^holding' "$OUT/swarm.err"; do
+        kill -0 "$SWARM" 2>/dev/null || fail "$name: the swarm ended before it was open: $(tail -n 1 "$OUT/swarm.err")"
+        sleep 0.1
+    done
+    sleep $SETTLE
+    after=$(anonymous "${SERVER[$name]}")
+    wait "$SWARM" || fail "$name: the swarm failed: $(tail -n 1 "$OUT/swarm.err")"
+    SWARM=''
+    python3 - "$OUT/swarm.json" <<'PY' || fail "$name"
+import json, sys
+run = json.load(open(sys.argv[1]))
+closed = sum(run["closes"]["unexpected"].values())
+if closed or run["failed"]:
+    sys.exit(f"{closed} tunnels were closed, {run['failed']} failed to open")
+PY
+    echo "memory $name $(((after - before) / TUNNELS))" >>"$OUT/results"
+}
+
+# echoes NAME CONNECTIONS BYTES: adds a line "cpu NAME BYTES JSON" to the results.
+echoes() {
+    local said
+    # shellcheck disable=SC2046 # several processes
+    said=$(taskset -c 1 timeout --foreground 90 "$LOAD" "${PLACE[$1]}" "$2" "$3" seconds "$SECS" $(processes "${SERVER[$1]}")) ||
+        fail "$1: the load failed"
+    echo "cpu $1 $3 $said" >>"$OUT/results"
+}
+
+start_echo 1 service
+SERVICE=$STARTED SERVICE_PORT=$PORT
+for name in $SERVERS; do
+    start "$name"
+    echo "bridge.sh: $name, $TUNNELS idle" >&2
+    idle "$name"
+done
+for repetition in $(seq "$REPETITIONS"); do
+    echo "bridge.sh: repetition $repetition of $REPETITIONS" >&2
+    for message in 100:128 100:4096 10:65536; do
+        for name in $SERVERS; do
+            echoes "$name" "${message%:*}" "${message#*:}"
+        done
+    done
+done
+python3 benches/scenarios/bridge/report.py "$OUT/results" "$REPETITIONS" "$SECS" "$TUNNELS"
