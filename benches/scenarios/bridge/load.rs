@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! bridge_load ADDR CONNECTIONS BYTES messages COUNT              until COUNT echoes have arrived
-//! bridge_load ADDR CONNECTIONS BYTES seconds SECONDS PID...      for SECONDS, after a second of warm-up
+//! bridge_load ADDR CONNECTIONS BYTES seconds SECONDS PID...      for SECONDS, after a warm-up of 1 s
 //! ```
 //!
 //! It has one thread, one poll, one prebuilt frame for all connections, and one read buffer. It
@@ -333,8 +333,8 @@ impl Conn {
                 let mut pong = Vec::new();
                 let payload = &self.head[header.len..];
                 write_frame(&mut pong, FIN | PONG, payload, Some(MASK));
-                // A pong may not stand inside a message. Then the ping stays unanswered, and the next
-                // one is answered.
+                // A pong may not stand inside a message. The ping stays unanswered then, and the
+                // next one is answered.
                 if self.unwritten == 0 {
                     self.stream.write_all(&pong)?;
                 }

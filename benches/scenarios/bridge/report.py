@@ -1,5 +1,5 @@
-"""Prints the table of bridge.sh. Arguments: the file of results, REPETITIONS, SECONDS, TUNNELS. Exit: 1 if pulsegate exceeds a
-bound."""
+"""Prints the table of bridge.sh. Arguments: the file of results, REPETITIONS, SECONDS, the number of the first tunnels and that
+of those opened later. Exit: 1 if pulsegate exceeds a bound."""
 
 import json
 import statistics
@@ -16,14 +16,19 @@ SIZES = {"128": "128 B", "4096": "4 KiB", "65536": "64 KiB"}
 MEMORY_MAX = 450  # bytes of an idle tunnel, both legs
 CPU_MAX = 2.2  # times the echo server's
 
+repetitions, seconds, first_tunnels, tunnels = map(int, sys.argv[2:])
 memory, runs = {}, {}
 with open(sys.argv[1]) as file:
     for line in file:
-        kind, name, *rest = line.split(maxsplit=3)
+        kind, name, rest = line.split(maxsplit=2)
         if kind == "memory":
-            memory[name] = int(rest[0])
+            before, first, both = map(int, rest.split())
+            memory[name] = (both - first) // tunnels
+            whole = (both - before) // (first_tunnels + tunnels)
+            print(f"{name}: {whole} B per tunnel with what the process keeps besides", file=sys.stderr)
         else:
-            runs.setdefault((name, rest[0]), []).append(json.loads(rest[1]))
+            size, run = rest.split(maxsplit=1)
+            runs.setdefault((name, size), []).append(json.loads(run))
 
 
 def cpu(run):
@@ -40,8 +45,7 @@ def cell(name, size):
     return f"{statistics.median(map(cpu, runs[name, size])):.1f} ({ratio(name, size):.2f})"
 
 
-repetitions, seconds, tunnels = sys.argv[2:]
-print(f"{tunnels} idle tunnels; medians of {repetitions} windows of {seconds} s. In brackets: times the echo server's.\n")
+print(f"{first_tunnels} to {first_tunnels + tunnels} idle tunnels; medians of {repetitions} windows of {seconds} s. In brackets: times the echo server's.\n")
 print(f"| in front of the echo server | bytes per idle tunnel | CPU per echo, µs: {' | '.join(SIZES.values())} |")
 print("| --- |" + " --- |" * (1 + len(SIZES)))
 for name in memory:
