@@ -2,8 +2,8 @@
 //! send one message, wait for its echo, and send the next.
 //!
 //! ```sh
-//! bridge_load ADDR CONNECTIONS BYTES messages COUNT              until COUNT echoes have arrived
-//! bridge_load ADDR CONNECTIONS BYTES seconds SECONDS PID...      for SECONDS, after a warm-up of 1 s
+//! bridge_load ADDR CONNECTIONS BYTES messages COUNT            until COUNT echoes have arrived
+//! bridge_load ADDR CONNECTIONS BYTES seconds SECONDS PID...    for SECONDS, after 1 s of warm-up
 //! ```
 //!
 //! It has one thread, one poll, one prebuilt frame for all connections, and one read buffer. It
@@ -385,10 +385,9 @@ fn answer(listener: &TcpListener) -> io::Result<u64> {
     write_frame_to(&mut stream, FIN | PING, b"ping")?;
     let mut messages = 0;
     loop {
-        let mut header = vec![0; 8];
-        match stream.read_exact(&mut header[..6]) {
-            Err(_) => return Ok(messages),
-            Ok(()) => {}
+        let mut header = [0; 8];
+        if stream.read_exact(&mut header[..6]).is_err() {
+            return Ok(messages);
         }
         if header[0] == FIN | BINARY {
             stream.read_exact(&mut header[6..])?;
