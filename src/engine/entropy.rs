@@ -15,12 +15,19 @@ pub(crate) struct Entropy {
 
 impl Default for Entropy {
     /// Returns a fixed sequence, for engines on virtual time. A driver with sockets replaces it.
+    /// Like random bytes, it does not repeat: payloads of different pairs must not be alike by
+    /// default.
     fn default() -> Self {
-        let mut count: u8 = 0;
+        // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+        let mut state: u64 = 0;
         Entropy::new(Box::new(move |bytes| {
-            for byte in bytes {
-                count = count.wrapping_mul(5).wrapping_add(37);
-                *byte = count;
+            for chunk in bytes.chunks_mut(8) {
+                state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+                let mut word = state;
+                word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+                word ^= word >> 31;
+                chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
             }
         }))
     }
@@ -51,6 +58,15 @@ impl Entropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_does_not_repeat() {
+        let mut entropy = Entropy::default();
+        let mut taken: Vec<[u8; 4]> = (0..4_096).map(|_| entropy.take()).collect();
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), 4_096);
+    }
 
     #[test]
     fn no_byte_is_used_twice() {
