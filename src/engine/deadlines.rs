@@ -245,7 +245,10 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let is_sabotaged = sabotage::on(Bug::PingInsideFrame);
-        if conn.is_mid_frame() && !conn.is_blocked() && !is_sabotaged {
+        // A peer inside a long frame of its own must go on with it. If its silence did not count,
+        // two peers that are lost inside frames to each other would stay for ever.
+        let is_sending = conn.forward_input().is_some_and(|f| f.state.left > 0);
+        if conn.is_mid_frame() && !conn.is_blocked() && !is_sending && !is_sabotaged {
             // No ping can leave before its partner has sent the rest of a frame, so its silence
             // does not count.
             conn.health

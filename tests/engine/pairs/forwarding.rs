@@ -197,6 +197,31 @@ fn a_peer_that_has_taken_all_and_waits_for_the_rest_of_a_frame_is_not_slow() {
     assert!(matches!(got[1], Received::Ping(_)), "{got:?}");
 }
 
+/// Neither can be pinged, because each is inside a frame of the other.
+#[test]
+fn two_peers_that_are_lost_inside_frames_to_each_other_are_found() {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    net.write(client, &client_frame(BINARY, &vec![1; 200_000])[..100_000]);
+    net.write(
+        server,
+        &frame_of_server(BINARY, &vec![2; 200_000])[..100_000],
+    );
+    net.settle();
+    for peer in [client, server] {
+        net.mute(peer);
+    }
+    net.advance(44_900);
+    check_invariants(&net);
+    assert!(net.is_open(client) && net.is_open(server));
+    net.advance(200);
+    assert!(!net.is_open(client) && !net.is_open(server));
+    net.advance(20 * S);
+    let causes = [client, server].map(|peer| net.ending(peer).map(|end| end.cause));
+    assert!(causes.contains(&Some(Cause::STALE)), "{causes:?}");
+    assert!(net.engine().is_empty());
+}
+
 #[test]
 fn the_end_of_a_frame_that_is_forwarded_in_parts_counts_as_heard() {
     let mut net = net();
