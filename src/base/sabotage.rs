@@ -75,6 +75,20 @@ pub enum Bug {
     PingInsideFrame,
     /// Two closes that cross are handled as one and its answer.
     BothClosesAsOne,
+    /// The pong of a heartbeat of ours goes on to the other connection of the pair.
+    OwnPongForwarded,
+    /// That a message in fragments is in progress is forgotten between two fragments.
+    FragmentForgotten,
+    /// A linked peer that waits for the rest of a frame, and so cannot be pinged, becomes stale.
+    WaitingIsDead,
+    /// Frames right behind a client's request are lost.
+    EarlyFramesLost,
+    /// That a client has ended its stream is not passed on.
+    HalfCloseUnheard,
+    /// The answer to a close frame does not reach the peer that closed.
+    AnswerLost,
+    /// A connection whose partner is behind is read on.
+    NeverPaused,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
     /// An item that does not fit in a queue between threads is not counted.
@@ -152,7 +166,8 @@ impl Bug {
         Bug::UnreadIsDead,
     ];
 
-    /// The bugs of dials and links, which the tests of pairs in `tests/engine` find.
+    /// The bugs of dials and links, which the tests of pairs in `tests/engine` find, and the
+    /// simulation of pairs, too.
     pub const OF_THE_LINKS: [Bug; 7] = [
         Bug::RunForwardedTwice,
         Bug::TailLost,
@@ -161,6 +176,17 @@ impl Bug {
         Bug::MasksMixed,
         Bug::PingInsideFrame,
         Bug::BothClosesAsOne,
+    ];
+
+    /// More bugs of links, which the simulation of pairs finds.
+    pub const OF_LINKED_LIVES: [Bug; 7] = [
+        Bug::OwnPongForwarded,
+        Bug::FragmentForgotten,
+        Bug::WaitingIsDead,
+        Bug::EarlyFramesLost,
+        Bug::HalfCloseUnheard,
+        Bug::AnswerLost,
+        Bug::NeverPaused,
     ];
 
     /// The bugs of the queues between threads, which their model finds.

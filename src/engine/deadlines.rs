@@ -244,7 +244,7 @@ impl<H: Handler> Engine<H> {
             self.core.arm(id);
             return;
         }
-        let is_sabotaged = sabotage::on(Bug::PingInsideFrame);
+        let is_sabotaged = sabotage::on(Bug::PingInsideFrame) || sabotage::on(Bug::WaitingIsDead);
         // A peer inside a long frame of its own must go on with it. If its silence did not count,
         // two peers that are lost inside frames to each other would stay for ever.
         let is_sending = conn.forward_input().is_some_and(|f| f.state.left > 0);

@@ -222,7 +222,8 @@ impl<H: Handler> Engine<H> {
         };
         let run = state.scan(data, &rules, |opcode, payload| {
             let pinged = if opcode == PING { other } else { own };
-            pinged.health.is_own_payload(payload)
+            let is_missed = opcode != PING && sabotage::on(Bug::OwnPongForwarded);
+            pinged.health.is_own_payload(payload) && !is_missed
         });
         self.core.spend(RUN_UNITS + run.frames / FRAMES_PER_UNIT);
         let bytes = run.len;
@@ -327,7 +328,10 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Stores where the stream of a connection is, if it is inside something.
-    fn set_run_state(&mut self, id: ConnId, partner: ConnId, state: RunState) {
+    fn set_run_state(&mut self, id: ConnId, partner: ConnId, mut state: RunState) {
+        if sabotage::on(Bug::FragmentForgotten) && state.left == 0 {
+            state.message = None;
+        }
         let has_input = self
             .core
             .table

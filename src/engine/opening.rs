@@ -9,6 +9,7 @@ use super::verdict::{Upgrade, Verdict};
 use super::work::REQUEST_UNITS;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::transport::Preamble;
 use crate::wire::http::{self, ParsedHead, Reply, Request};
@@ -293,7 +294,9 @@ impl<H: Handler> Engine<H> {
         if tail.is_empty() {
         } else if self.core.table.get(id).is_some_and(is_linked) {
             // The partner may not be open yet.
-            self.keep_leftover(id, tail, now);
+            if !sabotage::on(Bug::EarlyFramesLost) {
+                self.keep_leftover(id, tail, now);
+            }
         } else {
             self.process_bytes(id, tail, now);
         }

@@ -78,7 +78,7 @@ impl<H: Handler> Engine<H> {
         };
         self.core
             .enter_closing(id, end, CloseStage::Flush, scan, now);
-        if awaits {
+        if awaits && !sabotage::on(Bug::AnswerLost) {
             self.core.forward_answer(partner, frame, now);
         }
     }
@@ -120,7 +120,9 @@ impl<H: Handler> Engine<H> {
             self.core
                 .enter_closing(id, end, CloseStage::Partner, scan, now);
         }
-        self.core.note_leg_ended(id);
+        if !sabotage::on(Bug::HalfCloseUnheard) {
+            self.core.note_leg_ended(id);
+        }
         true
     }
 

@@ -9,6 +9,7 @@ mod engine;
 mod fan_outs;
 mod mail;
 mod mailbox;
+mod pairs;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod sessions;

@@ -91,6 +91,7 @@ impl Core {
     /// Pauses the partner of a connection that is behind.
     pub(crate) fn pause_partner(&mut self, behind: ConnId, now: Micros) {
         if self.table.get(behind).map_or(0, Conn::pending) > BEHIND
+            && !sabotage::on(Bug::NeverPaused)
             && let Some(partner) = self.partner_of(behind)
         {
             self.set_paused(partner, Flag::LinkPaused, true, now);

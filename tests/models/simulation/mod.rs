@@ -1,10 +1,11 @@
 //! Many connections against the engine on virtual time: seeded random actions, a shadow model of
 //! what each peer did, and checks of the engine's promises after each step. Shared by
-//! `tests/models/engine.rs` and `tests/models/sabotage.rs`.
+//! `tests/models/engine.rs`, `tests/models/pairs.rs` and `tests/models/sabotage.rs`.
 
 mod host;
 mod host_actions;
 mod messages;
+pub mod pairs;
 mod peer_actions;
 mod promises;
 mod world;
