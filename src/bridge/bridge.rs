@@ -278,7 +278,9 @@ impl Product for Bridge {
             max_message_bytes: self.options.max_message_bytes,
         };
         if !io.link(client, id, rules) {
-            return Some(ResponseVerdict::Refuse("the client has left".to_owned()));
+            // The upstream is not at fault.
+            io.close_for(id, Cause::PARTNER_ENDED, 1001, "client lost");
+            return Some(ResponseVerdict::Open);
         }
         let upgrade = Upgrade {
             headers: accepted.headers,

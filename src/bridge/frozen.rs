@@ -66,6 +66,8 @@ impl FrozenGuard {
         }
         let patience = Micros(TIMEOUTS * timeout.0);
         if silence < patience {
+            // It was heard since a turn of an earlier freeze.
+            self.turns.remove(&id);
             return Overdue::Wait(patience - silence);
         }
         let turn = *self.turns.entry(id).or_insert_with(|| {
@@ -73,11 +75,11 @@ impl FrozenGuard {
             self.next = turn + Micros(CLOSE_ALL.0 / state.open.max(1));
             turn
         });
-        if turn <= now {
-            self.turns.remove(&id);
-            return Overdue::Close;
+        // It keeps its turn until it has ended: the limit on stale closes may delay the close.
+        match turn <= now {
+            true => Overdue::Close,
+            false => Overdue::Wait(turn - now),
         }
-        Overdue::Wait(turn - now)
     }
 
     /// Forgets a connection that has ended.
@@ -128,8 +130,34 @@ mod tests {
             judge(&mut guard, 119, 194, 60, 60),
             Overdue::Wait(half_second)
         );
+        // A close that waits for its token does not go back to the end of the line.
+        assert_eq!(judge(&mut guard, 1, 137, 119, 119), Overdue::Close);
         // The service answers again: what is silent now is dead by itself.
         assert_eq!(judge(&mut guard, 7, 195, 60, 1), Overdue::Close);
         assert!(guard.turns.is_empty());
+    }
+
+    #[test]
+    fn a_second_freeze_gives_new_turns() {
+        let mut guard = FrozenGuard::default();
+        let at = |seconds| Micros::from_secs(seconds);
+        let state = UpstreamState {
+            open: 120,
+            silent: 120,
+        };
+        let id = |slot| ConnId::new(slot, 1);
+        for slot in 0..120 {
+            guard.judge(id(slot), at(135), TIMEOUT, state, at(1000));
+        }
+        // The service goes on before the minute is over, and stops again: each is silent for one
+        // timeout, and then for three.
+        for slot in 0..120 {
+            let judged = guard.judge(id(slot), at(45), TIMEOUT, state, at(2000));
+            assert_eq!(judged, Overdue::Wait(at(90)));
+        }
+        let closes = (0..120).filter(|slot| {
+            guard.judge(id(*slot), at(135), TIMEOUT, state, at(2090)) == Overdue::Close
+        });
+        assert_eq!(closes.count(), 1);
     }
 }

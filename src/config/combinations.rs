@@ -10,12 +10,18 @@ use crate::health::Policy;
 use crate::wire::frame::Role;
 use std::net::SocketAddr;
 
+/// The rows of the timeout and of the interval of connections to the upstream.
+const UPSTREAM_POLICY: [usize; 2] = [
+    row("UPSTREAM_CONNECTION_TIMEOUT_MS"),
+    row("UPSTREAM_HEARTBEAT_INTERVAL_MS"),
+];
+
 /// The longest header of a frame that we write (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = Role::Server.header_max() as u64;
 
 impl EffectiveValues {
     /// Returns warnings about settings that are allowed but close live peers: a timeout that ends
-    /// before a second ping can be answered.
+    /// before a second ping can be answered, or before a frozen service is known as such.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (timeout, interval) in self.policies() {
@@ -35,7 +41,25 @@ impl EffectiveValues {
                 }
             }
         }
+        warnings.extend(self.frozen_warning());
         warnings
+    }
+
+    /// Returns a warning if a service that stands still loses connections before more than half of
+    /// them are suspect: an idle one is suspect up to two intervals after its last answer.
+    fn frozen_warning(&self) -> Option<String> {
+        let [timeout, interval] = UPSTREAM_POLICY.map(|at| self.source_row(at));
+        let (t, i) = (self.number(timeout)?, self.number(interval)?);
+        let is_late = t >= Policy::SAFE_INTERVALS * i && 2 * t < 5 * i;
+        (self.has_upstream() && is_late).then(|| {
+            format!(
+                "{}, is less than two and a half times {}: a service that stands still would lose \
+                 connections before it counts as unresponsive; set it to at least {}",
+                self.cite(timeout),
+                self.cite(interval),
+                (5 * i).div_ceil(2)
+            )
+        })
     }
 
     /// Returns the rows of the timeout and of the interval of each class, as they were given.

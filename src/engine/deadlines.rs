@@ -164,16 +164,15 @@ impl<H: Handler> Engine<H> {
                 }
             }
             Phase::Opening(Some(opening)) => {
-                if now >= conn.handshake_due(self.core.config.handshake_timeout) {
+                let due = conn.handshake_due(self.core.config.handshake_timeout);
+                if now >= due {
                     let what = if opening.deferred.is_some() {
                         "verdict"
                     } else {
                         "request head"
                     };
-                    let reply = Reply::error(
-                        408,
-                        &format!("no {what} within {}", self.core.config.handshake_timeout),
-                    );
+                    let reply =
+                        Reply::error(408, &format!("no {what} within {}", due - conn.since));
                     self.core
                         .reply(id, &reply, false, Cause::HANDSHAKE_TIMEOUT, now);
                     return;

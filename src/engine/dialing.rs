@@ -69,7 +69,8 @@ impl<H: Handler> Engine<H> {
         self.core.dial_again(id, address, now);
     }
 
-    /// Handles a connect for which this process has no descriptor, or the system no memory.
+    /// Handles a connect for which this process has no descriptor, or the system no memory or no
+    /// port.
     pub fn on_connect_denied(&mut self, id: ConnId, error: &io::Error, now: Micros) {
         self.end_dial(id, Cause::AT_CAPACITY, &error.to_string(), now);
     }

@@ -450,9 +450,12 @@ impl<H: Handler> Engine<H> {
             return self.process_pong(id, &payload, now);
         }
         let random = u32::from_ne_bytes(self.core.entropy.take());
-        if let Some(conn) = self.core.table.get_mut(partner) {
-            conn.health.draw_payloads(random);
-        }
+        let partner_conn = self.core.table.get_mut(partner);
+        // The host may have closed it, when it was told that the peer is heard.
+        let Some(conn) = partner_conn.filter(|conn| conn.takes_forwarded()) else {
+            return;
+        };
+        conn.health.draw_payloads(random);
         self.core.queue_run(partner, frame.to_vec(), 0);
         self.after_run(partner, now);
     }

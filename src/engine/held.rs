@@ -2,7 +2,7 @@
 //! joined, a message that the host has not finished with.
 
 use super::conn::{Conn, InputState, Phase};
-use super::core::HELD_SMALL;
+use super::core::{HELD_SMALL, overload_code};
 use super::engine::Engine;
 use super::handler::Handler;
 use crate::base::cause::Cause;
@@ -192,7 +192,7 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
         if held > before.max(HELD_SMALL) && self.core.is_full_for(id) {
             let reason = format!("no room for {held} bytes of a message");
-            let code = Cause::BUFFERS_FULL.close_code();
+            let code = self.core.table.get(id).map_or(0, overload_code);
             self.core
                 .send_close(id, Cause::BUFFERS_FULL, code, &reason, now);
             return false;

@@ -38,6 +38,10 @@ impl<H: Handler> Reactor<H> {
                     self.engine.stats_mut().out_of_descriptors += 1;
                     self.engine.on_connect_denied(id, &e, self.clock.now());
                 }
+                // All ports of this host towards that address are in use (connect(2)).
+                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                    self.engine.on_connect_denied(id, &e, self.clock.now());
+                }
                 Err(e) => self.engine.on_connect_error(id, &e, self.clock.now()),
             }
         }

@@ -374,7 +374,7 @@ impl Core {
 
 /// Returns the close code for a peer that takes too little, or holds too much. 1013 asks a client
 /// to come back later; a server is told that its client goes away.
-fn overload_code(conn: &Conn) -> u16 {
+pub(crate) fn overload_code(conn: &Conn) -> u16 {
     const GOING_AWAY: u16 = 1001;
     match conn.role() {
         Role::Server => Cause::SLOW_CONSUMER.close_code(),

@@ -18,5 +18,6 @@ mod progress;
 mod send;
 mod shortage;
 
+pub(super) use self::close::overload_code;
 pub(super) use self::core::{Core, FLUSH_PER_TURN, HELD_SMALL, UNSENT_SMALL};
 pub(super) use self::progress::FiredSlots;

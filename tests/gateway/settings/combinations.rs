@@ -81,6 +81,16 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
              peer; set it to at least 45002"
         ]
     );
+    let upstream = "--upstream http://127.0.0.1:80 --upstream-connection-timeout-ms 74999";
+    assert_eq!(
+        warnings(upstream, &[]),
+        [
+            "UPSTREAM_CONNECTION_TIMEOUT_MS, which is 74999 (flag), is less than two and a half \
+             times UPSTREAM_HEARTBEAT_INTERVAL_MS, which is 30000 (default): a service that \
+             stands still would lose connections before it counts as unresponsive; set it to at \
+             least 75000"
+        ]
+    );
 }
 
 #[test]
