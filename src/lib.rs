@@ -74,9 +74,10 @@
 //!   waits.
 //! - Memory that is kept for peers is counted with [`Io::charge`] and [`Io::release`]. It shares
 //!   [`Config::max_buffered_bytes`] with the loop's own buffers.
-//! - `on_close` comes exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] and for
-//!   each connection that was dialled, and `on_reject` once for every other connection. State that
-//!   begins in `on_request` or with [`Io::dial`] always has an end.
+//! - `on_close` comes exactly once for each connection that was dialled or whose verdict was
+//!   [`Verdict::Upgrade`], [`Verdict::Defer`] or [`Verdict::DeferFor`]. `on_reject` comes once for
+//!   every other connection. State that begins in `on_request` or with [`Io::dial`] always has an
+//!   end.
 //! - [`Io::dial`] opens a WebSocket to a server. [`Io::link`] makes two connections a pair, whose
 //!   frames are forwarded without a call of the handler.
 //! - [`SendOutcome`] says what became of a message: it goes out, it waits, or it is refused. No

@@ -123,10 +123,10 @@ pub trait Handler {
     /// then; the waits add up.
     fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
-    /// Called when the connection has ended: exactly once for each [`Verdict::Upgrade`] and
-    /// [`Verdict::Defer`] that was given and for each connection that was dialled, even if it never
-    /// opened. It is called at once for a stale connection, and for others when their socket is
-    /// released. The id takes no messages any more.
+    /// Called when the connection has ended: exactly once for each one that was dialled or whose
+    /// verdict was [`Verdict::Upgrade`], [`Verdict::Defer`] or [`Verdict::DeferFor`], even if it
+    /// never opened. It is called at once for a stale connection, and for others when their socket
+    /// is released. The id takes no messages any more.
     fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
     /// Called when a connection ended for which no upgrade was granted: an invalid or plain
