@@ -95,7 +95,7 @@ pub struct Bridge {
     pending: HashMap<ConnId, Box<PendingRequest>>,
     /// The connection to the upstream of each client whose request waits.
     dials: HashMap<ConnId, ConnId>,
-    /// The index of the address that was last connected.
+    /// The index of the address to dial first.
     address: usize,
     frozen: FrozenGuard,
 }

@@ -25,7 +25,7 @@ const OF_WHOLE_BODY: [&str; 9] = [
 /// end-to-end header fields and body, whatever the status.
 ///
 /// A body that was cut is sent as far as it is known, without the fields that describe the whole,
-/// and not to be stored. Nothing could decode the beginning of an encoded body, so none is sent.
+/// and not to be stored. Many clients reject an encoded body that is truncated, so none is sent.
 pub(crate) fn refusal_reply(response: &Response) -> Reply {
     let status = response.status();
     let mut reply = Reply::new(status, response.body().clone()).verbatim();

@@ -75,7 +75,7 @@ pub(crate) struct Run {
     pub(crate) len: usize,
     /// The frames that begin in it.
     pub(crate) frames: u32,
-    /// The messages that end in it.
+    /// The messages whose last frame begins in it.
     pub(crate) messages: u32,
     pub(crate) after: AfterRun,
 }

@@ -76,7 +76,8 @@ fn with_common(
     }
 }
 
-/// A service is unresponsive if at least this percentage of its connections does not answer.
+/// A service is unresponsive if more than this percentage of its connections, and at least ten, do
+/// not answer.
 pub(super) const UNRESPONSIVE_PERCENT: f64 = 50.0;
 
 pub(super) fn upstream_unresponsive(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
