@@ -9,7 +9,8 @@ impl Scrape {
         let stats = &self.snapshot.stats;
         writer.gauge(
             "pulsegate_pairs",
-            "Clients that are linked to a connection to the upstream",
+            "Linked pairs of a client and a connection to the upstream; at least one of the two \
+             exists",
             stats.pairs as i64,
         )?;
         writer.gauge(
