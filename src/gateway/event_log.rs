@@ -198,8 +198,8 @@ impl EventLog {
     ) {
         if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE) {
             log::warn!(
-                "stale {} silence_ms={} would_close=true effect=\"it stays open, because its class \
-                 is only reported\"",
+                "stale {} silence_ms={} would_close=true effect=\"not closed: judge=report for \
+                 this class\"",
                 self.conn_fields(io, id, peer),
                 silence.as_millis()
             );

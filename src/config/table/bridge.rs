@@ -47,9 +47,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "What happens to a silent client of UPSTREAM. close: it is closed. report: it stays \
-               open; that it would have been closed, and whether that would have been wrong, is \
-               logged and counted.",
+        help: "What happens to a silent client of UPSTREAM. close: it is closed. report: the close \
+               is only logged and counted, and counted as wrong if the client is heard again.",
     },
     Setting {
         name: "UPSTREAM_JUDGE",

@@ -177,7 +177,7 @@ fn a_silent_connection_may_be_only_reported() {
     let line = bridge
         .gateway
         .line(&["[WARN] stale class=client", "would_close=true"]);
-    assert!(line.contains("it stays open"), "{line}");
+    assert!(line.contains("not closed: judge=report"), "{line}");
     Bridge::assert_linked(&mut client, &mut leg);
     bridge
         .gateway
