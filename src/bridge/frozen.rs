@@ -1,6 +1,6 @@
 //! A frozen service: many silent connections to one upstream are one fault, not many dead peers.
 //!
-//! While more than half of the connections to an upstream do not answer, the upstream itself is
+//! While more than half of the connections to an upstream are suspect, the upstream itself is
 //! unresponsive. Its connections are then closed only after three timeouts, and slowly: a process
 //! that was stopped for a minute, or collects garbage, loses no client.
 
@@ -9,7 +9,7 @@ use crate::base::time::Micros;
 use crate::engine::Overdue;
 use std::collections::HashMap;
 
-/// With fewer silent connections than this, each is judged by itself.
+/// With fewer suspect connections than this, each is judged by itself.
 const SILENT_MIN: u64 = 10;
 
 /// After this many timeouts connections to an unresponsive upstream are closed.
@@ -23,7 +23,7 @@ const CLOSE_ALL: Micros = Micros::from_secs(60);
 pub(super) struct UpstreamState {
     /// Open connections.
     pub(super) open: u64,
-    /// The part of them with an unanswered ping.
+    /// The part of them that is suspect: a ping has been unanswered for a whole interval.
     pub(super) silent: u64,
 }
 
@@ -35,7 +35,7 @@ impl UpstreamState {
 }
 
 /// Returns whether a service is unresponsive: more than half of the open connections to it, and at
-/// least ten, do not answer a ping.
+/// least ten, are suspect.
 pub(crate) fn is_service_unresponsive(open: u64, silent: u64) -> bool {
     silent >= SILENT_MIN && 2 * silent > open
 }

@@ -17,8 +17,8 @@ pub(super) const RULES: &[AlertRule] = &[
         name: UPSTREAM_UNRESPONSIVE,
         severity: Severity::Critical,
         action: "Look at the service behind the gateway: it accepts connections and does not read \
-                 them. Its connections are closed only after three timeouts, and slowly; if it \
-                 goes on before, no client is lost.",
+                 them. Its connections are closed only after three timeouts, and gradually. If \
+                 the service resumes first, no client is disconnected.",
         threshold: |_| UNRESPONSIVE_PERCENT,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
