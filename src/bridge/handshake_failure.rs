@@ -1,10 +1,10 @@
-//! Handshakes with an upstream that end without an answer for the client.
+//! Upstream handshakes that failed.
 
 use super::acceptance::AnswerFault;
 use crate::base::time::Micros;
 use crate::engine::Reply;
 
-/// Why there is no answer of the upstream that could be passed on.
+/// Why no upstream answer can be forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HandshakeFailure {
     /// No connection to the upstream could be made.

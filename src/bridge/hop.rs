@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_https_if_one_that_must_know_says_so() {
+    fn the_scheme_is_https_if_a_trusted_source_says_so() {
         use ProxyProtocol::{Off, V2};
         let v2 = |is_encrypted: u8| {
             let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14".to_vec();

@@ -48,7 +48,7 @@ fn what_happened(end: &PairEnd) -> String {
     match end.cause {
         cause if cause == Cause::PEER_EOF => "eof".to_owned(),
         cause if cause == Cause::PEER_RESET => "reset".to_owned(),
-        // "nothing heard for 45 s, 2 pings unanswered": the number of pings is no matter here.
+        // "nothing heard for 45 s, 2 pings unanswered": the ping count is omitted.
         cause if cause == Cause::STALE => {
             let (silence, _) = end.reason.split_once(',').unwrap_or((&end.reason, ""));
             silence.to_owned()

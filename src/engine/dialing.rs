@@ -21,9 +21,10 @@ const HEAD_MAX: usize = 16 * 1024;
 const DIALS_PER_TURN: usize = 256;
 
 impl<H: Handler> Engine<H> {
-    /// Appends to `into` connections to make, with the addresses of their servers: at most 256, the
-    /// others follow in the next turn. The driver connects without blocking, and calls
-    /// [`on_connected`](Engine::on_connected), [`on_connect_error`](Engine::on_connect_error) or
+    /// Appends up to 256 pending connects to `into`. The rest follow next turn. The driver connects
+    /// without blocking, and calls [`on_connected`](Engine::on_connected),
+    /// [`on_connect_error`](Engine::on_connect_error),
+    /// [`on_connect_denied`](Engine::on_connect_denied) or
     /// [`on_connect_busy`](Engine::on_connect_busy).
     pub fn take_dials(&mut self, into: &mut Vec<(ConnId, DialAddress)>) {
         let some = self.core.dials.len().min(DIALS_PER_TURN);

@@ -21,8 +21,8 @@ pub(crate) enum Flag {
     StaleGranted,
     /// The connection gets no upgrade, because the connection limit is reached.
     Refused,
-    /// The verdict was Upgrade, Defer or DeferFor, or the connection was dialled: one `on_close` must
-    /// follow.
+    /// The verdict was Upgrade, Defer or DeferFor, or the connection was dialled, so one `on_close`
+    /// must follow.
     NeedsOnClose,
     /// The connection was a WebSocket, so it counts in its class.
     Upgraded,

@@ -34,8 +34,7 @@ pub struct Forward {
     to: ConnId,
     start: usize,
     end: usize,
-    /// The first bytes that belong to a frame that was forwarded in part before, and bytes of that
-    /// frame that have not arrived.
+    /// Remaining bytes of a partly forwarded frame, including those not received yet.
     left: u64,
 }
 

@@ -11,9 +11,9 @@ pub struct LinkRules {
     /// Whether messages may be compressed: both handshakes have agreed on permessage-deflate (RFC
     /// 7692). Then RSV1 is allowed on the first frame of a message.
     pub compression: bool,
-    /// The longest message, in bytes on the wire without frame headers, thus compressed ones if the
-    /// pair compresses. 0 (default): no limit. A longer one is refused with 1009 before any byte of
-    /// the frame that exceeds the limit is forwarded.
+    /// The longest message, in bytes on the wire without frame headers. For compressed messages
+    /// this is the compressed size. 0 (default): no limit. A longer one is refused with 1009 before
+    /// any byte of the frame that exceeds the limit is forwarded.
     pub max_message_bytes: u32,
 }
 

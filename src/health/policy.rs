@@ -21,8 +21,8 @@ pub enum StaleAction {
     /// It is closed.
     #[default]
     Close,
-    /// It stays open, and the host is told that it would have been closed. This shows what the
-    /// timeout would do before it does it.
+    /// It stays open, and the host is told that it would have been closed. Use this to try out a
+    /// timeout.
     Report,
 }
 

@@ -29,7 +29,8 @@ pub struct PairHost {
     /// The pairs that ended otherwise than by a close frame, with the cause: the connection that
     /// ended, and its partner.
     pub ended: Vec<(ConnId, ConnId, Cause)>,
-    /// Connections that would have been closed (`false`), or would have been so wrongly (`true`).
+    /// Connections that would have been closed as stale: `false`. `true`: heard again, so the close
+    /// would have been wrong.
     pub would_close: Vec<(ConnId, bool)>,
     /// Messages that reached the host. Linked connections have none.
     pub messages: usize,

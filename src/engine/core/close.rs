@@ -140,8 +140,8 @@ impl Core {
         let frame = encoder::close(code, reason, self.mask_for(id));
         let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = removed;
-        // Bytes that the peer has not taken would only delay the close. Bytes that wait only for
-        // the end of this turn may explain the close, and go out before it.
+        // Bytes that the peer has not taken would only delay the close.
+        // Bytes queued in this turn may explain the close, so they are sent first.
         // What a partner has sent before it ended still goes out.
         let discard = blocked && cause != Cause::PARTNER_ENDED
             || [Cause::STALE, Cause::SLOW_CONSUMER, Cause::FRAME_TIMEOUT].contains(&cause)

@@ -12,7 +12,7 @@ use crate::engine::timers::TimerPurpose;
 use crate::wire::http::key_of;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// How long a dial waits whose server had no room.
+/// Delay before a dial to a full accept queue is retried.
 const RETRY_AFTER: Micros = Micros::from_millis(10);
 
 /// The address of a peer behind a Unix socket, which has none.
@@ -76,7 +76,7 @@ impl Core {
         Ok(id)
     }
 
-    /// Keeps a dial whose server has no room now, until it is tried again.
+    /// Keeps a dial that found a full accept queue until it is retried.
     pub(crate) fn dial_again(&mut self, id: ConnId, address: DialAddress, now: Micros) {
         self.busy_dials.push((id, address));
         if !self.timers.is_running(TimerPurpose::DialRetry) {
@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    /// Lets the driver try the servers again that had no room, before those dialled since.
+    /// Re-queues the dials that found a full accept queue, ahead of newer ones.
     pub(crate) fn repeat_dials(&mut self) {
         for dial in self.busy_dials.drain(..).rev() {
             self.dials.push_front(dial);

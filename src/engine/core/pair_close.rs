@@ -126,7 +126,7 @@ impl Core {
 
     /// Closes a linked connection whose peer has sent a frame that is not allowed. The partner is
     /// closed first: what its peer has sent until it answers may be answers to earlier frames, and
-    /// goes out before the close frame, as it would without this loop between the two.
+    /// goes out before the close frame, as it would on a direct connection.
     pub(crate) fn close_offender(&mut self, id: ConnId, cause: Cause, reason: &str, now: Micros) {
         let takes = |c: &Conn| c.is_open() && !c.flags.has(Flag::CloseSent);
         let partner = self.partner_of(id).and_then(|p| self.table.get(p));
