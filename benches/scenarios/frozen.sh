@@ -4,8 +4,8 @@
 #   benches/scenarios/frozen.sh [PAIRS]          benches/scenarios/frozen.sh 2000
 #
 # PAIRS pairs with a ping every 15 s on both legs and a timeout of 45 s. The service (Node) is stopped (SIGSTOP) for 60 s, and
-# then, half a minute after it went on, for 200 s. Prints PASS or FAIL for each claim of docs/bridge.md, "A frozen service is not
-# many dead peers", with what was seen. Loopback only, on free ports; about 6 minutes.
+# then, half a minute after it went on, for 200 s. Prints PASS or FAIL, with what was seen, for claims of docs/bridge.md, "A frozen
+# service is not many dead peers"; docs/benchmarks.md lists them. Loopback only, on free ports; about 6 minutes.
 #
 # Needs Linux, node. Environment: BIN, a folder with the programs, instead of building them. Exit: 0 all claims held; 1 one did
 # not; 2 could not measure.
