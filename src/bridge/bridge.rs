@@ -78,8 +78,8 @@ fn with_retry_after(reply: Reply, client: ConnId) -> Reply {
 struct PendingRequest {
     client: ConnId,
     offer: Offer,
-    /// The request, to send it again to the next address.
-    request: DialRequest,
+    /// The request, while there is another address to send it to.
+    request: Option<DialRequest>,
     /// The index of the address that was dialled.
     address: usize,
     /// The addresses that were not tried yet.
@@ -141,13 +141,13 @@ impl Bridge {
         let pending = Box::new(PendingRequest {
             client: id,
             offer,
-            request: dial_request,
+            request: None,
             address: self.address,
             untried: addresses.saturating_sub(1),
         });
         let most = addresses as u64 * options.connect_timeout.0;
         let time = Micros(most) + options.answer_timeout + ANSWER_MARGIN;
-        match self.dial(io, pending) {
+        match self.dial(io, pending, dial_request) {
             Ok(()) => Verdict::DeferFor(time),
             Err((cause, reply)) => Verdict::Reply { reply, cause },
         }
@@ -157,18 +157,30 @@ impl Bridge {
     fn dial(
         &mut self,
         io: &mut Io<'_>,
-        pending: Box<PendingRequest>,
+        mut pending: Box<PendingRequest>,
+        request: DialRequest,
     ) -> Result<(), (Cause, Reply)> {
         let options = &self.options;
+        let no_room = || {
+            let reply = HandshakeFailure::NoRoom.reply();
+            let reply = with_retry_after(reply, pending.client);
+            Err((Cause::AT_CAPACITY, reply))
+        };
+        // A client that leaves frees its place at once, and its connection to the upstream only
+        // after the close. Both take a descriptor.
+        let dialed = io.stats().dialed_here;
+        if io
+            .max_connections()
+            .is_some_and(|most| dialed >= most as u64)
+        {
+            return no_room();
+        }
         let Some(address) = options.upstream.addresses.get(pending.address) else {
             let reply = HandshakeFailure::Unreachable.reply();
             return Err((Cause::CONNECT_FAILED, reply));
         };
-        let mut dial = Dial::new(
-            address.clone(),
-            pending.request.clone(),
-            self.upstream_class(),
-        );
+        pending.request = (pending.untried > 0).then(|| request.clone());
+        let mut dial = Dial::new(address.clone(), request, self.upstream_class());
         dial.connect_timeout = options.connect_timeout;
         dial.answer_timeout = options.answer_timeout;
         match io.dial(dial) {
@@ -177,10 +189,7 @@ impl Bridge {
                 self.pending.insert(upstream, pending);
                 Ok(())
             }
-            Err(DialError::Stopped) => {
-                let reply = HandshakeFailure::NoRoom.reply();
-                Err((Cause::AT_CAPACITY, with_retry_after(reply, pending.client)))
-            }
+            Err(DialError::Stopped) => no_room(),
             Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
         }
     }
@@ -190,11 +199,11 @@ impl Bridge {
         let client = pending.client;
         self.dials.remove(&client);
         let is_unconnected = [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&end.cause);
-        if is_unconnected && pending.untried > 0 {
+        if is_unconnected && let Some(request) = pending.request.take() {
             pending.untried -= 1;
             pending.address = (pending.address + 1) % self.options.upstream.addresses.len();
             self.address = pending.address;
-            if let Err((cause, reply)) = self.dial(io, pending) {
+            if let Err((cause, reply)) = self.dial(io, pending, request) {
                 io.answer(client, Verdict::Reply { reply, cause });
             }
             return;

@@ -45,14 +45,14 @@ pub(super) fn write_forwarding_fields(
 enum Kind {
     Other,
     Forwarding,
-    /// A forwarding field spelt with underscores. CGI and its successors (WSGI, Rack, PHP) take it
-    /// for the one with hyphens, and no proxy writes it.
+    /// A forwarding field with another character for a hyphen, such as an underscore. CGI and its
+    /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it.
     Disguised,
 }
 
 fn classify(name: &HeaderName) -> Kind {
     let name = name.as_str();
-    let plain = name.replace('_', "-");
+    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let is_forwarding =
         plain.starts_with("x-forwarded-") || ["x-real-ip", "forwarded"].contains(&&*plain);
     match is_forwarding {

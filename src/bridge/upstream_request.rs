@@ -71,6 +71,12 @@ pub(crate) fn upstream_request(
     let (offer, extensions) =
         Offer::read(request).map_err(|fault| Reply::error(400, &fault.to_string()))?;
     let client_host = request.host();
+    if client_host.as_ref().is_some_and(|host| !is_host(host)) {
+        return Err(Reply::error(
+            400,
+            "Host must be a host name or address, and a port",
+        ));
+    }
     let host = match host_header {
         HostHeader::Keep => client_host.as_ref().unwrap_or(upstream),
         HostHeader::Upstream => upstream,
@@ -99,6 +105,13 @@ pub(crate) fn upstream_request(
         }),
         Some(fault) => Err(Reply::error(400, &fault.to_string())),
     }
+}
+
+/// Returns whether a value has only the characters of a host and a port (RFC 9110 §7.2), and no
+/// comma: a service would read two elements in X-Forwarded-Host.
+fn is_host(value: &HeaderValue) -> bool {
+    let is_allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(b);
+    value.as_bytes().iter().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -235,6 +248,10 @@ mod tests {
                 forwarded,
                 "{line} {host} {setting:?}"
             );
+        }
+        for host in ["Host: a, b", "Host: a b", "Host: a/../b", "Host: \u{e9}"] {
+            let refused = made("GET /", host, &hop(false), &HostHeader::Upstream);
+            assert_eq!(refused.expect_err("no host").status, 400, "{host}");
         }
         let empty = made("GET /", "Host:", &hop(false), &HostHeader::Keep).expect("valid");
         assert!(

@@ -42,7 +42,24 @@ impl EffectiveValues {
             }
         }
         warnings.extend(self.frozen_warning());
+        warnings.extend(self.unused_warning());
         warnings
+    }
+
+    /// Returns a warning if clients are to be restricted, and a service behind the gateway decides
+    /// about them alone.
+    fn unused_warning(&self) -> Option<String> {
+        let restrictions = CREDENTIALS.into_iter().chain([row("ALLOWED_ORIGINS")]);
+        let given: Vec<&str> = restrictions
+            .filter(|at| !self.is_absent(*at))
+            .map(|at| SETTINGS[at].name)
+            .collect();
+        (self.has_upstream() && !given.is_empty()).then(|| {
+            format!(
+                "{}: no effect with UPSTREAM, because the service decides which clients may connect",
+                given.join(", ")
+            )
+        })
     }
 
     /// Returns a warning if a service that stands still loses connections before more than half of

@@ -72,6 +72,9 @@ enum ForwardStep {
     Waits,
 }
 
+/// The least room, in bytes, that is reserved for a frame of which not all has arrived.
+const GATHER_MIN: usize = 4 * 1024;
+
 impl<H: Handler> Engine<H> {
     /// Records the result of writing a [`Forward`]'s bytes to its connection, and forwards what is
     /// behind them. `buffer` is the same as for [`on_bytes`](Engine::on_bytes). If the socket was
@@ -382,7 +385,11 @@ impl<H: Handler> Engine<H> {
                 let missing = header.frame_len().saturating_sub(input.gathered.len());
                 let rest = &data[used..];
                 let rest = &rest[..rest.len().min(missing)];
-                input.gathered.reserve_exact(missing);
+                // Room for what has arrived, and as much again: an announcement takes no memory.
+                let room = (input.gathered.len() + rest.len()).max(GATHER_MIN);
+                if input.gathered.capacity() < input.gathered.len() + rest.len() {
+                    input.gathered.reserve_exact(room.min(missing));
+                }
                 input.gathered.extend_from_slice(rest);
                 used += rest.len();
                 is_whole = rest.len() == missing;

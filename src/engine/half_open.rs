@@ -51,6 +51,7 @@ impl<H: Handler> Engine<H> {
     /// limit the oldest half-open one is evicted. Without this call there is no limit.
     pub fn set_max_connections(&mut self, most: usize) {
         self.half_open.limit = half_open_max(most);
+        self.core.max_connections = Some(most);
     }
 
     /// Returns how many connections may be accepted before a half-open one is evicted.

@@ -174,6 +174,11 @@ impl Io<'_> {
         self.core.reconfigure(config)
     }
 
+    /// Returns the most accepted connections that the driver admits; `None` if it has set no limit.
+    pub fn max_connections(&self) -> Option<usize> {
+        self.core.max_connections
+    }
+
     /// Changes the limit on connections. If there are more, none is closed. Takes effect at the end
     /// of the turn.
     pub fn set_max_connections(&mut self, most: usize) {

@@ -125,6 +125,10 @@ impl<H: Handler> Engine<H> {
         now: Micros,
     ) {
         self.core.leave_opening(id);
+        let deferred = deferred.map(|mut request| {
+            request.keep_for_answer();
+            request
+        });
         if let Some(conn) = self.core.table.get_mut(id) {
             conn.phase = Phase::Opening(Some(Box::new(Opening {
                 bytes,

@@ -309,9 +309,10 @@ fn make_bridge(
 /// Returns whether a connection to `addr` surely reaches a listener on `listen`.
 fn reaches_itself(addr: SocketAddr, listen: SocketAddr) -> bool {
     let [to, own] = [addr, listen].map(|addr| addr.ip().to_canonical());
-    // A connection to 0.0.0.0 or :: reaches this machine.
+    // A connection to 0.0.0.0 or :: reaches this machine, on its loopback address (ip(7)).
     let is_here = to.is_loopback() || to.is_unspecified();
-    addr.port() == listen.port() && (to == own || is_here && own.is_unspecified())
+    let is_heard = own.is_unspecified() || own.is_loopback() && to.is_unspecified();
+    addr.port() == listen.port() && (to == own || is_here && is_heard)
 }
 
 /// Checks the rules for addresses on inherited sockets, too.

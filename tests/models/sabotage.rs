@@ -4,14 +4,15 @@ use pulsegate::sabotage::{self, Bug};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 thread_local! {
     /// Whether panics of this thread are expected, and not printed. Other tests run beside it.
     static EXPECTS_PANICS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` on this thread. Panics are expected, and not printed.
-fn quietly<T>(f: impl FnOnce() -> T) -> T {
+/// Panics of this thread are expected from now on, and not printed.
+fn be_quiet() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let print = std::panic::take_hook();
@@ -22,42 +23,58 @@ fn quietly<T>(f: impl FnOnce() -> T) -> T {
         }));
     });
     EXPECTS_PANICS.set(true);
-    let result = f();
-    EXPECTS_PANICS.set(false);
-    result
 }
 
 #[test]
-fn every_deliberate_bug_is_caught() {
-    let missed = quietly(|| {
-        let of_the_loop = Bug::OF_THE_LOOP.into_iter();
-        let mut missed: Vec<Bug> = of_the_loop
-            .filter(|bug| !caught(*bug, |seed| crate::simulation::run(seed, 1_500)))
-            .collect();
-        let of_the_mail = Bug::OF_THE_MAIL.into_iter();
-        missed.extend(of_the_mail.filter(|bug| !caught(*bug, crate::mailbox::run)));
-        let of_the_relay = Bug::OF_THE_RELAY.into_iter();
-        missed.extend(of_the_relay.filter(|bug| !caught(*bug, crate::fan_outs::run)));
-        missed
+fn every_deliberate_bug_of_the_loop_is_caught() {
+    assert_caught(&Bug::OF_THE_LOOP, |seed| {
+        crate::simulation::run(seed, 1_500)
     });
-    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn every_deliberate_bug_of_the_mailboxes_is_caught() {
+    assert_caught(&Bug::OF_THE_MAIL, crate::mailbox::run);
+}
+
+#[test]
+fn every_deliberate_bug_of_the_relay_is_caught() {
+    assert_caught(&Bug::OF_THE_RELAY, crate::fan_outs::run);
 }
 
 #[test]
 fn every_deliberate_bug_of_links_is_caught() {
-    let missed: Vec<Bug> = quietly(|| {
-        let bugs = Bug::OF_THE_LINKS.into_iter().chain(Bug::OF_LINKED_LIVES);
-        bugs.filter(|bug| !caught(*bug, |seed| crate::simulation::pairs::run(seed, 600)))
-            .collect()
-    });
-    assert!(missed.is_empty(), "not caught: {missed:?}");
+    let bugs = [&Bug::OF_THE_LINKS[..], &Bug::OF_LINKED_LIVES].concat();
+    assert_caught(&bugs, |seed| crate::simulation::pairs::run(seed, 600));
 }
 
-/// Returns whether some seed fails with the bug. `tests/models/engine.rs`, `tests/models/pairs.rs`,
+/// Asserts that each bug makes some seed fail. `tests/models/engine.rs`, `tests/models/pairs.rs`,
 /// `tests/models/mail.rs` and `tests/models/sessions.rs` show that none fails without it.
-fn caught(bug: Bug, run: impl Fn(u64) -> Result<(), String>) -> bool {
-    (0..48).any(|seed| {
-        let run = || sabotage::with(bug, || run(seed));
-        !matches!(catch_unwind(AssertUnwindSafe(run)), Ok(Ok(())))
-    })
+#[track_caller]
+fn assert_caught(bugs: &[Bug], run: impl Fn(u64) -> Result<(), String> + Sync) {
+    let is_caught = |bug: Bug| {
+        (0..48).any(|seed| {
+            let run = || sabotage::with(bug, || run(seed));
+            !matches!(catch_unwind(AssertUnwindSafe(run)), Ok(Ok(())))
+        })
+    };
+    // A bug is switched on for one thread. Some take long to be caught, so the threads share them.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        be_quiet();
+        let mut missed = Vec::new();
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !is_caught(*bug) {
+                missed.push(*bug);
+            }
+        }
+        missed
+    };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let missed: Vec<Bug> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let missed = threads.into_iter().map(|t| t.join().expect("no panic"));
+        missed.flatten().collect()
+    });
+    assert!(missed.is_empty(), "not caught: {missed:?}");
 }

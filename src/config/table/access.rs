@@ -21,7 +21,9 @@ pub(super) const BASIC: &[Setting] = &[
         name: "LISTEN_ADDR",
         kind: ValueKind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
-        rule: Some("a loopback address unless credentials are set or ALLOW_UNAUTHENTICATED is 1"),
+        rule: Some(
+            "a loopback address unless credentials or UPSTREAM are set, or ALLOW_UNAUTHENTICATED is 1",
+        ),
         audience: Basic,
         reload: false,
         help: "The address and port that clients connect to; port 0 takes any free port.",

@@ -89,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) accept_retry: bool,
     /// A new limit on connections that the driver has not fetched yet.
     pub(crate) new_max_connections: Option<usize>,
+    /// The most accepted connections that the driver admits, once it has said so.
+    pub(crate) max_connections: Option<usize>,
     /// A change of policies or time limits that does not apply to every connection yet.
     pub(crate) migration: Option<PolicyMigration>,
     pub(crate) work: WorkBudget,
@@ -136,6 +138,7 @@ impl Core {
             receipts: Receipts::default(),
             accept_retry: false,
             new_max_connections: None,
+            max_connections: None,
             migration: None,
             work: WorkBudget::default(),
             ready: Vec::new(),
@@ -229,7 +232,8 @@ impl Core {
         };
         let (held, before) = match &mut conn.phase {
             Phase::Opening(Some(opening)) => {
-                let held = (size_of::<Opening>() + opening.bytes.capacity()) as u64;
+                let request = opening.deferred.as_ref().map_or(0, |r| r.allocated());
+                let held = (size_of::<Opening>() + opening.bytes.capacity() + request) as u64;
                 (held, std::mem::replace(&mut opening.held, held))
             }
             Phase::Dialing(dialing) => {

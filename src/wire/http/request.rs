@@ -6,8 +6,8 @@ use super::reply::Reply;
 use httparse::Status;
 use std::net::SocketAddr;
 use tungstenite::http::header::{
-    ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
-    TRANSFER_ENCODING, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
@@ -102,6 +102,35 @@ impl Request {
             ParsedHead::Complete(request, _) => *request,
             other => panic!("{}: {other:?}", head.escape_ascii()),
         }
+    }
+
+    /// Drops the header fields that an answer does not depend on, while the answer is awaited.
+    pub(crate) fn keep_for_answer(&mut self) {
+        let of_an_answer = [
+            CONNECTION,
+            SEC_WEBSOCKET_KEY,
+            SEC_WEBSOCKET_PROTOCOL,
+            SEC_WEBSOCKET_VERSION,
+            UPGRADE,
+        ];
+        let headers = std::mem::take(self.head.headers_mut());
+        let mut kept = HeaderMap::with_capacity(of_an_answer.len());
+        for name in of_an_answer {
+            for value in headers.get_all(&name) {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        *self.head.headers_mut() = kept;
+    }
+
+    /// Returns about how many bytes of memory are allocated for the request.
+    pub(crate) fn allocated(&self) -> usize {
+        /// An entry of the map, its index, and the allocation of the value.
+        const FIELD: usize = 160;
+        let target = self.path().len() + self.query().map_or(0, str::len);
+        let fields = self.headers().iter();
+        let fields = fields.map(|(name, value)| FIELD + name.as_str().len() + value.len());
+        size_of::<Request>() + target + fields.sum::<usize>()
     }
 
     pub(crate) fn is_head(&self) -> bool {

@@ -91,6 +91,16 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
              least 75000"
         ]
     );
+    assert_eq!(
+        warnings(
+            "--upstream http://127.0.0.1:80 --allowed-origins https://a.example",
+            &["AUTH_JWT_SECRET=12345678"]
+        ),
+        [
+            "AUTH_JWT_SECRET, ALLOWED_ORIGINS: no effect with UPSTREAM, because the service \
+             decides which clients may connect"
+        ]
+    );
 }
 
 #[test]

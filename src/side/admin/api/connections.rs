@@ -99,6 +99,9 @@ pub(super) struct ConnectionBody {
     user_agent: Option<String>,
     /// The client's address and port; the port is 0 if a proxy did not report it.
     peer: String,
+    /// The connection that it is linked to: the other one of a client and its upstream.
+    #[schema(example = "18.4243")]
+    partner: Option<String>,
     /// When the connection opened; if it has not opened, when it was accepted.
     since: String,
     age_ms: u64,
@@ -329,6 +332,7 @@ impl ConnectionBody {
             package: row.package.map(String::from),
             user_agent: row.user_agent.as_deref().map(String::from),
             peer: address(view.peer_addr),
+            partner: view.partner.map(|id| id.to_string()),
             since: now.past(view.since),
             age_ms: (now.engine - view.since).as_millis(),
             silence_ms: view.health.silence.as_millis(),

@@ -270,8 +270,8 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
             };
             if outlook.ends_for == Cause::STALE && policy.when_stale == StaleAction::Report {
                 return format!(
-                    "{what}, it is logged in {in_ms} ms that it would be closed as stale; it stays \
-                     open, because its class is only reported"
+                    "{what}, it is logged in {in_ms} ms that it would be closed as stale, unless \
+                     that was logged already; it stays open, because judge is report for its class"
                 );
             }
             let timeout = if outlook.ends_for == Cause::STALE {
