@@ -1,7 +1,7 @@
 //! Legs that are lost: ended without a close frame, or silent.
 
 use super::legs::{Bridge, Told};
-use crate::sockets::{Event, frame};
+use crate::sockets::{Event, eventually, frame};
 use pulsegate::wire::frame::{FIN, Header, PONG, TEXT};
 
 #[test]
@@ -143,7 +143,13 @@ fn a_silent_service_is_closed_and_its_client_is_asked_to_come_back() {
 /// A peer that answers pings is alive, however little it says, and its pongs to us stay here.
 #[test]
 fn heartbeats_of_the_gateway_stay_on_their_leg() {
-    let bridge = Bridge::start(&[&QUICK_CLIENTS[..], &QUICK_UPSTREAM].concat());
+    // One thread answers for both legs, so while it waits for a ping of one, the other is silent.
+    let bridge = Bridge::start(&[
+        ("HEARTBEAT_INTERVAL_MS", "300"),
+        ("CONNECTION_TIMEOUT_MS", "30000"),
+        ("UPSTREAM_HEARTBEAT_INTERVAL_MS", "300"),
+        ("UPSTREAM_CONNECTION_TIMEOUT_MS", "30000"),
+    ]);
     let (mut client, mut leg) = bridge.pair();
     for _ in 0..5 {
         let Event::Ping(payload) = client.next() else {
@@ -182,11 +188,14 @@ fn a_silent_connection_may_be_only_reported() {
     bridge
         .gateway
         .line(&["[WARN] heard class=client", "would_close=wrong"]);
-    let metrics = bridge.gateway.metrics();
-    for name in ["would_close", "would_close_wrong"] {
-        let series = format!("pulsegate_{name}_total{{class=\"client\"}}");
-        assert_eq!(metrics.get(&series), 1.0, "{name}");
-    }
+    let (silent, wrong) = eventually("a count of wrong reports", || {
+        let metrics = bridge.gateway.metrics();
+        let [silent, wrong] = ["would_close", "would_close_wrong"]
+            .map(|name| metrics.get(&format!("pulsegate_{name}_total{{class=\"client\"}}")));
+        (wrong >= 1.0).then_some((silent, wrong))
+    });
+    // The client is mute again, so on a slow machine it is reported again.
+    assert!(silent >= wrong, "{silent} reported, {wrong} wrongly");
     drop((client, leg));
     bridge.gateway.end();
 }
