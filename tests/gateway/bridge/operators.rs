@@ -2,40 +2,24 @@
 
 use super::legs::{Bridge, Leg, Service, Told};
 use crate::commands::in_shell;
-use crate::sockets::{Client, Gateway, eventually};
+use crate::sockets::{Client, Event, Gateway, eventually};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[test]
 fn a_drain_asks_clients_to_come_back_and_tells_the_service_that_they_go() {
     let bridge = Bridge::start(&[("DRAIN_MS", "600")]);
     let pairs: Vec<(Client, Leg)> = (0..10).map(|_| bridge.pair()).collect();
-    let ends: Vec<_> = pairs
-        .into_iter()
-        .map(|(mut client, leg)| {
-            let client = std::thread::spawn(move || {
-                let end = client.expect_close();
-                (end, std::time::Instant::now())
-            });
-            (client, std::thread::spawn(move || leg.expect_close()))
-        })
-        .collect();
     let Bridge { mut gateway, .. } = bridge;
     gateway.signal("TERM");
-    let mut at = Vec::new();
-    for (client, leg) in ends {
-        let (end, when) = client.join().expect("no panic");
-        assert_eq!(end, (1012, "service restart".to_owned()));
-        at.push(when);
-        let told = leg.join().expect("no panic");
-        assert_eq!(told, (1001, "service restart".to_owned()));
+    let mut clients = Vec::new();
+    for (mut client, leg) in pairs {
+        // It is not answered: so the gateway alone decides when it ends.
+        let asked = Event::Close(1012, "service restart".to_owned());
+        assert_eq!(client.next_answering(), asked);
+        clients.push(client);
+        assert_eq!(leg.expect_close(), (1001, "service restart".to_owned()));
     }
-    at.sort();
-    let spread = at[at.len() - 1] - at[0];
-    assert!(
-        spread >= Duration::from_millis(60),
-        "closed within {spread:?}"
-    );
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     let lines = gateway.lines(&[
         "close class=client",
@@ -44,6 +28,13 @@ fn a_drain_asks_clients_to_come_back_and_tells_the_service_that_they_go() {
         "by=operator",
     ]);
     assert_eq!(lines.len(), 10);
+    let mut at: Vec<_> = lines.iter().map(|line| time_of(line)).collect();
+    at.sort();
+    let spread = at[9].duration_since(at[0]).expect("sorted");
+    assert!(
+        spread >= Duration::from_millis(60),
+        "closed within {spread:?}"
+    );
     let parts = [
         "close class=upstream",
         "cause=partner_ended",
@@ -51,6 +42,13 @@ fn a_drain_asks_clients_to_come_back_and_tells_the_service_that_they_go() {
         "by=operator",
     ];
     assert_eq!(gateway.lines(&parts).len(), 10);
+}
+
+/// Returns the time stamp of a log line.
+#[track_caller]
+fn time_of(line: &str) -> SystemTime {
+    let (time, _) = line.split_once(' ').expect("a time stamp");
+    humantime::parse_rfc3339(time).expect("a time stamp")
 }
 
 #[test]
