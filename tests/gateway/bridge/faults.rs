@@ -1,7 +1,7 @@
 //! Peers that break the protocol, send too much, or read too little.
 
 use super::legs::{Bridge, Told};
-use crate::sockets::{Event, frame, server_frame};
+use crate::sockets::{Event, eventually, frame, server_frame};
 use pulsegate::wire::frame::{BINARY, FIN, Header, TEXT};
 
 #[test]
@@ -98,6 +98,12 @@ fn a_large_message_passes_at_the_pace_of_its_reader() {
     let (mut client, mut leg) = bridge.pair();
     let mut writer = client.writer();
     let sent = std::thread::spawn(move || writer.write(&frame(BINARY, &vec![7; LEN])));
+    let pending = eventually("the client is paused", || {
+        let pending = bridge.gateway.connection("class=upstream")["pending_bytes"].as_u64();
+        let pending = pending.expect("a number");
+        (pending > 64 << 10 && is_paused(&bridge, "client")).then_some(pending)
+    });
+    assert!(pending < 300 << 10, "{pending} bytes wait in the gateway");
     let Event::Binary(message) = leg.next() else {
         panic!("no message");
     };
@@ -106,6 +112,16 @@ fn a_large_message_passes_at_the_pace_of_its_reader() {
     Bridge::assert_linked(&mut client, &mut leg);
     drop((client, leg));
     bridge.gateway.end();
+}
+
+/// Returns whether the only connection of this class is not read, because of its partner.
+#[track_caller]
+fn is_paused(bridge: &Bridge, class: &str) -> bool {
+    let connection = bridge.gateway.connection(&format!("class={class}"));
+    let id = connection["id"].as_str().expect("an id");
+    let detail = bridge.gateway.api(&format!("/api/v1/connections/{id}"));
+    let explained = detail["explain"].to_string();
+    explained.contains("reading from it is paused")
 }
 
 /// Sends until the gateway closes, and returns what it says.
