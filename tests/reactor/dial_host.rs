@@ -59,8 +59,8 @@ impl Shared {
 /// Records its calls, and links each client to a server of its own.
 struct Host {
     shared: Arc<Shared>,
-    /// What is dialled for each client.
-    upstream: Option<DialAddress>,
+    /// The dial for each client, but for its target.
+    upstream: Option<Dial>,
     rules: LinkRules,
     /// The client of each server that was dialled for one.
     clients: HashMap<ConnId, ConnId>,
@@ -69,7 +69,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(shared: &Arc<Shared>, upstream: Option<DialAddress>, rules: LinkRules) -> Host {
+    fn new(shared: &Arc<Shared>, upstream: Option<Dial>, rules: LinkRules) -> Host {
         Host {
             shared: shared.clone(),
             upstream,
@@ -85,7 +85,7 @@ impl Handler for Host {
         let Some(upstream) = &self.upstream else {
             return Verdict::refuse(Cause::BAD_REQUEST, 404, "this host only dials");
         };
-        let mut dial = dial(upstream.clone());
+        let mut dial = upstream.clone();
         dial.request.target = request.path().to_owned();
         match io.dial(dial) {
             Ok(server) => {
@@ -230,7 +230,18 @@ impl DialHost {
         (client, server)
     }
 
+    /// Starts a host that dials this server for each client, and waits this long for its answer.
+    pub fn waiting_for(upstream: &Listener, answer_timeout: Micros) -> DialHost {
+        let mut dial = dial(upstream.address());
+        dial.answer_timeout = answer_timeout;
+        Self::start_dialing(config(), Some(dial), LinkRules::default())
+    }
+
     pub fn start_with(config: Config, upstream: Option<DialAddress>, rules: LinkRules) -> DialHost {
+        Self::start_dialing(config, upstream.map(dial), rules)
+    }
+
+    fn start_dialing(config: Config, upstream: Option<Dial>, rules: LinkRules) -> DialHost {
         let shared = Arc::new(Shared::default());
         let host = Host::new(&shared, upstream, rules);
         let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");

@@ -3,7 +3,7 @@
 use crate::dial_host::DialHost;
 use crate::folder::Folder;
 use crate::sockets::{Client, Event, Listener, upgrade};
-use pulsegate::Cause;
+use pulsegate::{Cause, Micros};
 
 /// Connects a client and sends its request.
 fn asking(host: &DialHost) -> Client {
@@ -38,7 +38,7 @@ fn the_answer_of_a_server_that_refuses_reaches_the_client() {
 }
 
 #[test]
-fn a_wrong_answer_is_502_and_none_is_504() {
+fn a_wrong_answer_is_502() {
     let upstream = Listener::tcp();
     let host = DialHost::in_front_of(&upstream);
     let mut client = asking(&host);
@@ -46,9 +46,16 @@ fn a_wrong_answer_is_502_and_none_is_504() {
     server.request();
     server.write(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
     assert_eq!(client.response().status, 502);
+    host.stop();
+}
+
+#[test]
+fn a_server_that_does_not_answer_in_time_is_504() {
+    let upstream = Listener::tcp();
+    let host = DialHost::waiting_for(&upstream, Micros::from_millis(300));
     let mut client = asking(&host);
     let server = upstream.accept();
-    assert_eq!(client.response().status, 504, "after ten seconds");
+    assert_eq!(client.response().status, 504);
     drop(server);
     host.stop();
 }
