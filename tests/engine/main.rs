@@ -6,7 +6,7 @@ mod dialer;
 #[path = "../support/echo.rs"]
 mod echo;
 #[cfg(feature = "gateway")]
-#[path = "../support/fleet.rs"]
+#[path = "../support/fleet/mod.rs"]
 mod fleet;
 #[path = "../support/frames.rs"]
 mod frames;

@@ -1,6 +1,6 @@
 //! Random histories compared with models, on virtual time. Each deliberate bug must be caught.
 
-#[path = "../support/fleet.rs"]
+#[path = "../support/fleet/mod.rs"]
 mod fleet;
 #[path = "../support/tokens.rs"]
 mod tokens;

@@ -1,7 +1,7 @@
 //! The relay on virtual time: the whole gateway, without sockets. Real clients are tested in
 //! `tests/foreign/clients`.
 
-#[path = "../support/fleet.rs"]
+#[path = "../support/fleet/mod.rs"]
 mod fleet;
 #[path = "../support/tokens.rs"]
 mod tokens;
