@@ -97,7 +97,6 @@ impl Handler for PairHost {
         self.ended.push((id, partner, end.cause));
         let is_client = self.clients.contains_key(&partner);
         let code = match (is_client, end.cause) {
-            (true, cause) if cause == Cause::SLOW_CONSUMER => 1001,
             (true, _) => 1001,
             (false, cause) if cause.by() == EndedBy::Operator => 1012,
             (false, cause) if cause == Cause::PROTOCOL || cause == Cause::TOO_BIG => 1011,
