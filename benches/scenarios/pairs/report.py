@@ -1,11 +1,13 @@
-"""Prints what the runs of pairs.sh have shown. Argument: the folder of their outputs. Exit: 1 if a pair was closed wrongly, or a
-ghost was not found or was found early."""
+"""Prints what the runs of pairs.sh have shown. Arguments: the folder of their outputs, and the interval of pings, in ms. Exit: 1 if
+a pair was closed wrongly, a ghost was not found, or was found early or late, or the flood did not last or delayed a heartbeat."""
 
 import json
 import re
 import sys
 
-FOLDER = sys.argv[1]
+FOLDER, INTERVAL = sys.argv[1], float(sys.argv[2])
+# The most by which half of the ghosts may be found late, and by which a heartbeat beside a flood may be, in ms.
+GHOSTS_LATE, HEARTBEAT_LATE = 10, 20
 faults = []
 
 
@@ -51,7 +53,8 @@ for run in ("idle", "ghosts", "flood"):
                 ("clients", ghosts["silent"], ghosts["closed"], ghosts["early"], ghosts["late_ms"]),
                 ("upstreams", service["ghosts"], service["found"], service["early"], service["late_ms"])):
             print(f"        ghost {leg}: {found} of {silent} found, {early} early; late by p50 {late['p50']}, p99 {late['p99']}, max {late['max']} ms")
-            must(found == silent and early == 0, f"ghosts: {leg}: {found} of {silent} found, {early} early")
+            must(silent > 0 and found == silent and early == 0, f"ghosts: {leg}: {found} of {silent} found, {early} early")
+            must(late["p50"] is not None and late["p50"] <= GHOSTS_LATE, f"ghosts: {leg}: half are found {late['p50']} ms late")
         print(f"        {messages:.0f} messages a second through the gateway, and as many back")
         unexpected = {how: count for how, count in unexpected.items() if "1012" not in how}
         must(closed["client"] == ghosts["silent"] and closed["upstream"] == service["ghosts"], f"ghosts: stale {closed}")
@@ -60,6 +63,9 @@ for run in ("idle", "ghosts", "flood"):
     if run == "flood":
         flood = json.loads(read("flood.flood.json"))
         print(f"        the flood: {flood['frames']} frames taken from it, connection {'ended' if flood['destroyed'] else 'open'}")
+        must(flood["opened"] and flood["frames"] > 0 and not flood["destroyed"], f"flood: it did not last: {flood}")
+        late = interval["max"] - INTERVAL
+        must(late <= HEARTBEAT_LATE, f"flood: a heartbeat of another pair was {late:.0f} ms late")
     must(not unexpected, f"{run}: closed unexpectedly: {unexpected}")
 
 for fault in faults:
