@@ -2,12 +2,12 @@
 //! is forwarded allocates nothing while the other side takes it. The wheel allocates per tick, not
 //! per deadline; the test bounds that.
 
-use crate::pairs_host::{PairHost, pair_config};
+use crate::bench_pairs::{open_pair, pair_engine};
 use allocation_counter::measure;
 use pulsegate::engine::wheel::TICK;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
-use pulsegate::testing::{client_frame, frame_of_server, upgrade_response};
-use pulsegate::{ConnId, Micros, Policy};
+use pulsegate::testing::{client_frame, frame_of_server};
+use pulsegate::{ConnId, Micros};
 use std::io::IoSlice;
 
 struct Silent;
@@ -123,37 +123,11 @@ fn the_wheel_allocates_per_tick_and_not_per_deadline() {
     }
 }
 
-/// Opens a pair, and returns its client and its server.
-fn open_pair(engine: &mut Engine<PairHost>) -> (ConnId, ConnId) {
-    let now = Micros::ZERO;
-    let client = engine.accept(([127, 0, 0, 1], 1).into(), false, now);
-    let request = pulsegate::testing::upgrade_request("/");
-    engine.on_bytes(client, request.as_bytes(), now);
-    let mut dials = Vec::new();
-    engine.take_dials(&mut dials);
-    let (server, _) = dials.pop().expect("a dial");
-    engine.on_connected(server, now);
-    let mut request = Vec::new();
-    engine.flush(server, now, &mut |slices: &[IoSlice<'_>]| {
-        slices.iter().for_each(|s| request.extend_from_slice(s));
-        Ok(slices.iter().map(|s| s.len()).sum())
-    });
-    let request = String::from_utf8(request).expect("a head");
-    engine.on_bytes(server, upgrade_response(&request, "").as_bytes(), now);
-    engine.flush(client, now, &mut |slices: &[IoSlice<'_>]| {
-        Ok(slices.iter().map(|s| s.len()).sum())
-    });
-    engine.reap(now, &mut |_, _| {});
-    (client, server)
-}
-
 #[test]
 fn a_forwarded_message_allocates_nothing() {
-    let config = pair_config(Policy::default(), Policy::default());
-    let mut engine =
-        Engine::new(config, PairHost::default(), Box::new(|| {})).expect("a valid configuration");
-    let (client, server) = open_pair(&mut engine);
+    let mut engine = pair_engine();
     let now = Micros::ZERO;
+    let (client, server) = open_pair(&mut engine, now);
     let mut forwarded = 0;
     for size in [0, 128, 4 << 10, 64 << 10] {
         let payload = vec![7; size];

@@ -1,6 +1,8 @@
 //! The engine on virtual time, without a socket: what peers, hosts and time can do to a connection,
 //! and what the loop does about it. Nothing here sleeps.
 
+#[path = "../../benches/micro/pair_host.rs"]
+mod bench_pairs;
 #[path = "../support/dialer.rs"]
 mod dialer;
 #[path = "../support/echo.rs"]
