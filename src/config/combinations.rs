@@ -56,7 +56,8 @@ impl EffectiveValues {
             .collect();
         (self.has_upstream() && !given.is_empty()).then(|| {
             format!(
-                "{}: no effect with UPSTREAM, because the service decides which clients may connect",
+                "{}: no effect with UPSTREAM, because the service decides which clients may \
+                 connect",
                 given.join(", ")
             )
         })

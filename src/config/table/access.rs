@@ -22,7 +22,8 @@ pub(super) const BASIC: &[Setting] = &[
         kind: ValueKind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
         rule: Some(
-            "a loopback address unless credentials or UPSTREAM are set, or ALLOW_UNAUTHENTICATED is 1",
+            "a loopback address unless credentials or UPSTREAM are set, or ALLOW_UNAUTHENTICATED \
+             is 1",
         ),
         audience: Basic,
         reload: false,

@@ -297,6 +297,20 @@ mod tests {
                                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                                 Sec-WebSocket-Protocol: a, b\r\n\r\n";
 
+    #[test]
+    fn a_request_that_waits_keeps_only_what_its_answer_needs() {
+        let many: String = (0..110).map(|i| format!("X-{i}: {i}\r\n")).collect();
+        let head = UPGRADE_HEAD.replace("Host: x\r\n", &format!("Host: x\r\n{many}"));
+        let mut request = Request::of(&head);
+        let answer = switching_protocols(&request, Some("b"), &[]).expect("an upgrade");
+        let before = request.allocated();
+        request.keep_for_answer();
+        let after = request.allocated();
+        assert!(before > 110 * 160 && after < 1_500, "{before} {after}");
+        let kept = switching_protocols(&request, Some("b"), &[]).expect("an upgrade");
+        assert_eq!(kept, answer);
+    }
+
     fn parse_all(text: &str) -> ParsedHead {
         parse(
             text.as_bytes(),

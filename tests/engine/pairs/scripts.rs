@@ -1,5 +1,5 @@
-//! The scripts of the Autobahn cases through a pair, from either side. A script of up to 600 bytes is
-//! cut at every byte, a longer one at up to 120 places at the ends, headers and middles of its
+//! The scripts of the Autobahn cases through a pair, from either side. A script of up to 600 bytes
+//! is cut at every byte, a longer one at up to 120 places at the ends, headers and middles of its
 //! frames. What is forwarded are the bytes as they were sent, up to the frame that ends the pair.
 
 use crate::frames::{CLOSE, CONTINUATION, FIN, PING, TEXT, close, ping, pong};

@@ -1,9 +1,10 @@
 //! Services that do not answer, and clients that do not wait.
 
 use super::legs::{Bridge, Service, Told};
+use super::operators::leg_or_answer;
 use crate::commands::ended;
 use crate::folder::Folder;
-use crate::sockets::{Client, Gateway, eventually};
+use crate::sockets::{Client, Event, Gateway, eventually};
 use std::net::TcpListener;
 
 /// Asserts the answer to a client.
@@ -206,7 +207,11 @@ fn a_service_may_listen_on_a_unix_socket() {
 #[test]
 fn a_gateway_that_is_its_own_service_does_not_start() {
     let port = Service::at("127.0.0.1").addr().port();
-    for (listen, upstream) in [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")] {
+    for (listen, upstream) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("0.0.0.0", "localhost"),
+    ] {
         let listen = format!("{listen}:{port}");
         let upstream = format!("http://{upstream}:{port}");
         let settings = [("UPSTREAM", &*upstream), ("LISTEN_ADDR", &listen)];
@@ -225,4 +230,54 @@ fn a_host_name_without_an_address_is_told_at_the_start() {
         told.contains("UPSTREAM=http://no-such-host.invalid:1: "),
         "{told}"
     );
+}
+
+/// With a FIN from the gateway, each refusal would keep a local port for a minute.
+#[test]
+fn a_refused_dial_leaves_no_port_in_time_wait() {
+    let bridge = Bridge::start(&[]);
+    let mut client = bridge.ask("/", "");
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    leg.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().status, 404);
+    assert_eq!(leg.next(), Event::Reset);
+    bridge.gateway.end();
+}
+
+/// A client that leaves frees its place at once. Its connection to the service keeps a descriptor
+/// until it is closed.
+#[test]
+fn there_are_never_more_legs_to_the_service_than_clients_may_be() {
+    let bridge = Bridge::start(&[("MAX_CONNECTIONS", "2"), ("CLOSE_TIMEOUT_MS", "60000")]);
+    let legs: Vec<_> = (0..2)
+        .map(|_| {
+            let (client, leg) = bridge.pair();
+            client.reset();
+            leg
+        })
+        .collect();
+    let live = "pulsegate_connections{class=\"client\",state=\"healthy\"}";
+    eventually("the clients have left", || {
+        (bridge.gateway.metrics().get(live) == 0.0).then_some(())
+    });
+    let refused = bridge.ask("/", "").response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(
+        refused.body.contains("the gateway has no room"),
+        "{refused:?}"
+    );
+    assert!(bridge.service.try_accept().is_none());
+    // The service answers the close of one: there is room for one client.
+    legs.into_iter().next_back().expect("a leg").expect_close();
+    let (mut client, mut leg) = eventually("a pair", || {
+        let mut client = bridge.ask("/", "");
+        let mut leg = leg_or_answer(&bridge, &client)?;
+        leg.agree("");
+        client.switched();
+        Some((client, leg))
+    });
+    Bridge::assert_linked(&mut client, &mut leg);
+    drop((client, leg));
+    bridge.gateway.end();
 }

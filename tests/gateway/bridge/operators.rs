@@ -117,6 +117,10 @@ fn a_class_of_a_bridge_can_be_drained() {
     for (class, to_client, to_service) in [("client", 1012, 1001), ("upstream", 1012, 1012)] {
         let bridge = Bridge::start(&[]);
         let (mut client, leg) = bridge.pair();
+        let row = |class: &str| bridge.gateway.connection(&format!("class={class}"));
+        let rows = [row("client"), row("upstream")];
+        assert_eq!(rows[0]["partner"], rows[1]["id"]);
+        assert_eq!(rows[1]["partner"], rows[0]["id"]);
         let body = format!(r#"{{"class":"{class}","spread_ms":0,"refuse_ms":3600000}}"#);
         let (status, answer) = bridge.gateway.act("POST", "/api/v1/drain", &body);
         assert_eq!(status, 202, "{answer}");
@@ -161,7 +165,7 @@ fn max_connections_counts_clients_only() {
 
 /// Returns the connection to the service for a client's request; `None` if the client has an answer
 /// without one.
-fn leg_or_answer(bridge: &Bridge, client: &Client) -> Option<Leg> {
+pub fn leg_or_answer(bridge: &Bridge, client: &Client) -> Option<Leg> {
     eventually("an answer", || match bridge.service.try_accept() {
         Some(leg) => Some(Some(leg)),
         None => client_has_answer(client).then_some(None),
