@@ -141,6 +141,69 @@ pub fn a_slow_reader_pauses_its_partner_and_gets_everything() {
     assert!(net.is_open(client) && net.is_open(server));
 }
 
+/// Opens a pair whose peers read nothing and send until both legs are paused.
+fn paused_both_ways() -> (Net<PairHost>, PeerId, PeerId) {
+    let mut net = net();
+    let (client, server) = connect_pair(&mut net);
+    for peer in [client, server] {
+        net.set_window(peer, Some(0));
+    }
+    for i in 0..EACH {
+        for peer in [client, server] {
+            net.send(peer, Message::binary(vec![i; 5_000]));
+        }
+        net.settle();
+        check_invariants(&net);
+    }
+    for peer in [client, server] {
+        let id = net.id(peer);
+        let view = net.with_io(|_, io| io.view(id)).expect("it is open");
+        assert!(view.paused, "{} bytes wait for it", view.pending);
+        assert!(
+            (64 << 10..200 << 10).contains(&view.pending),
+            "{}",
+            view.pending
+        );
+    }
+    (net, client, server)
+}
+
+/// Messages from each of the peers of [`paused_both_ways`].
+const EACH: u8 = 60;
+
+/// Each is closed for its own lack of progress: nothing is read that could end the other first.
+#[test]
+fn two_legs_that_pause_each_other_end_when_no_byte_has_left_for_too_long() {
+    let (mut net, client, server) = paused_both_ways();
+    net.advance(29_900);
+    check_invariants(&net);
+    assert!(net.is_open(client) && net.is_open(server));
+    // Both are due at once, and neither takes the close frame.
+    net.advance(5 * S);
+    for peer in [client, server] {
+        net.expect_closed(peer, Cause::SLOW_CONSUMER);
+    }
+    assert!(net.engine().is_empty());
+}
+
+#[test]
+fn two_legs_that_pause_each_other_go_on_when_their_peers_read_again() {
+    let (mut net, client, server) = paused_both_ways();
+    net.advance(20 * S);
+    let (mut at_client, mut at_server) = (0, 0);
+    for _ in 0..400 {
+        for peer in [client, server] {
+            net.set_window(peer, Some(4_000));
+        }
+        net.advance(100);
+        check_invariants(&net);
+        at_client += forwarded(&mut net, client).len();
+        at_server += forwarded(&mut net, server).len();
+    }
+    assert_eq!((at_client, at_server), (EACH.into(), EACH.into()));
+    assert!(net.is_open(client) && net.is_open(server));
+}
+
 #[test]
 pub fn a_frame_that_is_forwarded_in_parts_lets_no_ping_in() {
     let mut net = net();
