@@ -208,13 +208,13 @@ impl Peer {
         if self.head.is_none() && !self.take_head(now) {
             return;
         }
-        while let Some((first, payload, len)) = received_frame(self.role, &self.bytes) {
-            let frame = self.bytes.drain(..len);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut parsed = 0;
+        while let Some((first, payload, len)) = received_frame(self.role, &bytes[parsed..]) {
             if let Some(recorded) = &mut self.recorded {
-                recorded.extend(frame);
-            } else {
-                drop(frame);
+                recorded.extend_from_slice(&bytes[parsed..parsed + len]);
             }
+            parsed += len;
             let received = match first {
                 0x81 => Received::Message(Message::Text(
                     String::from_utf8_lossy(&payload).into_owned().into(),
@@ -246,5 +246,7 @@ impl Peer {
             }
             self.received.push(received);
         }
+        bytes.drain(..parsed);
+        self.bytes = bytes;
     }
 }
