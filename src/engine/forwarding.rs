@@ -211,7 +211,10 @@ impl<H: Handler> Engine<H> {
             }
             PartnerState::Gone => {
                 self.core.spend_frame(data.len());
-                return ForwardStep::Consumed(data.len());
+                return match self.await_close_alone(id, now) {
+                    true => ForwardStep::Ended(0),
+                    false => ForwardStep::Consumed(data.len()),
+                };
             }
         };
         let rules = self.run_rules(id, partner);

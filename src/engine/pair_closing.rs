@@ -102,6 +102,27 @@ impl<H: Handler> Engine<H> {
             .enter_closing(id, end, CloseStage::Flush, scan, now);
     }
 
+    /// Awaits the answer to a close frame that was forwarded to this peer, although its partner has
+    /// ended: the peer took the frame late. Returns whether there was such a frame.
+    pub(super) fn await_close_alone(&mut self, id: ConnId, now: Micros) -> bool {
+        let closing = self.core.forward_input(id).and_then(|f| f.closing.take());
+        let Some(closing) = closing else {
+            return false;
+        };
+        let Some(scan) = self.core.leave_open(id) else {
+            return false;
+        };
+        let stage = CloseStage::PeerClose;
+        self.core.enter_closing(id, closing.end, stage, scan, now);
+        if let Some(conn) = self.core.table.get_mut(id)
+            && let Phase::Closing(alone) = &mut conn.phase
+        {
+            (alone.since, alone.deadline) = (closing.since, closing.due);
+            self.core.arm(id);
+        }
+        true
+    }
+
     /// Handles the end of the stream of a linked, open peer. Returns whether that is all: a client
     /// may still take what the server sends, until the close timeout.
     pub(super) fn half_close(&mut self, id: ConnId, now: Micros) -> bool {
