@@ -244,6 +244,10 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
         PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => {
             format!("if it sends nothing until then, it is closed in {in_ms} ms, cause probe")
         }
+        PhaseView::Opening { deferred: true, .. } => format!(
+            "if there is no decision until then, it is answered 408 in {in_ms} ms, cause \
+             handshake_timeout"
+        ),
         PhaseView::Opening { .. } => {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
         }
