@@ -10,8 +10,8 @@ fn every_promise_holds_in_every_life_of_a_pair() {
     run_seeds("pairs", 128, 600, crate::simulation::pairs::run);
 }
 
-/// Lives that found faults: two peers that were lost inside long frames to each other, and an answer
-/// to a close that came when the partner had ended.
+/// Lives that found faults: two peers that were lost inside long frames to each other, and an
+/// answer to a close that came when the partner had ended.
 #[test]
 fn lives_that_have_found_faults_keep_the_promises() {
     for seed in [346, 743] {
