@@ -261,14 +261,6 @@ impl Conn {
         }
     }
 
-    /// Returns whether this side has made the connection, and it has not become a WebSocket.
-    /// Nothing on it is left to be delivered. A FIN from this side would keep its local port for a
-    /// minute (TIME_WAIT, RFC 9293 §3.6), so that clients whose requests fail could use up all
-    /// ports.
-    pub(crate) fn is_unopened_dial(&self) -> bool {
-        self.flags.has(Flag::Dialed) && !self.flags.has(Flag::Upgraded)
-    }
-
     /// Returns whether the connection takes frames of its partner.
     pub(crate) fn takes_forwarded(&self) -> bool {
         match &self.phase {

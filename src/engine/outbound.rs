@@ -203,12 +203,9 @@ impl<H: Handler> Engine<H> {
             self.report_ending(id, now);
         }
         for id in self.core.table.take_dead(ends) {
-            let reset = match self.core.table.get(id) {
-                Some(conn) => match &conn.phase {
-                    Phase::Dead(end) => end.is_reset() || conn.is_unopened_dial(),
-                    _ => continue,
-                },
-                None => continue,
+            let reset = match self.core.table.get(id).map(|c| &c.phase) {
+                Some(Phase::Dead(end)) => end.is_reset(),
+                _ => continue,
             };
             self.report_ending(id, now);
             if let Some(conn) = self.core.table.free(id) {
