@@ -70,8 +70,7 @@ impl<H: Handler> Engine<H> {
         self.core.dial_again(id, address, now);
     }
 
-    /// Handles a connect for which this process has no descriptor, or the system no memory or no
-    /// port.
+    /// Handles a connect for which there is no descriptor, or no local port.
     pub fn on_connect_denied(&mut self, id: ConnId, error: &io::Error, now: Micros) {
         self.end_dial(id, Cause::AT_CAPACITY, &error.to_string(), now);
     }
