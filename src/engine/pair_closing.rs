@@ -105,11 +105,12 @@ impl<H: Handler> Engine<H> {
     /// Awaits the answer to a close frame that was forwarded to this peer, although its partner has
     /// ended: the peer took the frame late. Returns whether there was such a frame.
     pub(super) fn await_close_alone(&mut self, id: ConnId, now: Micros) -> bool {
-        let closing = self.core.forward_input(id).and_then(|f| f.closing.take());
-        let Some(closing) = closing else {
+        let input = self.core.table.get(id).and_then(Conn::forward_input);
+        if input.is_none_or(|input| input.closing.is_none()) {
             return false;
-        };
-        let Some(scan) = self.core.leave_open(id) else {
+        }
+        let closing = self.core.forward_input(id).and_then(|f| f.closing.take());
+        let (Some(closing), Some(scan)) = (closing, self.core.leave_open(id)) else {
             return false;
         };
         let stage = CloseStage::PeerClose;
