@@ -388,7 +388,7 @@ impl<H: Handler> Engine<H> {
                 let missing = header.frame_len().saturating_sub(input.gathered.len());
                 let rest = &data[used..];
                 let rest = &rest[..rest.len().min(missing)];
-                // Room for what has arrived, and as much again. An announcement takes at most 4 KiB.
+                // Room for twice what has arrived: an announcement takes at most 4 KiB.
                 let room = (input.gathered.len() + rest.len()).max(GATHER_MIN);
                 if input.gathered.capacity() < input.gathered.len() + rest.len() {
                     input.gathered.reserve_exact(room.min(missing));
