@@ -24,10 +24,10 @@ const TURN: Micros = Micros(100);
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 fn main() {
-    // `cargo bench` passes `--bench`; without numbers there is one small run.
+    // Without numbers there is one small run.
     let mut numbers = std::env::args()
         .skip(1)
-        .filter_map(|a| a.parse::<u64>().ok());
+        .map(|a| a.parse::<u64>().expect("a whole number"));
     let (bytes, echoes) = (numbers.next().unwrap_or(128), numbers.next().unwrap_or(5));
     let mut engine = pair_engine();
     let mut now = Micros::ZERO;

@@ -23,10 +23,10 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgra
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn main() {
-    // `cargo bench` passes `--bench`; without numbers there is one small run.
+    // Without numbers there is one small run.
     let mut numbers = std::env::args()
         .skip(1)
-        .filter_map(|a| a.parse::<u64>().ok());
+        .map(|a| a.parse::<u64>().expect("a whole number"));
     let (connections, intervals) = (numbers.next().unwrap_or(1_000), numbers.next().unwrap_or(1));
     let mut engine =
         Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");

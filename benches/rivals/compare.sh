@@ -49,11 +49,9 @@ else
     fail "system calls cannot be counted: neither perf (raw_syscalls:sys_enter) nor strace may trace here"
 fi
 
-cargo build --release --quiet --features swarm --bins --example echo || fail "the build failed"
-FLOOR=$(cargo bench --no-run --bench floor --message-format=json 2>/dev/null |
-    python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")=="floor" and m.get("executable")][-1])') ||
-    fail "the floor does not build"
+cargo build --release --quiet --features swarm --bins --example echo --example floor || fail "the build failed"
 BIN=${CARGO_TARGET_DIR:-target}/release
+FLOOR=$BIN/examples/floor
 if [[ $SERVERS == *ws* ]]; then
     PLACE=$(tests/foreign/install.sh tests/foreign/clients) || fail "ws and websockets cannot be installed; SERVERS='floor loop gateway' does without"
     # Node looks for a module's packages beside the module.

@@ -7,7 +7,7 @@
 //! `--close-after-ms`) or clean closes: it is for measurements only, never for use.
 //!
 //! ```sh
-//! cargo bench --bench floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000] [--pongs]
+//! cargo run --release --example floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000] [--pongs]
 //! ```
 //!
 //! With `--close-after-ms`, a connection that was silent for this time is closed with its tick.
@@ -306,7 +306,6 @@ fn main() -> ExitCode {
     let (mut listen, mut interval, mut close_after) = (None, Duration::from_secs(15), None);
     let mut pongs = false;
     let mut args = std::env::args().skip(1);
-    // Other arguments are from cargo or criterion.
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|value| value.parse().ok());
         match arg.as_str() {
@@ -314,7 +313,10 @@ fn main() -> ExitCode {
             "--close-after-ms" => close_after = number().map(Duration::from_millis),
             "--listen" => listen = args.next(),
             "--pongs" => pongs = true,
-            _ => {}
+            other => {
+                eprintln!("floor: unknown argument {other}");
+                return ExitCode::FAILURE;
+            }
         }
     }
     let outcome = match listen.map(|addr| addr.parse()) {

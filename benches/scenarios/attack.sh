@@ -27,15 +27,7 @@ SECS=${1:-5}
 [[ $SECS =~ ^([1-9]|[12][0-9]|30)$ ]] || { sed -n '2,19s/^# \{0,1\}//p' benches/scenarios/attack.sh >&2; exit 2; }
 [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || fail "two CPUs and taskset are needed: one for the server alone"
 ulimit -S -n "$(ulimit -H -n)"
-if [ -z "${GATEWAY:-}" ]; then
-    cargo build --release --quiet --features "${FEATURES:-}" --bin pulsegate || fail "the build failed"
-    GATEWAY=${CARGO_TARGET_DIR:-target}/release/pulsegate
-fi
-bench() {
-    cargo bench --no-run --features "${FEATURES:-}" --bench "$1" --message-format=json 2>/dev/null |
-        python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")==sys.argv[1] and m.get("executable")][-1])' "$1" ||
-        fail "$1 does not build"
-}
-FLOOR=${FLOOR:-$(bench floor)}
-ATTACK=${ATTACK:-$(bench attack)}
+cargo build --release --quiet --features "${FEATURES:-}" --bin pulsegate --example floor --example attack || fail "the build failed"
+BIN=${CARGO_TARGET_DIR:-target}/release
+GATEWAY=${GATEWAY:-$BIN/pulsegate} FLOOR=${FLOOR:-$BIN/examples/floor} ATTACK=${ATTACK:-$BIN/examples/attack}
 exec python3 benches/scenarios/attack/run.py --gateway "$GATEWAY" --floor "$FLOOR" --attack "$ATTACK" --seconds "$SECS" --json "${JSON:-}" "$@"

@@ -18,7 +18,7 @@
 # Loopback only. Some 35 s for each server, and 16 s for each repetition and second. Installs by apt what is missing of haproxy,
 # nginx-light and caddy; where an init system runs, Debian then also starts their services. Environment: SERVERS (those to
 # measure, "echo haproxy nginx caddy pulsegate"; the echo server must be among them), PORT (18830, and the nine above),
-# BIN and LOAD (the folder of release binaries and the bench bridge_load; if not given, they are built), PRECEDENCE=1 (all that is
+# BIN (the folder of release binaries, with the examples; if not given, they are built), PRECEDENCE=1 (all that is
 # measured, and the load, start with nice -15, and so does their session: for machines on which others work, too).
 #
 # Needs Linux, two CPUs, taskset, python3. Exit: 0 measured, and pulsegate's bounds hold; 1 one does not; 2 could not measure.
@@ -49,14 +49,10 @@ if [ ${#MISSING[@]} != 0 ]; then
         fail "cannot install ${MISSING[*]}"
 fi
 if [ -z "${BIN:-}" ]; then
-    cargo build --release --quiet --features swarm --bins --example echo || fail "the build failed"
+    cargo build --release --quiet --features swarm --bins --example echo --example bridge_load || fail "the build failed"
     BIN=${CARGO_TARGET_DIR:-target}/release
 fi
-if [ -z "${LOAD:-}" ]; then
-    LOAD=$(cargo bench --no-run --bench bridge_load --message-format=json 2>/dev/null |
-        python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")=="bridge_load" and m.get("executable")][-1])') ||
-        fail "the load does not build"
-fi
+LOAD=$BIN/examples/bridge_load
 
 FIRST=()
 if [ "${PRECEDENCE:-}" = 1 ]; then

@@ -82,11 +82,10 @@ struct Counted {
 }
 
 fn main() -> ExitCode {
-    // Other arguments are from cargo or criterion.
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let result = match args.first().is_some_and(|a| !a.starts_with('-')) {
-        true => command(&args),
-        false => check(),
+    let result = match args.is_empty() {
+        true => check(),
+        false => command(&args),
     };
     match result {
         Ok(text) => {
