@@ -1,6 +1,8 @@
 //! A reactor on a thread whose host dials: on a test's orders, and a server for each client.
 
-use crate::sockets::{Client, Listener, PATIENCE, Server, eventually, policy, upgrade};
+use crate::sockets::{
+    Calls, Client, Listener, LoopThread, PATIENCE, Server, eventually, policy, upgrade,
+};
 use pulsegate::engine::{
     Dial, DialAddress, DialRequest, LinkRules, PairEnd, PhaseView, Response, ResponseVerdict, Stats,
 };
@@ -8,13 +10,12 @@ use pulsegate::http::HeaderValue;
 use pulsegate::reactor::listen;
 use pulsegate::{
     Cause, Class, ClassConfig, Config, ConnId, EndedBy, Ending, Handler, Io, Message, Micros,
-    Reactor, Remote, Reply, Request, Upgrade, Verdict,
+    Reactor, Reply, Request, Upgrade, Verdict,
 };
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const CLIENT: Class = Class(0);
 const SERVER: Class = Class(1);
@@ -36,23 +37,17 @@ type Order = Box<dyn FnOnce(&mut Io<'_>) + Send>;
 /// What the test and the host share.
 #[derive(Default)]
 struct Shared {
-    told: Mutex<Vec<(ConnId, Told)>>,
-    changed: Condvar,
+    told: Calls<(ConnId, Told)>,
     orders: Mutex<VecDeque<Order>>,
 }
 
 impl Shared {
-    fn told(&self) -> MutexGuard<'_, Vec<(ConnId, Told)>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn orders(&self) -> MutexGuard<'_, VecDeque<Order>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, id: ConnId, told: Told) {
-        self.told().push((id, told));
-        self.changed.notify_all();
+        self.told.add((id, told));
     }
 }
 
@@ -198,12 +193,11 @@ pub fn config() -> Config {
     }
 }
 
-/// A running reactor; stopped when dropped.
+/// A running reactor with a [`Host`]; stopped when dropped.
 pub struct DialHost {
     pub addr: SocketAddr,
-    remote: Remote,
+    thread: LoopThread,
     shared: Arc<Shared>,
-    result: Mutex<Receiver<(std::io::Result<()>, Stats)>>,
 }
 
 impl DialHost {
@@ -211,8 +205,8 @@ impl DialHost {
     pub fn start() -> DialHost {
         let shared = Arc::new(Shared::default());
         let host = Host::new(&shared, None, LinkRules::default());
-        let reactor = Reactor::without_listener(config(), host).expect("a reactor");
-        Self::run(reactor, shared)
+        let create = move || Reactor::without_listener(config(), host).expect("a reactor");
+        Self::run(create, shared)
     }
 
     /// Starts a host that dials this server for each client.
@@ -245,27 +239,19 @@ impl DialHost {
         let shared = Arc::new(Shared::default());
         let host = Host::new(&shared, upstream, rules);
         let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
-        let reactor = Reactor::new(config, listener, 1_000, host).expect("a reactor");
-        Self::run(reactor, shared)
+        let create = move || Reactor::new(config, listener, 1_000, host).expect("a reactor");
+        Self::run(create, shared)
     }
 
-    fn run(mut reactor: Reactor<Host>, shared: Arc<Shared>) -> DialHost {
-        let (addr, remote) = (reactor.local_addr(), reactor.remote());
-        let (finished, result) = channel();
-        std::thread::Builder::new()
-            .name("loop".to_owned())
-            .spawn(move || {
-                let ran = reactor.run();
-                let stats = reactor.engine().stats().clone();
-                drop(reactor);
-                let _ = finished.send((ran, stats));
-            })
-            .expect("a thread");
+    fn run(
+        create: impl FnOnce() -> Reactor<Host> + Send + 'static,
+        shared: Arc<Shared>,
+    ) -> DialHost {
+        let thread = LoopThread::spawn(create);
         DialHost {
-            addr,
-            remote,
+            addr: thread.addr,
+            thread,
             shared,
-            result: Mutex::new(result),
         }
     }
 
@@ -280,7 +266,7 @@ impl DialHost {
             let _ = opened.recv();
         };
         self.shared.orders().push_back(Box::new(order));
-        self.remote.wake();
+        self.thread.remote.wake();
         is_reached.recv_timeout(PATIENCE).expect("the loop turns");
         gate
     }
@@ -308,7 +294,7 @@ impl DialHost {
             let _ = done.send(act(io));
         };
         self.shared.orders().push_back(Box::new(order));
-        self.remote.wake();
+        self.thread.remote.wake();
         result.recv_timeout(PATIENCE).expect("the loop turns")
     }
 
@@ -330,17 +316,7 @@ impl DialHost {
     /// Waits until `find` finds something in the host's calls.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, find: impl Fn(&[(ConnId, Told)]) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        let mut told = self.shared.told();
-        loop {
-            if let Some(found) = find(&told) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: not within {PATIENCE:?}: {told:?}");
-            let waited = self.shared.changed.wait_timeout(told, left);
-            told = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.shared.told.wait_for(what, find)
     }
 
     /// Waits until the host was told this of a connection.
@@ -383,17 +359,15 @@ impl DialHost {
     /// Stops the loop and checks its accounts: each connection has ended and was reported once.
     #[track_caller]
     pub fn stop(self) -> Stats {
-        self.remote.stop();
+        self.thread.remote.stop();
         self.wait_for_end()
     }
 
     /// Waits for the end of the loop, which was requested before, and checks its accounts.
     #[track_caller]
     pub fn wait_for_end(&self) -> Stats {
-        let result = self.result.lock().expect("waited for by one");
-        let (ran, stats) = result.recv_timeout(PATIENCE).expect("the loop ends");
-        ran.expect("the loop ends well");
-        let told = self.shared.told();
+        let stats = self.thread.wait_for_end();
+        let told = self.shared.told.lock();
         let ends = told.iter().filter(|(_, t)| matches!(t, Told::Closed(_)));
         let mut ids: Vec<ConnId> = ends.map(|(id, _)| *id).collect();
         ids.sort();
@@ -403,11 +377,5 @@ impl DialHost {
         assert_eq!((stats.pending_bytes, stats.held_bytes), (0, 0));
         drop(told);
         stats
-    }
-}
-
-impl Drop for DialHost {
-    fn drop(&mut self) {
-        self.remote.stop();
     }
 }

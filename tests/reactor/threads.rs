@@ -35,7 +35,7 @@ fn other_threads_send_and_close() {
     });
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let remote = host.remote.clone();
+            let remote = host.thread.remote.clone();
             std::thread::spawn(move || {
                 (0..100).for_each(|_| remote.try_send(id, Message::text("x")).expect("room"));
             })
@@ -45,7 +45,8 @@ fn other_threads_send_and_close() {
         assert_eq!(client.next_answering(), Event::Text("x".to_owned()));
     }
     threads.into_iter().for_each(|t| t.join().expect("sent"));
-    host.remote
+    host.thread
+        .remote
         .try_close(id, 4_321, "as you like")
         .expect("room");
     assert_eq!(client.expect_close(), (4_321, "as you like".to_owned()));
@@ -63,7 +64,7 @@ fn stopped_from_another_thread_it_ends_without_a_word() {
     let mut half = Client::connect(host.addr);
     half.write(b"GET / HT");
     controls.await_pings(1);
-    host.remote.stop();
+    host.thread.remote.stop();
     for control in controls.wait_for_end() {
         assert_eq!(control.close, None, "no close frame");
         assert!(control.end.is_some());
@@ -80,7 +81,8 @@ fn drained_from_another_thread_it_closes_all_and_ends() {
     let host = Host::start_with(config, 10_000);
     let controls = Controls::start(host.addr);
     controls.await_pings(1);
-    host.remote
+    host.thread
+        .remote
         .drain(Micros::from_secs(1), Micros::from_secs(2));
     let response = Client::get(host.addr, "/healthz");
     let draining = "{\"status\":\"draining\"}";

@@ -1,51 +1,26 @@
 //! A service whose host name has several addresses, such as `localhost`: ::1 and 127.0.0.1.
 
 use super::legs::{Bridge, Service, request};
-use crate::sockets::Client;
+use crate::sockets::{Client, LoopThread};
 use pulsegate::gateway::{
     BRIDGE_CLASSES, Bridge as Product, BridgeOptions, CAUSES, Credentials, Gateway, GatewayOptions,
     HostHeader, Proxies, ProxyProtocol, RelaySettings, UpstreamUrl,
 };
 use pulsegate::reactor::listen;
-use pulsegate::{Config, Micros, Reactor, Remote};
+use pulsegate::{Config, Micros, Reactor};
 use std::net::{SocketAddr, TcpListener};
-use std::thread::JoinHandle;
 
-/// A gateway in this process, before a service with these addresses.
-struct Rig {
-    addr: SocketAddr,
-    remote: Remote,
-    thread: JoinHandle<()>,
+/// Starts a gateway in this process, before a service with these addresses.
+fn start(addresses: Vec<SocketAddr>) -> LoopThread {
+    LoopThread::spawn(move || reactor(addresses))
 }
 
-impl Rig {
-    fn start(addresses: Vec<SocketAddr>) -> Rig {
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let mut reactor = reactor(addresses);
-            let addr = reactor.local_addr();
-            tell.send((addr, reactor.remote()))
-                .expect("a test that waits");
-            reactor.run().expect("no fault of the loop");
-        });
-        let (addr, remote) = told.recv().expect("a start");
-        Rig {
-            addr,
-            remote,
-            thread,
-        }
-    }
-
-    fn ask(&self) -> Client {
-        let mut client = Client::connect(self.addr);
-        client.write(request("/", "").as_bytes());
-        client
-    }
-
-    fn end(self) {
-        self.remote.stop();
-        self.thread.join().expect("no panic");
-    }
+/// Sends a client's upgrade request.
+#[track_caller]
+fn ask(gateway: &LoopThread) -> Client {
+    let mut client = Client::connect(gateway.addr);
+    client.write(request("/", "").as_bytes());
+    client
 }
 
 fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
@@ -93,39 +68,39 @@ fn refusing() -> SocketAddr {
 #[test]
 fn each_address_is_tried_and_the_one_that_was_reached_is_tried_first() {
     let service = Service::at("127.0.0.1");
-    let rig = Rig::start(vec![refusing(), refusing(), service.addr(), refusing()]);
+    let gateway = start(vec![refusing(), refusing(), service.addr(), refusing()]);
     for _ in 0..3 {
-        let mut client = rig.ask();
+        let mut client = ask(&gateway);
         let mut leg = service.accept();
         leg.agree("");
         client.switched();
         Bridge::assert_linked(&mut client, &mut leg);
     }
-    rig.end();
+    gateway.stop();
 }
 
 #[test]
 fn a_service_that_no_address_reaches_is_a_502() {
-    let rig = Rig::start(vec![refusing(), refusing()]);
+    let gateway = start(vec![refusing(), refusing()]);
     for _ in 0..3 {
-        let response = rig.ask().response();
+        let response = ask(&gateway).response();
         assert_eq!(response.status, 502, "{response:?}");
         assert!(response.body.contains("the upstream cannot be reached"));
     }
-    rig.end();
+    gateway.stop();
 }
 
 /// A service that has taken a request may have acted on it, so no other address gets it.
 #[test]
 fn a_request_that_was_taken_is_not_sent_to_the_next_address() {
     let services = [Service::at("127.0.0.1"), Service::at("127.0.0.1")];
-    let rig = Rig::start(services.iter().map(Service::addr).collect());
-    let mut client = rig.ask();
+    let gateway = start(services.iter().map(Service::addr).collect());
+    let mut client = ask(&gateway);
     let mut leg = services[0].accept();
     leg.read_head();
     drop(leg);
     let response = client.response();
     assert_eq!(response.status, 502, "{response:?}");
     assert!(services[1].try_accept().is_none());
-    rig.end();
+    gateway.stop();
 }

@@ -1,18 +1,17 @@
 //! A reactor on a thread, and a handler that records all its calls.
 
-use super::PATIENCE;
+use super::{Calls, LoopThread};
 use pulsegate::cause::Cause;
 use pulsegate::engine::Stats;
 use pulsegate::reactor::listen;
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message,
-    Micros, Policy, Reactor, Remote, Reply, Request, SendOutcome, Verdict,
+    Micros, Policy, Reactor, Reply, Request, SendOutcome, Verdict,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Returns a policy with a ping a second and a timeout of three seconds.
@@ -90,16 +89,9 @@ pub enum Seen {
 /// The state that test and handler share.
 #[derive(Default)]
 struct Journal {
-    seen: Mutex<Vec<Seen>>,
-    changed: Condvar,
+    seen: Calls<Seen>,
     /// While it is locked, the loop stops after the next wake.
     gate: Mutex<()>,
-}
-
-impl Journal {
-    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Records its calls. It echoes texts, except on `/mute/…`, and sends as many bytes as it is asked
@@ -111,8 +103,7 @@ pub struct Scribe {
 
 impl Scribe {
     fn note(&self, seen: Seen) {
-        self.journal.lock().push(seen);
-        self.journal.changed.notify_all();
+        self.journal.seen.add(seen);
     }
 
     fn path(&self, id: ConnId) -> String {
@@ -198,12 +189,11 @@ impl Handler for Scribe {
     }
 }
 
-/// A running reactor; stopped when dropped.
+/// A running reactor with a [`Scribe`]; stopped when dropped.
 pub struct Host {
     pub addr: SocketAddr,
-    pub remote: Remote,
+    pub thread: LoopThread,
     journal: Arc<Journal>,
-    result: Mutex<Receiver<(std::io::Result<()>, Stats)>>,
 }
 
 impl Host {
@@ -223,50 +213,26 @@ impl Host {
     ) -> Host {
         allow_descriptors();
         let journal = Arc::new(Journal::default());
-        let (told, result) = channel();
-        let mut reactor =
-            Reactor::new(config, listener, max_connections, scribe(&journal)).expect("a reactor");
-        let (addr, remote) = (reactor.local_addr(), reactor.remote());
-        std::thread::Builder::new()
-            .name("loop".to_owned())
-            .spawn(move || {
-                let ran = reactor.run();
-                let stats = reactor.engine().stats().clone();
-                drop(reactor);
-                let _ = told.send((ran, stats));
-            })
-            .expect("a thread");
+        let scribe = scribe(&journal);
+        let thread = LoopThread::spawn(move || {
+            Reactor::new(config, listener, max_connections, scribe).expect("a reactor")
+        });
         Host {
-            addr,
-            remote,
+            addr: thread.addr,
+            thread,
             journal,
-            result: Mutex::new(result),
         }
     }
 
     /// Waits until `find` finds something in the handler's calls.
     #[track_caller]
-    pub fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&[Seen]) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        let mut seen = self.journal.lock();
-        loop {
-            if let Some(found) = find(&seen) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: not within {PATIENCE:?}");
-            let (guard, _) = self
-                .journal
-                .changed
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner);
-            seen = guard;
-        }
+    pub fn wait_for<T>(&self, what: &str, find: impl FnMut(&[Seen]) -> Option<T>) -> T {
+        self.journal.seen.wait_for(what, find)
     }
 
     /// Returns the handler's calls so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.journal.lock().clone()
+        self.journal.seen.lock().clone()
     }
 
     /// Waits for the end of the connection on `path`.
@@ -310,7 +276,7 @@ impl Host {
     #[track_caller]
     pub fn stats(&self) -> Stats {
         let before = self.count_stats();
-        self.remote.wake();
+        self.thread.remote.wake();
         self.wait_for("the statistics", |seen| {
             let stats = seen.iter().filter_map(|s| match s {
                 Seen::Stats(stats) => Some(stats),
@@ -330,19 +296,14 @@ impl Host {
     }
 
     fn count_stats(&self) -> usize {
-        let seen = self.journal.lock();
+        let seen = self.journal.seen.lock();
         seen.iter().filter(|s| matches!(s, Seen::Stats(_))).count()
     }
 
     /// Waits for the end of the loop, which was requested before.
     #[track_caller]
     pub fn wait_for_end(&self) -> Stats {
-        let result = self.result.lock().expect("waited for by one");
-        let (ran, stats) = result
-            .recv_timeout(PATIENCE)
-            .expect("the loop ends, and without a panic");
-        ran.expect("the loop ends well");
-        stats
+        self.thread.wait_for_end()
     }
 
     /// Returns whether the address refuses connections.
@@ -354,16 +315,9 @@ impl Host {
     /// once.
     #[track_caller]
     pub fn stop(self) -> Stats {
-        self.remote.stop();
-        let stats = self.wait_for_end();
+        let stats = self.thread.stop();
         check_books(&stats, &self.seen());
         stats
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.remote.stop();
     }
 }
 
@@ -373,7 +327,7 @@ pub fn turned(config: Config) -> (Reactor<Scribe>, impl Fn() -> Vec<Seen>) {
     let journal = Arc::new(Journal::default());
     let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
     let reactor = Reactor::new(config, listener, 10_000, scribe(&journal)).expect("a reactor");
-    (reactor, move || journal.lock().clone())
+    (reactor, move || journal.seen.lock().clone())
 }
 
 fn scribe(journal: &Arc<Journal>) -> Scribe {

@@ -8,22 +8,26 @@
 
 #[cfg(feature = "gateway")]
 mod admin;
+mod calls;
 mod client;
 mod controls;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod host;
 mod incoming;
+mod loop_thread;
 mod server;
 
 #[cfg(feature = "gateway")]
 pub use admin::{Metrics, json};
+pub use calls::Calls;
 pub use client::{Client, Response, frame, upgrade};
 pub use controls::Controls;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
 pub use incoming::{Event, fill, next_event, parse_masked, take_head};
+pub use loop_thread::LoopThread;
 pub use server::{Listener, Server, server_frame};
 
 use std::time::{Duration, Instant};
