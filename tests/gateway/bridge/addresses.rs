@@ -1,7 +1,7 @@
 //! A service whose host name has several addresses, such as `localhost`: ::1 and 127.0.0.1.
 
-use super::legs::{Bridge, Service, request};
-use crate::sockets::{Client, LoopThread};
+use super::legs::{Bridge, request};
+use crate::sockets::{Client, Listener, LoopThread};
 use pulsegate::gateway::{
     BRIDGE_CLASSES, Bridge as Product, BridgeOptions, CAUSES, Credentials, Gateway, GatewayOptions,
     HostHeader, Proxies, ProxyProtocol, RelaySettings, UpstreamUrl,
@@ -67,12 +67,16 @@ fn refusing() -> SocketAddr {
 
 #[test]
 fn each_address_is_tried_and_the_one_that_was_reached_is_tried_first() {
-    let service = Service::at("127.0.0.1");
-    let gateway = start(vec![refusing(), refusing(), service.addr(), refusing()]);
+    let service = Listener::tcp();
+    let gateway = start(vec![
+        refusing(),
+        refusing(),
+        service.socket_addr(),
+        refusing(),
+    ]);
     for _ in 0..3 {
         let mut client = ask(&gateway);
-        let mut leg = service.accept();
-        leg.agree("");
+        let mut leg = service.open();
         client.switched();
         Bridge::assert_linked(&mut client, &mut leg);
     }
@@ -93,8 +97,8 @@ fn a_service_that_no_address_reaches_is_a_502() {
 /// A service that has taken a request may have acted on it, so no other address gets it.
 #[test]
 fn a_request_that_was_taken_is_not_sent_to_the_next_address() {
-    let services = [Service::at("127.0.0.1"), Service::at("127.0.0.1")];
-    let gateway = start(services.iter().map(Service::addr).collect());
+    let services = [Listener::tcp(), Listener::tcp()];
+    let gateway = start(services.iter().map(Listener::socket_addr).collect());
     let mut client = ask(&gateway);
     let mut leg = services[0].accept();
     leg.read_head();

@@ -1,23 +1,16 @@
 //! What the client sees of the service's answer.
 
-use super::legs::{Bridge, Leg, Told};
-use crate::sockets::{Client, Event, Response, frame, server_frame};
+use super::legs::{Bridge, Told};
+use crate::sockets::{Client, Event, Response, Server, frame, header_values, server_frame};
 use pulsegate::wire::frame::TEXT;
 
 /// Asks with these lines. Returns the client, and the service's connection with the request.
 #[track_caller]
-fn asked(bridge: &Bridge, lines: &str) -> (Client, Leg) {
+fn asked(bridge: &Bridge, lines: &str) -> (Client, Server) {
     let client = bridge.ask("/", lines);
     let mut leg = bridge.service.accept();
     leg.read_head();
     (client, leg)
-}
-
-/// Returns the values of a header field, in order.
-fn fields<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
-    let fields = head.lines().filter_map(|line| line.split_once(": "));
-    let named = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-    named.map(|(_, value)| value).collect()
 }
 
 #[test]
@@ -52,7 +45,7 @@ fn a_101_passes_with_subprotocol_extension_and_cookies() {
         ("x-own", &["1"]),
         ("keep-alive", &[]),
     ] {
-        assert_eq!(fields(&head, name), values, "{name}: {head}");
+        assert_eq!(header_values(&head, name), values, "{name}: {head}");
     }
     // RSV1 is the mark of a compressed message. Both directions pass it on, as it came.
     let mut compressed = frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
@@ -90,10 +83,7 @@ fn frames_right_behind_either_head_are_kept() {
     let hello = frame(TEXT, b"from the client");
     client.write(&[super::legs::request("/", "").as_bytes(), &hello].concat());
     let mut leg = bridge.service.accept();
-    leg.read_head();
-    let agreement = leg.agreement("");
-    let greeting = server_frame(TEXT, b"from the service");
-    leg.write(&[agreement.as_bytes(), &greeting].concat());
+    leg.agree_and_send(&server_frame(TEXT, b"from the service"));
     client.switched();
     assert_eq!(client.next(), Event::Text("from the service".to_owned()));
     assert_eq!(leg.read_exactly(hello.len()), hello);

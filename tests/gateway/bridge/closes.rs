@@ -1,7 +1,7 @@
 //! Close frames: what one side sends, the other gets.
 
-use super::legs::{Bridge, Leg, Told};
-use crate::sockets::{Client, Event, frame, server_frame};
+use super::legs::{Bridge, Told};
+use crate::sockets::{Client, Event, Server, frame, server_frame};
 use pulsegate::wire::frame::CLOSE;
 
 /// Returns the payload of a close frame.
@@ -16,7 +16,7 @@ fn close(code: u16, reason: &str) -> Event {
 /// Waits for the end of both streams, the service's first: a client leaves it to the server to
 /// close TCP first.
 #[track_caller]
-fn end(mut client: Client, leg: Leg) {
+fn end(mut client: Client, leg: Server) {
     drop(leg);
     let end = client.next();
     assert!(matches!(end, Event::Eof | Event::Reset), "{end:?}");
@@ -41,7 +41,7 @@ fn a_clients_close_and_the_services_answer_pass_as_they_came() {
         let bridge = Bridge::start(&[]);
         let (mut client, mut leg) = bridge.pair();
         client.write(&frame(CLOSE, &payload(code, reason)));
-        assert_eq!(leg.next(), close(code, reason));
+        assert_eq!(leg.next_answering(), close(code, reason));
         // The answer is the service's own, and may say something else.
         leg.send(CLOSE, &payload(4321, "seen"));
         assert_eq!(client.next(), close(4321, "seen"));
@@ -59,7 +59,7 @@ fn a_services_close_and_the_clients_answer_pass_as_they_came() {
     leg.send(CLOSE, &payload(1011, "no database"));
     assert_eq!(client.next(), close(1011, "no database"));
     client.write(&frame(CLOSE, &payload(1000, "")));
-    assert_eq!(leg.next(), close(1000, ""));
+    assert_eq!(leg.next_answering(), close(1000, ""));
     end(client, leg);
     let told = Told::clean("peer_closed", "1011", "upstream", "no database");
     let cause = "partner_ended";
@@ -72,7 +72,7 @@ fn an_empty_close_stays_empty() {
     let bridge = Bridge::start(&[]);
     let (mut client, mut leg) = bridge.pair();
     client.write(&frame(CLOSE, b""));
-    assert_eq!(leg.next(), close(1005, ""), "no payload");
+    assert_eq!(leg.next_answering(), close(1005, ""), "no payload");
     leg.send(CLOSE, b"");
     assert_eq!(client.next(), close(1005, ""), "no payload");
     end(client, leg);
@@ -87,7 +87,7 @@ fn a_close_that_is_not_answered_is_echoed_after_the_close_timeout() {
     let bridge = Bridge::start(&[("CLOSE_TIMEOUT_MS", "300")]);
     let (mut client, mut leg) = bridge.pair();
     client.write(&frame(CLOSE, &payload(4001, "bye")));
-    assert_eq!(leg.next(), close(4001, "bye"));
+    assert_eq!(leg.next_answering(), close(4001, "bye"));
     assert_eq!(client.next(), close(4001, "bye"));
     let answered = client.next();
     assert!(
@@ -112,7 +112,7 @@ fn closes_of_both_sides_at_once_are_each_answered() {
     client.write(&frame(CLOSE, &payload(4001, "client")));
     leg.write(&server_frame(CLOSE, &payload(4002, "service")));
     bridge.gateway.signal("CONT");
-    let (to_client, to_service) = (client.next(), leg.next());
+    let (to_client, to_service) = (client.next(), leg.next_answering());
     let crossed = (close(4002, "service"), close(4001, "client"));
     let answered = (close(4001, "client"), close(4002, "service"));
     let seen = (to_client, to_service);
@@ -137,7 +137,7 @@ fn data_of_the_service_reaches_a_client_that_has_closed() {
     let bridge = Bridge::start(&[]);
     let (mut client, mut leg) = bridge.pair();
     client.write(&frame(CLOSE, &payload(1000, "")));
-    assert_eq!(leg.next(), close(1000, ""));
+    assert_eq!(leg.next_answering(), close(1000, ""));
     leg.send(1, b"the last words");
     leg.send(CLOSE, &payload(1000, ""));
     assert_eq!(client.next(), Event::Text("the last words".to_owned()));

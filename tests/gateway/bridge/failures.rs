@@ -1,10 +1,10 @@
 //! Services that do not answer, and clients that do not wait.
 
-use super::legs::{Bridge, Service, Told};
+use super::legs::{Bridge, Told};
 use super::operators::leg_or_answer;
 use crate::commands::ended;
 use crate::folder::Folder;
-use crate::sockets::{Client, Event, Gateway, eventually};
+use crate::sockets::{Client, Event, Gateway, Listener, eventually};
 use std::net::TcpListener;
 
 /// Asserts the answer to a client.
@@ -96,30 +96,10 @@ fn a_service_that_does_not_answer_is_a_504() {
 /// A listener whose queue is full drops what arrives, so a connect to it takes for ever.
 #[test]
 fn a_service_that_does_not_accept_is_a_502_within_the_connect_timeout() {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-    let socket = socket.expect("a socket");
-    socket
-        .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .expect("a free port");
-    socket.listen(0).expect("a queue of one");
-    let addr = socket
-        .local_addr()
-        .expect("an address")
-        .as_socket()
-        .expect("an IP address");
-    // The queue takes one more than its length; further ones wait until the timeout.
-    let fillers: Vec<_> = (0..8)
-        .map(|_| {
-            let filler = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-            let filler = filler.expect("a socket");
-            filler.set_nonblocking(true).expect("non-blocking");
-            let _ = filler.connect(&addr.into());
-            filler
-        })
-        .collect();
-    let url = format!("http://{addr}");
+    let listener = Listener::tcp_with_queue(0);
+    let queue = listener.fill();
     let gateway = Gateway::start(&[
-        ("UPSTREAM", &url),
+        ("UPSTREAM", &listener.url),
         ("UPSTREAM_CONNECT_TIMEOUT_MS", "300"),
         ("DRAIN_MS", "0"),
     ]);
@@ -137,7 +117,7 @@ fn a_service_that_does_not_accept_is_a_502_within_the_connect_timeout() {
         "cause=connect_timeout",
         "by=network",
     ]);
-    drop(fillers);
+    drop(queue);
     gateway.end();
 }
 
@@ -172,11 +152,11 @@ fn a_client_that_leaves_before_the_101_aborts_the_dial() {
 
 #[test]
 fn a_host_name_stands_for_its_addresses() {
-    let service = Service::at("127.0.0.1");
+    let service = Listener::tcp();
     let settings = [("UPSTREAM_HOST_HEADER", "upstream")];
     let bridge = Bridge::before(service.named("localhost"), &settings);
     let (mut client, mut leg) = bridge.pair();
-    let host = format!("localhost:{}", bridge.service.addr().port());
+    let host = format!("localhost:{}", bridge.service.socket_addr().port());
     assert_eq!(leg.fields("host"), [host]);
     Bridge::assert_linked(&mut client, &mut leg);
     drop((client, leg));
@@ -187,7 +167,7 @@ fn a_host_name_stands_for_its_addresses() {
 fn a_service_may_listen_on_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.dir().join("service.sock");
-    let service = Service::at_path(&path);
+    let service = Listener::unix(&path, 128);
     let bridge = Bridge::before(service, &[("UPSTREAM_HOST_HEADER", "upstream")]);
     let (mut client, mut leg) = bridge.pair();
     assert_eq!(leg.fields("host"), ["localhost"]);
@@ -206,7 +186,7 @@ fn a_service_may_listen_on_a_unix_socket() {
 /// It would dial itself for each client, and again for each dial.
 #[test]
 fn a_gateway_that_is_its_own_service_does_not_start() {
-    let port = Service::at("127.0.0.1").addr().port();
+    let port = Listener::tcp().socket_addr().port();
     for (listen, upstream) in [
         ("127.0.0.1", "127.0.0.1"),
         ("127.0.0.1", "0.0.0.0"),
@@ -241,7 +221,7 @@ fn a_refused_dial_ends_without_a_reset() {
     leg.read_head();
     leg.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.response().status, 404);
-    assert_eq!(leg.next(), Event::Eof);
+    assert_eq!(leg.next_answering(), Event::Eof);
     bridge.gateway.end();
 }
 

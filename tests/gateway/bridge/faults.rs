@@ -59,7 +59,7 @@ fn a_message_above_the_limit_ends_the_pair() {
     let bridge = Bridge::start(&limit);
     let (mut client, mut leg) = bridge.pair();
     client.write(&frame(BINARY, &[7; 1_000]));
-    assert_eq!(leg.next(), Event::Binary(vec![7; 1_000]));
+    assert_eq!(leg.next_answering(), Event::Binary(vec![7; 1_000]));
     let mut header = Vec::new();
     Header::new(FIN | BINARY, 1_001, Some([1, 2, 3, 4])).write(&mut header);
     client.write(&header);
@@ -104,7 +104,7 @@ fn a_large_message_passes_at_the_pace_of_its_reader() {
         (pending > 64 << 10 && is_paused(&bridge, "client")).then_some(pending)
     });
     assert!(pending < 300 << 10, "{pending} bytes wait in the gateway");
-    let Event::Binary(message) = leg.next() else {
+    let Event::Binary(message) = leg.next_answering() else {
         panic!("no message");
     };
     assert!(message.len() == LEN && message.iter().all(|b| *b == 7));
@@ -133,13 +133,10 @@ fn flooded(mut write: impl FnMut(&[u8]) -> bool, message: &[u8]) {
 fn a_client_that_does_not_read_is_closed_and_told_to_the_service() {
     let bridge = Bridge::start(&[("SLOW_MS", "300"), ("CLOSE_TIMEOUT_MS", "300")]);
     let (client, leg) = bridge.pair();
-    let mut writer = leg.stream.try_clone().expect("another descriptor");
+    let mut writer = leg.writer();
     let flood = std::thread::spawn(move || {
         let message = server_frame(BINARY, &[7; 60_000]);
-        flooded(
-            |bytes| std::io::Write::write_all(&mut writer, bytes).is_ok(),
-            &message,
-        );
+        flooded(|bytes| writer.try_write(bytes), &message);
     });
     let (code, reason) = leg.expect_close();
     assert_eq!(code, 1001);

@@ -24,7 +24,7 @@ fn a_client_that_ends_only_its_own_direction_gets_what_the_service_still_sends()
     let (mut client, mut leg) = bridge.pair();
     client.send_fin();
     assert_eq!(
-        leg.next(),
+        leg.next_answering(),
         Event::Close(1001, "client lost: eof".to_owned())
     );
     leg.send(TEXT, b"late");
@@ -124,10 +124,7 @@ fn a_silent_service_is_closed_and_its_client_is_asked_to_come_back() {
         reason.starts_with("upstream lost: nothing heard for "),
         "{reason}"
     );
-    assert!(
-        matches!(leg.next_or_ping(), Event::Ping(_)),
-        "it was pinged"
-    );
+    assert!(matches!(leg.next(), Event::Ping(_)), "it was pinged");
     bridge.assert_ended(
         Told::clean(
             "partner_ended",
@@ -156,7 +153,7 @@ fn heartbeats_of_the_gateway_stay_on_their_leg() {
             panic!("no ping for the client");
         };
         client.write(&frame(PONG, &payload));
-        let Event::Ping(payload) = leg.next_or_ping() else {
+        let Event::Ping(payload) = leg.next() else {
             panic!("no ping for the service");
         };
         leg.send(PONG, &payload);
@@ -164,7 +161,7 @@ fn heartbeats_of_the_gateway_stay_on_their_leg() {
     // A pong that answers no ping of ours is the client's own, and passes.
     client.write(&frame(PONG, b"unsolicited"));
     let pong = loop {
-        match leg.next_or_ping() {
+        match leg.next() {
             Event::Ping(payload) => leg.send(PONG, &payload),
             event => break event,
         }

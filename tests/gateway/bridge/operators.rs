@@ -1,15 +1,15 @@
 //! What operators do: drains, kicks, limits.
 
-use super::legs::{Bridge, Leg, Service, Told};
+use super::legs::{Bridge, Told};
 use crate::commands::in_shell;
-use crate::sockets::{Client, Event, Gateway, eventually};
+use crate::sockets::{Client, Event, Gateway, Listener, Server, eventually};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 #[test]
 fn a_drain_asks_clients_to_come_back_and_tells_the_service_that_they_go() {
     let bridge = Bridge::start(&[("DRAIN_MS", "600")]);
-    let pairs: Vec<(Client, Leg)> = (0..10).map(|_| bridge.pair()).collect();
+    let pairs: Vec<(Client, Server)> = (0..10).map(|_| bridge.pair()).collect();
     let Bridge { mut gateway, .. } = bridge;
     gateway.signal("TERM");
     let mut clients = Vec::new();
@@ -165,7 +165,7 @@ fn max_connections_counts_clients_only() {
 
 /// Returns the connection to the service for a client's request; `None` if the client has an answer
 /// without one.
-pub fn leg_or_answer(bridge: &Bridge, client: &Client) -> Option<Leg> {
+pub fn leg_or_answer(bridge: &Bridge, client: &Client) -> Option<Server> {
     eventually("an answer", || match bridge.service.try_accept() {
         Some(leg) => Some(Some(leg)),
         None => client_has_answer(client).then_some(None),
@@ -182,7 +182,7 @@ fn client_has_answer(client: &Client) -> bool {
 
 #[test]
 fn a_pair_needs_two_descriptors() {
-    let service = Service::at("127.0.0.1");
+    let service = Listener::tcp();
     let settings = [("UPSTREAM", &*service.url), ("MAX_CONNECTIONS", "1000")];
     let command = in_shell("ulimit -n 200 && exec \"$0\"", &settings);
     let gateway = Gateway::start_unread(command).read();

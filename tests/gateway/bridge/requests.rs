@@ -1,14 +1,14 @@
 //! What the service sees of a client's request.
 
-use super::legs::{Bridge, Leg};
+use super::legs::Bridge;
 use crate::folder::Folder;
 use crate::proxies::v2_header;
-use crate::sockets::Client;
+use crate::sockets::{Client, Server};
 use std::net::TcpStream;
 
 /// Sends a request with these lines, and returns the service's connection with the head it got.
 #[track_caller]
-fn passed(bridge: &Bridge, path: &str, lines: &str) -> Leg {
+fn passed(bridge: &Bridge, path: &str, lines: &str) -> Server {
     let client = bridge.ask(path, lines);
     let mut leg = bridge.service.accept();
     leg.read_head();
@@ -79,7 +79,7 @@ fn host_is_the_clients_the_upstreams_or_a_name() {
         ("chat.example:81", Some("chat.example:81")),
     ] {
         let bridge = Bridge::start(&[("UPSTREAM_HOST_HEADER", setting)]);
-        let own = bridge.service.addr().to_string();
+        let own = bridge.service.socket_addr().to_string();
         let leg = passed(&bridge, "/", "");
         assert_eq!(leg.fields("host"), [host.unwrap_or(&own)], "{setting}");
         assert_eq!(leg.fields("x-forwarded-host"), ["test"], "{setting}");
@@ -95,7 +95,7 @@ const FORWARDED: &str = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\
 
 /// Asserts the values of the forwarding fields.
 #[track_caller]
-fn assert_forwarded(leg: &Leg, expected: [&[&str]; 7]) {
+fn assert_forwarded(leg: &Server, expected: [&[&str]; 7]) {
     let names = [
         "x-forwarded-for",
         "x-forwarded-proto",

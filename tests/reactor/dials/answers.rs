@@ -49,7 +49,7 @@ fn a_refusal_has_its_body_however_that_is_framed() {
         for step in [text.len() + 100, 1] {
             let id = host.dial(dial(listener.address()));
             let mut server = listener.accept();
-            server.request();
+            server.read_head();
             let text = format!("HTTP/1.1 404 Not Found\r\n{text}");
             for piece in text.as_bytes().chunks(step) {
                 server.write(piece);
@@ -72,7 +72,7 @@ fn a_body_beyond_64_kib_is_cut_and_its_server_not_waited_for() {
     let listener = Listener::tcp();
     let id = host.dial(dial(listener.address()));
     let mut server = listener.accept();
-    server.request();
+    server.read_head();
     server.write(b"HTTP/1.1 500 x\r\nContent-Length: 1000000\r\n\r\n");
     server.write(&[b'x'; 70_000]);
     let (status, body) = answer(&host, id);
@@ -96,7 +96,7 @@ fn an_answer_that_is_not_http_ends_at_its_first_byte() {
     ] {
         let id = host.dial(dial(listener.address()));
         let mut server = listener.accept();
-        server.request();
+        server.read_head();
         server.write(bytes);
         let end = host.ending(id);
         assert_eq!(end.cause, Cause::BAD_ANSWER);
@@ -115,7 +115,7 @@ fn a_server_that_leaves_before_its_answer_is_told_as_that() {
             let id = host.dial(dial(listener.address()));
             let mut server = listener.accept();
             if reads || !resets {
-                server.request();
+                server.read_head();
             }
             match resets {
                 true => server.reset(),
@@ -144,7 +144,7 @@ fn frames_right_behind_the_answer_are_messages() {
     let tail = frames.collect::<Vec<_>>().concat();
     let id = host.dial(dial(listener.address()));
     let mut server = listener.accept();
-    server.agree(&tail);
+    server.agree_and_send(&tail);
     let got = host.wait_for("all messages", |told| {
         let messages = told.iter().filter_map(|(_, told)| match told {
             Told::Message(Message::Text(text)) => Some(text.as_str().to_owned()),

@@ -14,7 +14,7 @@ fn a_server_is_dialled_over_tcp_and_over_a_unix_socket() {
     for listener in [Listener::tcp(), Listener::unix(folder.path("socket"), 16)] {
         let id = host.dial(dial(listener.address()));
         let mut server = listener.accept();
-        server.agree(b"");
+        server.agree("");
         host.await_open(id);
         for text in ["hello", &"long ".repeat(100_000)] {
             let owned = text.to_owned();
@@ -137,7 +137,7 @@ fn a_dial_that_is_closed_before_it_is_connected_leaves_nothing() {
     assert_eq!(host.ending(id).cause, Cause::KICKED);
     let id = host.dial(dial(address));
     let mut server = listener.accept();
-    assert!(server.request().starts_with("GET /chat HTTP/1.1\r\n"));
+    assert!(server.read_head().starts_with("GET /chat HTTP/1.1\r\n"));
     host.with_io(move |io| io.close(id, 1000, "no longer wanted"));
     assert_eq!(host.ending(id).cause, Cause::KICKED);
     assert!(matches!(server.next(), Event::Eof | Event::Reset));

@@ -127,3 +127,10 @@ pub fn take_head(socket: &impl AsFd, input: &mut Vec<u8>) -> String {
         }
     }
 }
+
+/// Returns the values of a header field, in order.
+pub fn header_values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let named = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    named.map(|(_, value)| value).collect()
+}

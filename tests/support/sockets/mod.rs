@@ -26,7 +26,7 @@ pub use controls::Controls;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
-pub use incoming::{Event, fill, next_event, parse_masked, take_head};
+pub use incoming::{Event, header_values};
 pub use loop_thread::LoopThread;
 pub use server::{Listener, Server, server_frame};
 

@@ -1,9 +1,9 @@
 //! A WebSocket server that does only what a test tells it, on a TCP or a Unix socket.
 
 use super::PATIENCE;
-use super::incoming::{Event, fill, next_event, parse_masked, take_head};
+use super::incoming::{Event, fill, header_values, next_event, parse_masked, take_head};
 use pulsegate::engine::DialAddress;
-use pulsegate::wire::frame::{FIN, PONG, TEXT, write_frame};
+use pulsegate::wire::frame::{CLOSE, FIN, PONG, TEXT, write_frame};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -15,12 +15,16 @@ use tungstenite::handshake::derive_accept_key;
 pub struct Listener {
     socket: Socket,
     address: DialAddress,
+    /// The value of `UPSTREAM` for a gateway before this server.
+    pub url: String,
 }
 
-/// The end of the server of one connection.
+/// The server's end of one connection.
 pub struct Server {
     socket: Socket,
     input: Vec<u8>,
+    /// The head of the request, once it is read.
+    pub head: String,
 }
 
 /// Returns a whole final frame, without a mask.
@@ -41,9 +45,11 @@ impl Listener {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let socket = listening(Domain::IPV4, &any.into(), queue);
         let address = socket.local_addr().expect("an address").as_socket();
+        let address = address.expect("an IP address");
         Listener {
             socket,
-            address: DialAddress::Tcp(address.expect("an IP address")),
+            address: DialAddress::Tcp(address),
+            url: format!("http://{address}"),
         }
     }
 
@@ -54,7 +60,14 @@ impl Listener {
         Listener {
             socket: listening(Domain::UNIX, &address, queue),
             address: DialAddress::Unix(path.to_owned()),
+            url: format!("unix:{}", path.display()),
         }
+    }
+
+    /// Names its host in the URL.
+    pub fn named(mut self, host: &str) -> Listener {
+        self.url = format!("http://{host}:{}", self.socket_addr().port());
+        self
     }
 
     /// Returns the address to dial.
@@ -62,17 +75,32 @@ impl Listener {
         self.address.clone()
     }
 
+    /// Returns the IP address and port.
+    #[track_caller]
+    pub fn socket_addr(&self) -> SocketAddr {
+        match self.address {
+            DialAddress::Tcp(addr) => addr,
+            ref other => panic!("{other:?} is no IP address"),
+        }
+    }
+
     /// Accepts the next connection.
     #[track_caller]
     pub fn accept(&self) -> Server {
-        let accepted = self.socket.accept().expect("a connection in time");
-        let socket = accepted.0;
-        socket
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a write timeout");
-        Server {
-            socket,
-            input: Vec::new(),
+        let (socket, _) = self.socket.accept().expect("a connection in time");
+        Server::new(socket)
+    }
+
+    /// Accepts the next connection if it is there already.
+    #[track_caller]
+    pub fn try_accept(&self) -> Option<Server> {
+        self.socket.set_nonblocking(true).expect("non-blocking");
+        let accepted = self.socket.accept();
+        self.socket.set_nonblocking(false).expect("blocking");
+        match accepted {
+            Ok((socket, _)) => Some(Server::new(socket)),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+            Err(e) => panic!("{e}"),
         }
     }
 
@@ -80,7 +108,7 @@ impl Listener {
     #[track_caller]
     pub fn open(&self) -> Server {
         let mut server = self.accept();
-        server.agree(b"");
+        server.agree("");
         server
     }
 
@@ -116,25 +144,54 @@ fn listening(domain: Domain, address: &SockAddr, queue: i32) -> Socket {
 }
 
 impl Server {
-    /// Reads the head of the request.
-    #[track_caller]
-    pub fn request(&mut self) -> String {
-        take_head(&self.socket, &mut self.input)
+    fn new(socket: Socket) -> Server {
+        socket
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a write timeout");
+        Server {
+            socket,
+            input: Vec::new(),
+            head: String::new(),
+        }
     }
 
-    /// Reads the request and agrees to a WebSocket; these bytes follow in the same write.
+    /// Reads the head of the request.
     #[track_caller]
-    pub fn agree(&mut self, tail: &[u8]) {
-        let request = self.request();
-        let key = request
-            .lines()
-            .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-        let accept = derive_accept_key(key.expect("a key").as_bytes());
-        let head = format!(
+    pub fn read_head(&mut self) -> &str {
+        self.head = take_head(&self.socket, &mut self.input);
+        &self.head
+    }
+
+    /// Returns the values of a header field of the request, in order.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        header_values(&self.head, name)
+    }
+
+    /// Returns the 101 to the request that was read, with these lines, each ended by CRLF.
+    #[track_caller]
+    pub fn agreement(&self, lines: &str) -> String {
+        let key = self.fields("sec-websocket-key");
+        let accept = derive_accept_key(key.first().expect("a key").as_bytes());
+        format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
-        self.write(&[head.as_bytes(), tail].concat());
+             Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
+        )
+    }
+
+    /// Reads the request and agrees to a WebSocket, with these lines, each ended by CRLF.
+    #[track_caller]
+    pub fn agree(&mut self, lines: &str) {
+        self.read_head();
+        let agreement = self.agreement(lines);
+        self.write(agreement.as_bytes());
+    }
+
+    /// Reads the request and agrees to a WebSocket; these frames follow in the same write.
+    #[track_caller]
+    pub fn agree_and_send(&mut self, frames: &[u8]) {
+        self.read_head();
+        let agreement = self.agreement("");
+        self.write(&[agreement.as_bytes(), frames].concat());
     }
 
     #[track_caller]
@@ -142,9 +199,20 @@ impl Server {
         self.socket.write_all(bytes).expect("written");
     }
 
+    /// Writes if the other end lets it. Returns whether it worked.
+    pub fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Sends a whole frame.
+    #[track_caller]
+    pub fn send(&mut self, opcode: u8, payload: &[u8]) {
+        self.write(&server_frame(opcode, payload));
+    }
+
     #[track_caller]
     pub fn send_text(&mut self, text: &str) {
-        self.write(&server_frame(TEXT, text.as_bytes()));
+        self.send(TEXT, text.as_bytes());
     }
 
     /// Returns the next event.
@@ -178,9 +246,34 @@ impl Server {
         self.input.drain(..len).collect()
     }
 
-    /// Writes if the other end lets it. Returns whether it worked.
-    pub fn try_write(&mut self, bytes: &[u8]) -> bool {
-        self.socket.write_all(bytes).is_ok()
+    /// Reads exactly this many bytes, whatever they are.
+    #[track_caller]
+    pub fn read_exactly(&mut self, len: usize) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.input.len() < len {
+            let end = fill(&self.socket, &mut self.input, deadline);
+            assert_eq!(end, None, "after {} bytes", self.input.len());
+        }
+        self.input.drain(..len).collect()
+    }
+
+    /// Reads the close frame of the other end, answers it, and ends the connection.
+    #[track_caller]
+    pub fn expect_close(mut self) -> (u16, String) {
+        match self.next_answering() {
+            Event::Close(code, reason) => {
+                self.try_write(&server_frame(CLOSE, &code.to_be_bytes()));
+                (code, reason)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asserts that the stream ends, and that only heartbeats come before.
+    #[track_caller]
+    pub fn expect_end(mut self) {
+        let end = self.next_answering();
+        assert!(matches!(end, Event::Eof | Event::Reset), "{end:?}");
     }
 
     /// Returns whether neither a byte nor the end of the stream is there.
@@ -208,6 +301,7 @@ impl Server {
         Server {
             socket: self.socket.try_clone().expect("another descriptor"),
             input: Vec::new(),
+            head: String::new(),
         }
     }
 }
