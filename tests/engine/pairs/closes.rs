@@ -304,53 +304,43 @@ fn a_reader_without_progress_is_closed_and_its_partner_told() {
     }
 }
 
-/// The frame in progress is complete in the queue, and behind it stands the beginning of another
-/// one that will never be complete.
+/// The frame in progress is sent to its end. The frames behind it are sent too, unless the last of
+/// them has begun and will never be complete: then all of them are removed.
 #[test]
-fn the_beginning_of_a_frame_that_was_not_sent_is_removed_before_a_close() {
-    let mut net = net();
-    let (client, server) = connect_pair(&mut net);
-    net.set_window(client, Some(500));
-    net.send(server, Message::binary(vec![1; 1_000]));
-    net.send(server, Message::binary(vec![2; 2_000]));
-    net.write(server, &frame_of_server(0x82, &vec![9; 200_000])[..30_000]);
-    net.settle();
-    net.reset(server);
-    net.advance(100);
-    net.set_window(client, None);
-    net.advance(100);
-    let got = net.received(client);
-    assert_eq!(
-        got,
-        [
-            Received::Message(Message::binary(vec![1; 1_000])),
-            Received::Close(1012, "peer_reset".to_owned())
-        ]
-    );
-    assert_eq!(net.engine().stats().cut_mid_frame, 0);
-    check_invariants(&net);
-    net.advance(10 * S);
-    net.expect_closed(client, Cause::PARTNER_ENDED);
-    assert_eq!(net.ending(client).map(|e| e.unsent), Some(2));
-}
-
-#[test]
-fn what_a_server_sent_before_it_died_reaches_a_slow_client() {
-    let mut net = net();
-    let (client, server) = connect_pair(&mut net);
-    net.set_window(client, Some(500));
-    for i in 0..10_u8 {
-        net.send(server, Message::binary(vec![i; 1_000]));
+fn a_slow_client_gets_what_its_server_sent_before_it_died() {
+    // The lengths of messages, the bytes of a frame that has begun behind them, how many messages
+    // arrive, and how many are removed.
+    for (lens, begun, arrive, removed) in [
+        (&[1_000; 10][..], None, 10, 0),
+        (&[1_000, 2_000], Some(30_000), 1, 2),
+    ] {
+        let mut net = net();
+        let (client, server) = connect_pair(&mut net);
+        net.set_window(client, Some(500));
+        let message = |(i, len): (u8, &usize)| Message::binary(vec![i; *len]);
+        let messages: Vec<Message> = (0..).zip(lens).map(message).collect();
+        for message in &messages {
+            net.send(server, message.clone());
+        }
+        if let Some(begun) = begun {
+            let frame = frame_of_server(0x82, &vec![99; 200_000]);
+            net.write(server, &frame[..begun]);
+        }
+        net.settle();
+        net.reset(server);
+        net.advance(100);
+        net.set_window(client, None);
+        net.advance(100);
+        let whole = messages.into_iter().take(arrive).map(Received::Message);
+        let close = Received::Close(1012, "peer_reset".to_owned());
+        let expected: Vec<Received> = whole.chain([close]).collect();
+        assert_eq!(net.received(client), expected);
+        assert_eq!(net.engine().stats().cut_mid_frame, 0);
+        check_invariants(&net);
+        net.advance(10 * S);
+        net.expect_closed(client, Cause::PARTNER_ENDED);
+        assert_eq!(net.ending(client).map(|e| e.unsent), Some(removed));
     }
-    net.settle();
-    net.reset(server);
-    net.advance(100);
-    net.set_window(client, None);
-    net.advance(100);
-    let got = net.received(client);
-    assert_eq!(got.len(), 11);
-    assert_eq!(got[10], Received::Close(1012, "peer_reset".to_owned()));
-    check_invariants(&net);
 }
 
 /// The frames before the fault may be answered, and the offender gets those answers, as it would
