@@ -5,7 +5,7 @@ use super::frozen::{FrozenGuard, UpstreamState};
 use super::handshake_failure::HandshakeFailure;
 use super::hop::Hop;
 use super::offer::Offer;
-use super::pair_ends::{Leg, partner_close};
+use super::pair_ends::{GOING_AWAY, Leg, partner_close};
 use super::refusal::refusal_reply;
 use super::upstream::Upstream;
 use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
@@ -72,6 +72,12 @@ pub struct BridgeOptions {
 /// Adds Retry-After to a reply: 5 to 20 s, different for clients that came one after the other.
 fn with_retry_after(reply: Reply, client: ConnId) -> Reply {
     reply.with_retry_after(5 + client.generation() % 16)
+}
+
+/// Closes a connection to the upstream whose client has left before the two were linked. The
+/// upstream is not at fault.
+fn close_for_lost_client(io: &mut Io<'_>, upstream: ConnId) {
+    io.close_for(upstream, Cause::PARTNER_ENDED, GOING_AWAY, "client lost");
 }
 
 /// A request that was passed to the upstream and is not answered yet.
@@ -287,8 +293,7 @@ impl Product for Bridge {
             max_message_bytes: self.options.max_message_bytes,
         };
         if !io.link(client, id, rules) {
-            // The upstream is not at fault.
-            io.close_for(id, Cause::PARTNER_ENDED, 1001, "client lost");
+            close_for_lost_client(io, id);
             return Some(ResponseVerdict::Open);
         }
         let upgrade = Upgrade {
@@ -348,9 +353,8 @@ impl Product for Bridge {
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
         if let Some(upstream) = self.dials.remove(&id) {
-            // The client has left before the upstream answered.
             self.pending.remove(&upstream);
-            io.close_for(upstream, Cause::PARTNER_ENDED, 1001, "client lost");
+            close_for_lost_client(io, upstream);
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) enum Leg {
 
 /// Going away (RFC 6455 §7.4.1): for an upstream whose client has left. Clients take it as a wish
 /// not to come back.
-const GOING_AWAY: u16 = 1001;
+pub(super) const GOING_AWAY: u16 = 1001;
 /// An internal error. Some libraries do not reconnect after it.
 const INTERNAL_ERROR: u16 = 1011;
 /// Service restart: the client may come back at once.
