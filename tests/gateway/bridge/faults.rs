@@ -124,7 +124,7 @@ fn is_paused(bridge: &Bridge, class: &str) -> bool {
     explained.contains("reading from it is paused")
 }
 
-/// Sends until the gateway closes, and returns what it says.
+/// Sends until the gateway closes.
 fn flooded(mut write: impl FnMut(&[u8]) -> bool, message: &[u8]) {
     while write(message) {}
 }
