@@ -44,7 +44,8 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
         credentials,
         restored,
         health_path: "/healthz".into(),
-        relay_serves: true,
+        serves_relay: true,
+        bridge: None,
         products: Vec::new(),
     });
     let mut net = Net::new(config(), gateway);
@@ -168,6 +169,9 @@ fn reload() {
             max_connections: 100_000,
             stats_interval: Micros::from_secs(86_400),
             trusted_proxies: Vec::new(),
+            serves_relay: true,
+            routes: None,
+            drain: Micros::ZERO,
             relay: RelaySettings::default(),
             credentials: credentials(0..APPS / 2),
         };

@@ -356,7 +356,8 @@ fn net(config: Config) -> Loop {
         credentials: Credentials::default(),
         restored: Vec::new(),
         health_path: "/healthz".into(),
-        relay_serves: true,
+        serves_relay: true,
+        bridge: None,
         products: Vec::new(),
     });
     let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");

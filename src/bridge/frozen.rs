@@ -29,7 +29,7 @@ pub(super) struct UpstreamState {
 
 impl UpstreamState {
     /// Returns whether the upstream is unresponsive.
-    fn is_unresponsive(self) -> bool {
+    pub(super) fn is_unresponsive(self) -> bool {
         is_service_unresponsive(self.open, self.silent)
     }
 }

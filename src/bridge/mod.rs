@@ -1,5 +1,5 @@
-//! The reverse-proxy product: a WebSocket service behind the gateway. Each client is linked to a
-//! connection to the upstream.
+//! The reverse-proxy product: WebSocket services behind the gateway. Each client is linked to a
+//! connection to an upstream.
 
 mod acceptance;
 #[expect(
@@ -13,13 +13,19 @@ mod forwarded;
 mod frozen;
 mod handshake_failure;
 mod hop;
+mod known_addresses;
 mod offer;
 mod pair_ends;
+mod pending;
 mod refusal;
+mod route;
+mod route_table;
 mod upstream;
 mod upstream_request;
+mod upstreams;
 
 pub use self::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions};
 pub(crate) use self::frozen::is_service_unresponsive;
-pub use self::upstream::{Upstream, UpstreamUrl};
+pub use self::route::Route;
+pub use self::upstream::{UpstreamUrl, WeightedUpstream};
 pub use self::upstream_request::HostHeader;

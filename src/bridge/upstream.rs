@@ -3,7 +3,7 @@
 use crate::engine::DialAddress;
 use crate::wire::http::HeaderValue;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The location of an upstream as a setting names it: `http://HOST:PORT`, `ws://HOST:PORT` or
@@ -50,21 +50,20 @@ impl UpstreamUrl {
         }
     }
 
-    /// Returns the upstream at these addresses, which its host name stands for. They are not used
-    /// for a Unix socket.
-    pub fn at(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Upstream {
-        let addresses = match &self.location {
-            Location::Tcp(..) => addresses.into_iter().map(DialAddress::Tcp).collect(),
-            Location::Unix(path) => vec![DialAddress::Unix(path.clone())],
-        };
-        Upstream {
-            addresses,
-            host: self.host_field(),
+    /// Returns the address, if it is known without a lookup: that of a Unix socket, or an IP
+    /// address.
+    pub fn fixed_address(&self) -> Option<DialAddress> {
+        match &self.location {
+            Location::Tcp(host, port) => {
+                let ip: IpAddr = host.parse().ok()?;
+                Some(DialAddress::Tcp((ip, *port).into()))
+            }
+            Location::Unix(path) => Some(DialAddress::Unix(path.clone())),
         }
     }
 
     /// Returns the value of the header field Host that names this upstream.
-    fn host_field(&self) -> HeaderValue {
+    pub(super) fn host_field(&self) -> HeaderValue {
         let text = match &self.location {
             Location::Tcp(host, 80) if host.contains(':') => format!("[{host}]"),
             Location::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
@@ -120,13 +119,49 @@ fn tcp_location(text: &str) -> Option<Location> {
     (port > 0).then(|| Location::Tcp(host.into(), port))
 }
 
-/// An upstream with the addresses that it is dialled at.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// At least one. If connecting to one fails, the next one is tried.
-    pub(super) addresses: Vec<DialAddress>,
-    /// The value of Host that names the upstream.
-    pub(super) host: HeaderValue,
+/// The location of an upstream and its weight: its part of the route's clients.
+///
+/// Prints as it is written in a setting: `http://127.0.0.1:3000 weight=2`; the weight 1 is left
+/// out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
+pub struct WeightedUpstream {
+    /// The location.
+    pub url: UpstreamUrl,
+    /// The weight, 1 to [`WEIGHT_MAX`](Self::WEIGHT_MAX).
+    pub weight: u32,
+}
+
+impl WeightedUpstream {
+    /// The largest weight.
+    pub const WEIGHT_MAX: u32 = 256;
+
+    /// Parses `URL` or `URL weight=N`. `None` if it has another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((url, weight)) = text.split_once(' ') else {
+            return UpstreamUrl::parse(text).map(Self::from);
+        };
+        let weight = weight.trim_start().strip_prefix("weight=")?.parse().ok()?;
+        let is_allowed = (1..=Self::WEIGHT_MAX).contains(&weight);
+        let url = UpstreamUrl::parse(url)?;
+        is_allowed.then_some(WeightedUpstream { url, weight })
+    }
+}
+
+impl From<UpstreamUrl> for WeightedUpstream {
+    /// Returns the upstream with the weight 1.
+    fn from(url: UpstreamUrl) -> Self {
+        WeightedUpstream { url, weight: 1 }
+    }
+}
+
+impl fmt::Display for WeightedUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.weight {
+            1 => write!(f, "{}", self.url),
+            weight => write!(f, "{} weight={weight}", self.url),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -155,17 +190,16 @@ mod tests {
         ] {
             let url = UpstreamUrl::parse(text).expect("a location");
             assert_eq!(url.host_and_port(), Some((host, port)), "{text}");
-            assert_eq!(url.at([]).host, field, "{text}");
+            assert_eq!(url.host_field(), field, "{text}");
+            let is_address = !text.contains("local") && !text.contains('m');
+            assert_eq!(url.fixed_address().is_some(), is_address, "{text}");
             assert_eq!(url.to_string(), text);
         }
         let unix = UpstreamUrl::parse("unix:/run/chat.sock").expect("a location");
         assert_eq!(unix.host_and_port(), None);
-        let upstream = unix.at([]);
-        assert_eq!(
-            upstream.addresses,
-            [DialAddress::Unix("/run/chat.sock".into())]
-        );
-        assert_eq!(upstream.host, "localhost");
+        let address = DialAddress::Unix("/run/chat.sock".into());
+        assert_eq!(unix.fixed_address(), Some(address));
+        assert_eq!(unix.host_field(), "localhost");
     }
 
     #[test]
@@ -193,6 +227,31 @@ mod tests {
             &format!("unix:/{}", "a".repeat(107)),
         ] {
             assert_eq!(UpstreamUrl::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_weight_follows_the_location() {
+        for (text, weight, printed) in [
+            ("http://a", Some(1), "http://a"),
+            ("http://a weight=1", Some(1), "http://a"),
+            (
+                "http://a:81  weight=256",
+                Some(256),
+                "http://a:81 weight=256",
+            ),
+            ("unix:/s weight=2", Some(2), "unix:/s weight=2"),
+            ("http://a weight=0", None, ""),
+            ("http://a weight=257", None, ""),
+            ("http://a weight=", None, ""),
+            ("http://a weight=+1 ", None, ""),
+            ("http://a 2", None, ""),
+            (" weight=2", None, ""),
+        ] {
+            let upstream = WeightedUpstream::parse(text);
+            assert_eq!(upstream.as_ref().map(|u| u.weight), weight, "{text:?}");
+            let shown = upstream.map(|u| u.to_string()).unwrap_or_default();
+            assert_eq!(shown, printed);
         }
     }
 }

@@ -58,15 +58,16 @@ pub(crate) struct UpstreamRequest {
 }
 
 /// Makes the request to the upstream from a client's valid WebSocket request. `upstream` is the
-/// upstream's own Host.
+/// upstream's own Host, and `path` the path that it sees.
 ///
-/// Path, query and all end-to-end fields are as the client sent them, except forwarding fields and
+/// The query and all end-to-end fields are as the client sent them, except forwarding fields and
 /// extensions. A request that cannot be passed on is an error: the reply says why.
 pub(crate) fn upstream_request(
     request: &Request,
     hop: &Hop,
     host_header: &HostHeader,
     upstream: &HeaderValue,
+    path: &str,
 ) -> Result<UpstreamRequest, Reply> {
     let (offer, extensions) =
         Offer::read(request).map_err(|fault| Reply::error(400, &fault.to_string()))?;
@@ -91,7 +92,7 @@ pub(crate) fn upstream_request(
     fields.retain(|(name, _)| *name != HOST);
     fields.extend(extensions.map(|value| (SEC_WEBSOCKET_EXTENSIONS, value)));
     write_forwarding_fields(&mut fields, hop, client_host.as_ref());
-    let mut target = request.path().to_owned();
+    let mut target = path.to_owned();
     if let Some(query) = request.query() {
         target.push('?');
         target.push_str(query);
@@ -129,7 +130,7 @@ mod tests {
         let head = format!("{line} HTTP/1.1\r\n{HANDSHAKE}{fields}\r\n\r\n");
         let request = Request::from_peer(head.as_bytes(), hop.peer, false);
         let upstream = HeaderValue::from_static("127.0.0.1:3000");
-        let made = upstream_request(&request, hop, host, &upstream)?;
+        let made = upstream_request(&request, hop, host, &upstream, request.path())?;
         let bytes = made.dial_request.render("KEY");
         Ok(bytes.escape_ascii().to_string().replace("\\r\\n", "\n"))
     }
@@ -332,7 +333,7 @@ mod tests {
              Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
         );
         let upstream = HeaderValue::from_static("u");
-        let made = upstream_request(&request, &hop(false), &HostHeader::Keep, &upstream);
+        let made = upstream_request(&request, &hop(false), &HostHeader::Keep, &upstream, "/");
         let offer = made.expect("valid").offer;
         assert_eq!(offer, Offer::read(&request).expect("valid").0);
         assert_ne!(offer, Offer::default());

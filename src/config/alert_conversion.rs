@@ -45,7 +45,7 @@ impl EffectiveValues {
     }
 
     fn webhook_url(&self, at: usize) -> Option<WebhookUrl> {
-        let SettingValue::Secret(url) = self.0[at].value.as_ref()? else {
+        let SettingValue::Secret(url) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(WebhookUrl::new(url.expose()))

@@ -2,6 +2,7 @@
 
 use super::conversion::{CLASSES, SUBPROTOCOLS};
 use super::effective_values::{CREDENTIALS, EffectiveValues, SECRETS};
+use super::routes::check_routes;
 use super::setting_faults::SettingFaults;
 use super::table::{SETTINGS, row};
 use super::value_kind::SettingValue;
@@ -54,10 +55,10 @@ impl EffectiveValues {
             .filter(|at| !self.is_absent(*at))
             .map(|at| SETTINGS[at].name)
             .collect();
-        (self.has_upstream() && !given.is_empty()).then(|| {
+        (!self.serves_relay() && !given.is_empty()).then(|| {
             format!(
-                "{}: no effect with UPSTREAM, because the service decides which clients may \
-                 connect",
+                "{}: no effect if a route serves all paths, because the service decides which \
+                 clients may connect",
                 given.join(", ")
             )
         })
@@ -69,7 +70,7 @@ impl EffectiveValues {
         let [timeout, interval] = UPSTREAM_POLICY.map(|at| self.source_row(at));
         let (t, i) = (self.number(timeout)?, self.number(interval)?);
         let is_late = t >= Policy::SAFE_INTERVALS * i && 2 * t < 5 * i;
-        (self.has_upstream() && is_late).then(|| {
+        (self.has_routes() && is_late).then(|| {
             format!(
                 "{}, is less than two and a half times {}: a service that stands still would lose \
                  connections before it counts as unresponsive; set it to at least {}",
@@ -84,7 +85,7 @@ impl EffectiveValues {
     fn policies(&self) -> impl Iterator<Item = (usize, usize)> {
         // The general pair holds for clients of a service, whatever glasses and apps have.
         let clients = const { (row("CONNECTION_TIMEOUT_MS"), row("HEARTBEAT_INTERVAL_MS")) };
-        let general = self.has_upstream().then_some(clients);
+        let general = self.has_routes().then_some(clients);
         let of_class = CLASSES.map(|(t, i)| (self.source_row(t), self.source_row(i)));
         of_class.into_iter().chain(general)
     }
@@ -95,8 +96,8 @@ impl EffectiveValues {
         let address = const { row("LISTEN_ADDR") };
         if let Some(listen) = self.address(address)
             && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
-            // The service behind the gateway decides which clients may connect.
-            && !self.has_upstream()
+            // Of a route, the service decides which clients may connect.
+            && self.serves_relay()
             && !listen.ip().to_canonical().is_loopback()
             && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {
@@ -108,7 +109,7 @@ impl EffectiveValues {
 
         for (secret, file) in SECRETS {
             if self.has_value(secret) && self.has_value(file) {
-                let (name, origin) = (SETTINGS[secret].name, self.0[secret].origin);
+                let (name, origin) = (SETTINGS[secret].name, self.values[secret].origin);
                 faults.push(self.fault(
                     file,
                     format!("left out, because {name} is set as well ({origin})"),
@@ -116,7 +117,7 @@ impl EffectiveValues {
             }
         }
         let admin = const { row("ADMIN_ADDR") };
-        if let Some(SettingValue::Address(address)) = &self.0[admin].value
+        if let Some(SettingValue::Address(address)) = &self.values[admin].value
             && !address.ip().to_canonical().is_loopback()
             && self.is_absent(const { row("ADMIN_TOKEN") })
             && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
@@ -135,6 +136,8 @@ impl EffectiveValues {
             );
             faults.push(self.fault(admin, allowed));
         }
+
+        check_routes(&self.routes, self.has_upstream(), faults);
 
         // Two classes that both inherit the general pair have one fault, not two.
         let mut told = Vec::new();

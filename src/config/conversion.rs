@@ -7,13 +7,15 @@ use ipnet::IpNet;
 
 use super::Settings;
 use super::effective_values::{EffectiveValues, SECRETS};
+use super::routes::UPSTREAM_ROUTE;
 use super::secret::Secret;
 use super::settings::BridgeSettings;
 use super::table::row;
+use super::upstream_policy::upstream_policy;
 use super::value_kind::SettingValue;
 use crate::base::time::Micros;
 use crate::gateway::{
-    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Subprotocols,
+    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Route, Subprotocols,
     WebOrigin,
 };
 use crate::health::{HeartbeatMode, Policy, StaleAction};
@@ -54,6 +56,7 @@ impl EffectiveValues {
         let [glasses, app, upstream] = policies;
         Some(Settings {
             bridge: self.bridge()?,
+            serves_relay: self.serves_relay(),
             client: Policy {
                 when_stale: self.stale_action(const { row("CLIENT_JUDGE") })?,
                 ..self.policy(
@@ -63,7 +66,7 @@ impl EffectiveValues {
             },
             upstream: Policy {
                 when_stale: self.stale_action(const { row("UPSTREAM_JUDGE") })?,
-                ..watched(upstream?)
+                ..upstream_policy(upstream?)
             },
             link_slow_after: self.millis(const { row("SLOW_MS") })?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
@@ -139,30 +142,44 @@ impl EffectiveValues {
         })
     }
 
-    /// Returns the settings of the bridge; `None` inside if there is no upstream.
+    /// Returns the settings of the bridge; `None` inside if there is no route.
     fn bridge(&self) -> Option<Option<BridgeSettings>> {
-        if !self.has_upstream() {
+        if !self.has_routes() {
             return Some(None);
         }
-        let SettingValue::Upstream(upstream) = self.0[const { row("UPSTREAM") }].value.as_ref()?
-        else {
+        let close = self.policy(
+            const { row("CONNECTION_TIMEOUT_MS") },
+            const { row("HEARTBEAT_INTERVAL_MS") },
+        )?;
+        let of_file: Option<Vec<Route>> = self.routes.iter().map(|r| r.route(&close)).collect();
+        let mut routes = of_file?;
+        if self.has_upstream() {
+            routes.push(self.upstream_route()?);
+        }
+        Some(Some(BridgeSettings {
+            routes,
+            forwarded_https: self.word(const { row("FORWARDED_PROTO") })? == "https",
+        }))
+    }
+
+    /// Returns the route that the setting `UPSTREAM` makes.
+    fn upstream_route(&self) -> Option<Route> {
+        let value = |at: usize| self.values[at].value.as_ref();
+        let SettingValue::Upstream(upstream) = value(const { row("UPSTREAM") })? else {
             return None;
         };
-        let SettingValue::HostHeader(host_header) = self.0[const { row("UPSTREAM_HOST_HEADER") }]
-            .value
-            .as_ref()?
-        else {
+        let host_header = value(const { row("UPSTREAM_HOST_HEADER") })?;
+        let SettingValue::HostHeader(host_header) = host_header else {
             return None;
         };
         let most = self.number(const { row("UPSTREAM_MAX_MESSAGE_BYTES") })?;
-        Some(Some(BridgeSettings {
-            upstream: upstream.clone(),
+        Some(Route {
             host_header: host_header.clone(),
-            forwarded_https: self.word(const { row("FORWARDED_PROTO") })? == "https",
             connect_timeout: self.millis(const { row("UPSTREAM_CONNECT_TIMEOUT_MS") })?,
             answer_timeout: self.millis(const { row("UPSTREAM_ANSWER_TIMEOUT_MS") })?,
             max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
-        }))
+            ..Route::to(UPSTREAM_ROUTE, vec![upstream.clone().into()])
+        })
     }
 
     fn stale_action(&self, at: usize) -> Option<StaleAction> {
@@ -173,7 +190,7 @@ impl EffectiveValues {
     }
 
     fn http_path(&self, at: usize) -> Option<Box<str>> {
-        let SettingValue::HttpPath(path) = self.0[at].value.as_ref()? else {
+        let SettingValue::HttpPath(path) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(path.clone())
@@ -193,7 +210,7 @@ impl EffectiveValues {
     }
 
     pub(super) fn number(&self, at: usize) -> Option<u64> {
-        let SettingValue::Number(number) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Number(number) = *self.values[at].value.as_ref()? else {
             return None;
         };
         Some(number)
@@ -210,21 +227,21 @@ impl EffectiveValues {
     }
 
     pub(super) fn word(&self, at: usize) -> Option<&'static str> {
-        let SettingValue::Word(word) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Word(word) = *self.values[at].value.as_ref()? else {
             return None;
         };
         Some(word)
     }
 
     pub(super) fn switch(&self, at: usize) -> Option<bool> {
-        let SettingValue::Switch(on) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Switch(on) = *self.values[at].value.as_ref()? else {
             return None;
         };
         Some(on)
     }
 
     pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
-        let SettingValue::Address(address) = *self.0[at].value.as_ref()? else {
+        let SettingValue::Address(address) = *self.values[at].value.as_ref()? else {
             return None;
         };
         Some(address)
@@ -232,7 +249,7 @@ impl EffectiveValues {
 
     /// Returns a path, unless the content of its file was already read.
     pub(super) fn path(&self, at: usize) -> Option<PathBuf> {
-        let SettingValue::Path(path) = self.0[at].value.as_ref()? else {
+        let SettingValue::Path(path) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(path.clone())
@@ -251,7 +268,7 @@ impl EffectiveValues {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let SettingValue::Networks(networks) = self.0[at].value.as_ref()? else {
+        let SettingValue::Networks(networks) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(networks)
@@ -262,21 +279,21 @@ impl EffectiveValues {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let SettingValue::Origins(origins) = self.0[at].value.as_ref()? else {
+        let SettingValue::Origins(origins) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(origins)
     }
 
     pub(super) fn types(&self, at: usize) -> Option<&[Box<str>]> {
-        let SettingValue::FrameTypes(types) = self.0[at].value.as_ref()? else {
+        let SettingValue::FrameTypes(types) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(types)
     }
 
     pub(super) fn subprotocols(&self, at: usize) -> Option<&AcceptedSubprotocols> {
-        let SettingValue::Subprotocols(accepted) = self.0[at].value.as_ref()? else {
+        let SettingValue::Subprotocols(accepted) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(accepted)
@@ -287,14 +304,14 @@ impl EffectiveValues {
         if self.is_absent(at) {
             return Some(&[]);
         }
-        let SettingValue::HostNames(names) = self.0[at].value.as_ref()? else {
+        let SettingValue::HostNames(names) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(names)
     }
 
     pub(super) fn url(&self, at: usize) -> Option<String> {
-        let SettingValue::Url(url) = self.0[at].value.as_ref()? else {
+        let SettingValue::Url(url) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(url.clone())
@@ -302,7 +319,7 @@ impl EffectiveValues {
 
     pub(super) fn apps(&self) -> Option<AppRegistry> {
         let at = const { row("APPS_FILE") };
-        let SettingValue::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
+        let SettingValue::AppsFile(_, apps) = self.values[at].value.as_ref()? else {
             return None;
         };
         Some(apps.clone())
@@ -312,26 +329,12 @@ impl EffectiveValues {
     pub(super) fn secret(&self, at: usize) -> Option<Secret> {
         let (secret, file) = SECRETS.into_iter().find(|(secret, _)| *secret == at)?;
         let given = |at: usize| {
-            let value = self.0[at].value.as_ref()?;
+            let value = self.values[at].value.as_ref()?;
             let (SettingValue::Secret(secret) | SettingValue::SecretFile(_, secret)) = value else {
                 return None;
             };
             Some(secret.clone())
         };
         given(secret).or_else(|| given(file))
-    }
-}
-
-/// Returns the policy of connections to a service. Without pings nothing is judged: the interval
-/// and the timeout are then the longest ones.
-fn watched(policy: Policy) -> Policy {
-    const NEVER: Micros = Micros::from_secs(365 * 24 * 3_600);
-    if policy.heartbeat_interval > Micros::ZERO {
-        return policy;
-    }
-    Policy {
-        heartbeat_interval: NEVER,
-        connection_timeout: Micros(2 * NEVER.0),
-        ..policy
     }
 }

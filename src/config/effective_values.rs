@@ -3,19 +3,27 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 
+use super::file_value::{FileValue, excerpt};
 use super::regular_file;
-use super::reload_diff::{ReloadDiff, SettingChange};
+use super::routes::{GivenRoute, RouteValues};
 use super::secret::Secret;
 use super::setting_faults::{Requirement, SettingFault, SettingFaults, ValueOrigin};
-use super::settings_file::{FileValue, SettingsFile, excerpt};
+use super::settings_file::SettingsFile;
 use super::table::{Fallback, SETTINGS, Setting, row};
 use super::value_kind::{SettingValue, ValueKind};
 use crate::gateway::AppRegistry;
 use crate::side::state_target;
 
-/// The value and origin of every setting, by its row in the table.
+/// The value and origin of every setting, and the routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EffectiveValues(pub(super) Vec<EffectiveValue>);
+pub(super) struct EffectiveValues {
+    /// By the setting's row in the table.
+    pub(super) values: Vec<EffectiveValue>,
+    /// The routes as the file gives them.
+    pub(super) given_routes: Vec<GivenRoute>,
+    /// The routes with all their values.
+    pub(super) routes: Vec<RouteValues>,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct EffectiveValue {
@@ -58,16 +66,6 @@ pub(super) const CREDENTIALS: [usize; 3] = [
     row("APPS_FILE"),
 ];
 
-/// Groups of settings that restrict peers or webhooks. Without any setting of a group there is no
-/// such restriction.
-const RESTRICTIONS: [&[usize]; 5] = [
-    &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
-    &[row("APPS_FILE")],
-    &[row("ALLOWED_ORIGINS")],
-    &[row("WEBHOOK_ALLOW")],
-    &[row("TRUSTED_PROXIES")],
-];
-
 impl EffectiveValues {
     /// Resolves every setting. The flag has precedence over the variable, the variable over the
     /// file, the file over the default. An overruled value is not checked; an empty variable counts
@@ -77,7 +75,7 @@ impl EffectiveValues {
         env: impl Fn(&str) -> Option<OsString>,
         faults: &mut SettingFaults,
     ) -> Self {
-        let mut effective = EffectiveValues(Vec::with_capacity(SETTINGS.len()));
+        let mut effective = EffectiveValues::empty();
         // The first row names the file.
         let mut file = SettingsFile::none();
         let mut emptied = Vec::new();
@@ -100,11 +98,13 @@ impl EffectiveValues {
                 },
                 None => effective.file_or_default_value(setting, file.value(at), faults),
             };
-            effective.0.push(entry);
+            effective.values.push(entry);
             if at == const { row("CONFIG_FILE") } {
                 file = effective.file(faults);
+                effective.given_routes = std::mem::take(&mut file.routes);
             }
         }
+        effective.resolve_routes(faults);
         check_renamed(&env, faults);
         for (secret, file) in SECRETS {
             effective.read_secret(secret, file, faults);
@@ -114,6 +114,24 @@ impl EffectiveValues {
         effective.check_state_file(faults);
         effective.check_combinations(faults);
         effective
+    }
+
+    /// Returns values of no setting and no route.
+    pub(super) fn empty() -> Self {
+        EffectiveValues {
+            values: Vec::with_capacity(SETTINGS.len()),
+            given_routes: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Resolves the routes; all settings are resolved.
+    pub(super) fn resolve_routes(&mut self, faults: &mut SettingFaults) {
+        let general = |name: &'static str| self.values[row(name)].value.clone();
+        let given = self.given_routes.iter();
+        self.routes = given
+            .map(|route| RouteValues::resolve(route, &general, faults))
+            .collect();
     }
 
     /// Reads the file with settings that `CONFIG_FILE` names.
@@ -165,10 +183,10 @@ impl EffectiveValues {
     }
 
     /// Returns the default of a setting; the rows before it in the table are resolved.
-    fn default_value(&self, setting: &Setting) -> Option<SettingValue> {
+    pub(super) fn default_value(&self, setting: &Setting) -> Option<SettingValue> {
         match setting.default {
             Fallback::Value(text) => setting.kind.parse(text),
-            Fallback::SameAs(name) => self.0[row(name)].value.clone(),
+            Fallback::SameAs(name) => self.values[row(name)].value.clone(),
             Fallback::Derived(_) if setting.name == "MAX_PENDING_BYTES" => {
                 let message = self.number(const { row("MAX_MESSAGE_BYTES") })?;
                 Some(SettingValue::Number(PENDING_DEFAULT_MIN.max(2 * message)))
@@ -178,13 +196,13 @@ impl EffectiveValues {
                 Some(SettingValue::Number(REPLAY_DEFAULT_MAX.min(pending / 2)))
             }
             Fallback::Derived(_) if setting.name == "DRAIN_MS" => {
-                let drain = if self.has_upstream() { 30_000 } else { 1_000 };
+                let drain = if self.serves_relay() { 1_000 } else { 30_000 };
                 Some(SettingValue::Number(drain))
             }
             Fallback::Derived(_) if setting.name == "HEALTH_PATH" => {
-                let path = match self.has_upstream() {
-                    true => "/.well-known/pulsegate/health",
-                    false => "/healthz",
+                let path = match self.serves_relay() {
+                    true => "/healthz",
+                    false => "/.well-known/pulsegate/health",
                 };
                 Some(SettingValue::HttpPath(path.into()))
             }
@@ -192,9 +210,19 @@ impl EffectiveValues {
         }
     }
 
-    /// Returns whether there is a service behind the gateway.
+    /// Returns whether the setting `UPSTREAM` makes a route.
     pub(super) fn has_upstream(&self) -> bool {
         !self.is_absent(const { row("UPSTREAM") })
+    }
+
+    /// Returns whether there is a service behind the gateway.
+    pub(super) fn has_routes(&self) -> bool {
+        self.has_upstream() || !self.given_routes.is_empty()
+    }
+
+    /// Returns whether the relay serves its paths: no route takes all of them.
+    pub(super) fn serves_relay(&self) -> bool {
+        !self.has_upstream() && !self.given_routes.iter().any(GivenRoute::is_catch_all)
     }
 
     /// Reads a secret from its file. If the secret is also given directly, that is the fault, and
@@ -238,7 +266,7 @@ impl EffectiveValues {
         let apps = const { row("APPS_FILE") };
         let no_secret = self.is_absent(secret) && self.is_absent(secret_file);
         let has_admin = matches!(
-            self.0[const { row("ADMIN_ADDR") }].value,
+            self.values[const { row("ADMIN_ADDR") }].value,
             Some(SettingValue::Address(_))
         );
         let no_token = has_admin && self.is_absent(token) && self.is_absent(token_file);
@@ -276,7 +304,7 @@ impl EffectiveValues {
         found: Result<SettingValue, Requirement>,
         faults: &mut SettingFaults,
     ) {
-        self.0[at].value = match found {
+        self.values[at].value = match found {
             Ok(value) => Some(value),
             Err(Requirement(allowed)) => {
                 faults.push(self.fault(at, allowed));
@@ -289,7 +317,7 @@ impl EffectiveValues {
     /// settings, except for secrets.
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
-        for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
+        for (at, (setting, entry)) in SETTINGS.iter().zip(&self.values).enumerate() {
             let value = shell_word(self.text(at));
             // If one of these were read back empty, it would count as not filled in.
             let is_secret = CREDENTIALS.contains(&at)
@@ -310,6 +338,8 @@ impl EffectiveValues {
             }
             text.push('\n');
         }
+        let routes = self.routes.iter();
+        text.extend(routes.map(RouteValues::print));
         text
     }
 
@@ -328,69 +358,9 @@ impl EffectiveValues {
             .map(|(at, setting)| (setting, self.describe(at)))
     }
 
-    /// Returns the differences of `newer`.
-    pub(super) fn diff(&self, newer: &Self) -> ReloadDiff {
-        let after = self.merged(newer);
-        let mut changes = ReloadDiff::default();
-        for (at, setting) in SETTINGS.iter().enumerate() {
-            // A default that changed follows from another setting, which is named.
-            let is_given = [self, newer].map(|v| v.0[at].origin) != [ValueOrigin::Default; 2];
-            if setting.reload && self.0[at] != after.0[at] {
-                changes.applied.push(SettingChange {
-                    name: setting.name,
-                    old: self.describe(at),
-                    new: after.describe(at),
-                });
-            } else if !setting.reload && is_given && self.0[at] != newer.0[at] {
-                changes.needs_restart.push(setting.name);
-            }
-        }
-        changes
-    }
-
-    /// Returns the settings after a reload: those of `newer` that a reload applies, and the rest of
-    /// `self`.
-    pub(super) fn reloaded(&self, newer: &Self, faults: &mut SettingFaults) -> Self {
-        let effective = self.merged(newer);
-        effective.check_combinations(faults);
-        self.check_restrictions_kept(&effective, faults);
-        effective
-    }
-
-    /// Returns the values of `newer` that a reload applies, and the rest of `self`. A default that
-    /// follows from another setting follows from the value in force.
-    fn merged(&self, newer: &Self) -> Self {
-        let mut merged = EffectiveValues(Vec::with_capacity(SETTINGS.len()));
-        for (setting, (old, new)) in SETTINGS.iter().zip(self.0.iter().zip(&newer.0)) {
-            let mut entry = if setting.reload { new } else { old }.clone();
-            if entry.origin == ValueOrigin::Default {
-                entry.value = merged.default_value(setting);
-            }
-            merged.0.push(entry);
-        }
-        merged
-    }
-
-    /// Checks that restrictions which were given are still given after a reload. A file that is
-    /// read while it is half written lacks its last lines. Without this check all apps would then
-    /// be stopped, or every client could connect.
-    fn check_restrictions_kept(&self, newer: &Self, faults: &mut SettingFaults) {
-        for rows in RESTRICTIONS {
-            let given = rows.iter().find(|at| self.has_value(**at));
-            let is_absent = rows.iter().all(|at| newer.is_absent(*at));
-            if let (Some(given), true) = (given, is_absent) {
-                let allowed = format!(
-                    "set: a reload does not remove {}; only a restart does",
-                    self.cite(*given)
-                );
-                faults.push(newer.fault(*given, allowed));
-            }
-        }
-    }
-
     /// Returns the row in which the value of the row `at` was given.
     pub(super) fn source_row(&self, at: usize) -> usize {
-        match (self.0[at].origin, SETTINGS[at].default) {
+        match (self.values[at].origin, SETTINGS[at].default) {
             (ValueOrigin::Default, Fallback::SameAs(name)) => row(name),
             _ => at,
         }
@@ -399,7 +369,7 @@ impl EffectiveValues {
     pub(super) fn fault(&self, at: usize, allowed: String) -> SettingFault {
         SettingFault::Value {
             name: SETTINGS[at].name,
-            origin: self.0[at].origin,
+            origin: self.values[at].origin,
             value: self.text(at),
             allowed,
         }
@@ -412,18 +382,18 @@ impl EffectiveValues {
             "{}, which is {} ({})",
             SETTINGS[at].name,
             self.text(at),
-            self.0[at].origin
+            self.values[at].origin
         )
     }
 
     /// Returns the value as it is written in a variable.
     pub(super) fn text(&self, at: usize) -> String {
-        let value = self.0[at].value.as_ref();
+        let value = self.values[at].value.as_ref();
         value.map(SettingValue::to_string).unwrap_or_default()
     }
 
     /// Returns the value, or words that say that there is no value.
-    fn describe(&self, at: usize) -> String {
+    pub(super) fn describe(&self, at: usize) -> String {
         let text = self.text(at);
         if self.is_absent(at) {
             SETTINGS[at].default.to_string()
@@ -436,13 +406,13 @@ impl EffectiveValues {
 
     /// Returns whether the setting has a valid value.
     pub(super) fn has_value(&self, at: usize) -> bool {
-        self.0[at].value.is_some() && !self.is_absent(at)
+        self.values[at].value.is_some() && !self.is_absent(at)
     }
 
     /// Returns whether the setting surely has no value. With an invalid value, or a file that
     /// cannot be read, this is not known, and the result is `false`.
     pub(super) fn is_absent(&self, at: usize) -> bool {
-        self.0[at].value == Some(SettingValue::Absent)
+        self.values[at].value == Some(SettingValue::Absent)
     }
 }
 

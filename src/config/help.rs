@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{Audience, Fallback, SETTINGS, Setting};
+use super::table::{Audience, Fallback, ROUTE_FIELDS, SETTINGS, Setting};
 use super::value_kind::ValueKind;
 
 /// Returns the text of `--help`: the basic settings; with `all`, the text of `--help-all`: every
@@ -70,13 +70,37 @@ pub fn markdown_table() -> String {
                 text,
                 "| `{}` | {} | {} | {} | {} | {} |",
                 setting.name,
-                unit(setting),
-                default(setting),
-                allowed(setting),
+                unit(setting.kind),
+                default_text(setting.default),
+                allowed(setting.kind, setting.rule),
                 reload(setting),
                 setting.help
             );
         }
+    }
+    text
+}
+
+/// Returns the table of a route's fields for the documentation, in Markdown. `docs/routes.md` has
+/// it between two marks, and a test checks that they are equal.
+pub fn route_table() -> String {
+    let mut text = String::from(
+        "| field | unit | default | allowed | what it does |\n\
+         | --- | --- | --- | --- | --- |\n",
+    );
+    for field in ROUTE_FIELDS {
+        let default = match field.default {
+            _ if field.is_required => "must be given".to_owned(),
+            default => default_text(default),
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {default} | {} | {} |",
+            field.name,
+            unit(field.kind),
+            allowed(field.kind, field.rule),
+            field.help
+        );
     }
     text
 }
@@ -88,17 +112,17 @@ fn groups() -> [(&'static str, impl Iterator<Item = &'static Setting>); 2] {
     })
 }
 
-fn unit(setting: &Setting) -> String {
-    match setting.kind {
+fn unit(kind: ValueKind) -> String {
+    match kind {
         ValueKind::Number { unit, .. } => unit.to_string(),
         _ => String::new(),
     }
 }
 
-fn default(setting: &Setting) -> String {
-    match setting.default {
+fn default_text(default: Fallback) -> String {
+    match default {
         Fallback::Value(name) | Fallback::SameAs(name) => format!("`{name}`"),
-        Fallback::Derived(_) | Fallback::Absent => setting.default.to_string(),
+        Fallback::Derived(_) | Fallback::Absent => default.to_string(),
     }
 }
 
@@ -107,12 +131,12 @@ fn reload(setting: &Setting) -> &'static str {
 }
 
 /// Returns the allowed values without the unit, which has its own column.
-fn allowed(setting: &Setting) -> String {
-    let bounds = match setting.kind {
+fn allowed(kind: ValueKind, rule: Option<&str>) -> String {
+    let bounds = match kind {
         ValueKind::Number { min, max, .. } => format!("{min} to {max}"),
         kind => kind.to_string(),
     };
-    match setting.rule {
+    match rule {
         Some(rule) => format!("{bounds}; {rule}"),
         None => bounds,
     }

@@ -1,6 +1,6 @@
 //! Lists of names, separated by commas.
 
-use crate::gateway::{AcceptedSubprotocols, WebOrigin};
+use crate::gateway::{AcceptedSubprotocols, WebOrigin, WeightedUpstream};
 
 /// The limit of origins; more are most likely a mistake.
 pub(super) const ORIGINS_MAX: usize = 64;
@@ -19,6 +19,13 @@ pub(super) const SUBPROTOCOL_MAX: usize = 128;
 
 /// The word for all subprotocols.
 pub(super) const ANY: &str = "any";
+
+/// The longest name of a route, in bytes: it is a label of metrics.
+pub(super) const NAME_MAX: usize = 64;
+
+/// The limit of upstreams of a route, before host names are looked up.
+pub(super) const UPSTREAMS_MAX: usize = 64;
+
 /// The limit of host names; a listener has fewer.
 pub(super) const HOSTS_MAX: usize = 64;
 
@@ -74,6 +81,22 @@ pub(super) fn parse_hosts(text: &str) -> Option<Vec<Box<str>>> {
         let is_name = (1..=HOST_MAX).contains(&one.len()) && one.bytes().all(is_plain);
         is_name.then(|| one.to_ascii_lowercase().into())
     })
+}
+
+/// Parses a name of a few letters.
+pub(super) fn parse_name(text: &str) -> Option<Box<str>> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let is_name = (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(is_plain);
+    is_name.then(|| text.into())
+}
+
+/// Parses a list of upstreams with weights; `None` if one is not valid, if two are the same, or if
+/// there is none.
+pub(super) fn parse_upstreams(text: &str) -> Option<Vec<WeightedUpstream>> {
+    let list = parse_list(text, UPSTREAMS_MAX, WeightedUpstream::parse)?;
+    let is_twice = |nth: usize| list[..nth].iter().any(|other| other.url == list[nth].url);
+    let is_valid = !list.is_empty() && !(0..list.len()).any(is_twice);
+    is_valid.then_some(list)
 }
 
 fn parse_list<T>(text: &str, max: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {

@@ -74,6 +74,25 @@ pub enum SettingFault {
         /// The key.
         String,
     ),
+    /// The key `route` of the file is something else than tables; the type in words.
+    RoutesForm(
+        /// The type, in words.
+        &'static str,
+    ),
+    /// A fault in one route.
+    Route {
+        /// The route: `route "chat"`, or `route 2` if it has no name.
+        label: String,
+        /// The fault.
+        fault: RouteFault,
+    },
+    /// The file has more routes than are allowed.
+    TooManyRoutes {
+        /// The number of routes.
+        routes: usize,
+        /// The largest number allowed.
+        most: usize,
+    },
     /// A table in the file.
     Table(
         /// The key of the table.
@@ -98,6 +117,41 @@ pub enum SettingFault {
         /// The allowed values, in words that follow "must be".
         allowed: String,
     },
+}
+
+/// One fault in a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteFault {
+    /// A value that is not allowed, by itself or together with another.
+    Value {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        value: String,
+        /// The allowed values, in words that follow "must be".
+        allowed: String,
+    },
+    /// A value with a type that the field does not take.
+    WrongType {
+        /// The field.
+        field: &'static str,
+        /// The type of the value, in words.
+        value_type: &'static str,
+        /// The allowed values, in words that follow "must be".
+        allowed: String,
+    },
+    /// A field that every route must have.
+    Missing {
+        /// The field.
+        field: &'static str,
+        /// The allowed values, in words that follow "must be".
+        allowed: String,
+    },
+    /// A key that is not a field. Its value is not repeated.
+    UnknownKey(
+        /// The key.
+        String,
+    ),
 }
 
 /// A description of the allowed values, in words that follow "must be".
@@ -186,10 +240,25 @@ impl fmt::Display for SettingFault {
                 suggest(f, key, str::to_owned)?;
                 f.write_str("--help-all lists all settings")
             }
+            SettingFault::RoutesForm(value_type) => {
+                write!(
+                    f,
+                    "\"route\" (file): is {value_type}; it must be tables, each under a line \
+                     [[route]]"
+                )
+            }
+            SettingFault::Route { label, fault } => write!(f, "{label} (file): {fault}"),
+            SettingFault::TooManyRoutes { routes, most } => {
+                write!(
+                    f,
+                    "\"route\" (file): there are {routes}; at most {most} are allowed"
+                )
+            }
             SettingFault::Table(key) => {
                 write!(
                     f,
-                    "{key:?} (file): is a table; settings must be outside of tables"
+                    "{key:?} (file): is a table; settings must be outside of tables, and routes \
+                     under [[route]]"
                 )
             }
             SettingFault::KeyTwice(name) => {
@@ -211,6 +280,33 @@ impl fmt::Display for SettingFault {
                 allowed,
             } => {
                 write!(f, "{name} (file): is {value_type}; it must be {allowed}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for RouteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteFault::Value {
+                field,
+                value,
+                allowed,
+            } => write!(f, "{field}={value:?}: must be {allowed}"),
+            RouteFault::WrongType {
+                field,
+                value_type,
+                allowed,
+            } => write!(f, "{field} is {value_type}; it must be {allowed}"),
+            RouteFault::Missing { field, allowed } => {
+                write!(f, "{field} is missing; it must be {allowed}")
+            }
+            RouteFault::UnknownKey(key) => {
+                write!(f, "{key:?} is unknown; ")?;
+                if let Some(field) = suggestion::suggest_field(key) {
+                    write!(f, "did you mean {field}? ")?;
+                }
+                f.write_str("docs/bridge.md lists all fields")
             }
         }
     }

@@ -14,36 +14,29 @@ use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
-    Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, HostHeader,
-    ProxyProtocol, RELAY_CLASSES, RelaySettings, ReplayLimits, Subprotocols, UpstreamUrl,
-    WebOrigin,
+    Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, ProxyProtocol,
+    RELAY_CLASSES, RelaySettings, ReplayLimits, Route, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
 
-/// The settings of the bridge. They change with a restart only.
+/// The settings of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeSettings {
-    /// The service behind the gateway.
-    pub upstream: UpstreamUrl,
-    /// The Host that the service sees.
-    pub host_header: HostHeader,
-    /// Whether the service is told that every client uses https.
+    /// The routes, at least one. That of the setting `UPSTREAM` is among them.
+    pub routes: Vec<Route>,
+    /// Whether services are told that every client uses https. It changes with a restart only.
     pub forwarded_https: bool,
-    /// How long connecting to the service may take; at least 10 ms.
-    pub connect_timeout: Micros,
-    /// How long the service may take to answer a request; at least 10 ms.
-    pub answer_timeout: Micros,
-    /// The longest message, in bytes on the wire; 0: no limit.
-    pub max_message_bytes: u32,
 }
 
 /// The effective settings. All values are checked: each is within its bounds and they fit together.
 /// [`SETTINGS`](super::SETTINGS) describes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The service behind the gateway, if there is one.
+    /// The services behind the gateway, if there are any.
     pub bridge: Option<BridgeSettings>,
+    /// Whether the relay serves its paths: no route takes all of them.
+    pub serves_relay: bool,
     /// The heartbeat policy for clients of the service.
     pub client: Policy,
     /// The heartbeat policy for connections to the service.

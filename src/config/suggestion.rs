@@ -1,6 +1,6 @@
 //! Suggests the nearest known name for a flag, a key or an argument that does not exist.
 
-use super::table::SETTINGS;
+use super::table::{ROUTE_FIELDS, SETTINGS};
 
 /// Names that other programs use for the same setting, without dashes.
 const ALIASES: [(&str, &str); 12] = [
@@ -29,10 +29,22 @@ pub(super) fn suggest_setting(name: &str) -> Option<&'static str> {
     if let Some((_, setting)) = alias {
         return Some(setting);
     }
+    nearest(&name, SETTINGS.iter().map(|s| s.name))
+}
+
+/// Returns the field of a route with the most similar name, if one is similar.
+pub(super) fn suggest_field(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    nearest(&name, ROUTE_FIELDS.iter().map(|field| field.name))
+}
+
+/// Returns the most similar of these names, if one is similar. `name` is in lower case and has
+/// dashes.
+fn nearest(name: &str, all: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     // Almost any name is similar to a short one.
     let most = TYPOS_MAX.min(name.len() / 4);
-    let near = |setting: &str| distance(&name, &setting.to_ascii_lowercase().replace('_', "-"));
-    let all = SETTINGS.iter().map(|s| (near(s.name), s.name));
+    let typos = |other: &str| distance(name, &other.to_ascii_lowercase().replace('_', "-"));
+    let all = all.map(|other| (typos(other), other));
     let nearest = all.filter(|(typos, _)| *typos <= most).min()?;
     Some(nearest.1)
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::secret::Secret;
 use super::{lists, networks};
 use crate::gateway::{
-    AcceptedSubprotocols, AppRegistry, HostHeader, UpstreamUrl, WebOrigin, is_url,
+    AcceptedSubprotocols, AppRegistry, HostHeader, UpstreamUrl, WebOrigin, WeightedUpstream, is_url,
 };
 
 /// The longest path of a health check, in bytes.
@@ -64,6 +64,12 @@ pub enum ValueKind {
     HostHeader,
     /// The path of a URL.
     HttpPath,
+    /// A name of a few letters, digits, dashes and underscores.
+    Name,
+    /// One host name.
+    HostName,
+    /// Locations of services, each with an optional weight, separated by commas.
+    Upstreams,
 }
 
 /// The unit of a number.
@@ -110,6 +116,8 @@ pub(super) enum SettingValue {
     Upstream(UpstreamUrl),
     HostHeader(HostHeader),
     HttpPath(Box<str>),
+    Name(Box<str>),
+    Upstreams(Vec<WeightedUpstream>),
     /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, AppRegistry),
     /// The setting was not given, and there is no default, or the default is determined later.
@@ -181,6 +189,13 @@ impl ValueKind {
                 let is_path = text.starts_with('/') && text.len() <= PATH_MAX;
                 (is_path && text.bytes().all(is_plain)).then(|| SettingValue::HttpPath(text.into()))
             }
+            ValueKind::Name => lists::parse_name(text).map(SettingValue::Name),
+            ValueKind::HostName => {
+                let mut hosts = lists::parse_hosts(text)?.into_iter();
+                let (host, second) = (hosts.next()?, hosts.next());
+                second.is_none().then_some(SettingValue::Name(host))
+            }
+            ValueKind::Upstreams => lists::parse_upstreams(text).map(SettingValue::Upstreams),
         }
     }
 
@@ -213,6 +228,8 @@ impl ValueKind {
             ValueKind::WebSocketUrl | ValueKind::Upstream => "url",
             ValueKind::HostHeader => "keep|upstream|name",
             ValueKind::HttpPath => "path",
+            ValueKind::Name | ValueKind::HostName => "name",
+            ValueKind::Upstreams => "url,url",
         }
     }
 }
@@ -305,6 +322,22 @@ impl fmt::Display for ValueKind {
                 "a path that begins with a slash, of up to {PATH_MAX} visible ASCII characters, \
                  without ? and #"
             ),
+            ValueKind::Name => write!(
+                f,
+                "up to {} lower-case letters, digits, dashes and underscores",
+                lists::NAME_MAX
+            ),
+            ValueKind::HostName => {
+                f.write_str("a host name without a port, such as chat.example.org")
+            }
+            ValueKind::Upstreams => write!(
+                f,
+                "1 to {} of these: {}; each may have a weight of 1 to {}, such as \
+                 \"http://127.0.0.1:3000 weight=2\"",
+                lists::UPSTREAMS_MAX,
+                ValueKind::Upstream,
+                WeightedUpstream::WEIGHT_MAX
+            ),
             ValueKind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
                  wss://gateway.example.org/app-ws",
@@ -365,7 +398,11 @@ impl fmt::Display for SettingValue {
             SettingValue::Url(url) => f.write_str(url),
             SettingValue::Upstream(url) => write!(f, "{url}"),
             SettingValue::HostHeader(rule) => write!(f, "{rule}"),
-            SettingValue::HttpPath(path) => f.write_str(path),
+            SettingValue::HttpPath(text) | SettingValue::Name(text) => f.write_str(text),
+            SettingValue::Upstreams(upstreams) => {
+                let upstreams: Vec<_> = upstreams.iter().map(ToString::to_string).collect();
+                f.write_str(&upstreams.join(","))
+            }
             SettingValue::Absent => Ok(()),
         }
     }

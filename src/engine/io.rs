@@ -164,6 +164,12 @@ impl Io<'_> {
         self.core.policies.classes().get(usize::from(class.0))
     }
 
+    /// Returns the policy of a connection: its class's, or its own.
+    pub fn policy_of(&self, id: ConnId) -> Option<&Policy> {
+        let conn = self.core.table.get(id)?;
+        Some(self.core.policy_of(conn))
+    }
+
     /// Applies new limits, and policies by class like [`set_policy`](Io::set_policy). The classes'
     /// names do not change. Existing connections keep what they already hold, and a message in
     /// progress keeps the limit under which it began.

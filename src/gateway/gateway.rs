@@ -2,8 +2,10 @@
 //! the start.
 
 use super::event_log::EventLog;
+use super::products::Products;
 use crate::base::time::Micros;
-use crate::engine::{Class, ConnMap, Io, Remote, TimerId};
+use crate::bridge::{Bridge, BridgeOptions};
+use crate::engine::{ConnMap, Io, Remote, TimerId};
 use crate::host::{
     ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Histories, Identity, Product,
     Proxies, ThrottleLog, UserAgents,
@@ -35,9 +37,10 @@ pub struct GatewayOptions {
     /// The path of the health check on the listener for peers.
     pub health_path: Box<str>,
     /// Whether the relay serves its paths.
-    pub relay_serves: bool,
-    /// Products besides the relay. Their classes follow the relay's in the engine's configuration,
-    /// in this order.
+    pub serves_relay: bool,
+    /// The bridge, if there is one. Its classes follow the relay's in the engine's configuration.
+    pub bridge: Option<BridgeOptions>,
+    /// Further products. Their classes follow, in this order.
     pub products: Vec<Box<dyn Product>>,
     /// For each user, the packages of the apps that ran before a restart.
     pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
@@ -59,10 +62,10 @@ pub type GatewaySlicedQuery = crate::query::SlicedQuery<Gateway>;
 
 /// The host of the loop in the binary.
 pub struct Gateway {
-    pub(super) relay: Relay,
+    pub(super) products: Products,
     pub(super) health_path: Box<str>,
     /// Whether the relay serves its paths.
-    pub(super) relay_serves: bool,
+    pub(super) serves_relay: bool,
     /// The identity of each connection, from its request to its end.
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
@@ -75,8 +78,6 @@ pub struct Gateway {
     pub(super) drains: Vec<Option<ClassDrain>>,
     /// The classes of all products.
     pub(super) classes: Classes,
-    /// Products besides the relay, each with the number of its first class.
-    pub(super) products: Vec<(Class, Box<dyn Product>)>,
     pub(super) proxies: Proxies,
     pub(super) max_connections: usize,
     pub(super) watchdog: Option<Watchdog>,
@@ -87,22 +88,13 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a gateway without connections.
     pub fn new(options: GatewayOptions) -> Self {
-        let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
-        relay.on_register(Class(0));
-        let mut infos = relay.classes().to_vec();
-        let mut products = Vec::new();
-        for mut product in options.products {
-            // At most 256 classes: the engine's configuration is checked for that.
-            let first = Class(infos.len() as u8);
-            product.on_register(first);
-            infos.extend(product.classes());
-            products.push((first, product));
-        }
-        let classes = Classes::new(infos);
+        let relay = Relay::new(options.relay, options.credentials, options.max_connections);
+        let bridge = options.bridge.map(Bridge::new);
+        let (products, classes) = Products::register(relay, bridge, options.products);
         Gateway {
-            relay,
+            products,
             health_path: options.health_path,
-            relay_serves: options.relay_serves,
+            serves_relay: options.serves_relay,
             restored: options.restored,
             identities: ConnMap::new(),
             user_agents: UserAgents::default(),
@@ -115,7 +107,6 @@ impl Gateway {
                 .take(classes.count())
                 .collect(),
             classes,
-            products,
             proxies: Proxies {
                 protocol: options.proxy_protocol,
                 trusted: options.trusted_proxies,
@@ -130,7 +121,7 @@ impl Gateway {
     /// Call it once, before the first turn of the loop.
     pub fn start(&mut self, io: &mut Io<'_>) {
         let restored = std::mem::take(&mut self.restored);
-        self.relay.restore(io, restored);
+        self.products.relay.restore(io, restored);
         self.event_log.start(io);
         self.notify_watchdog(io);
     }
@@ -138,6 +129,11 @@ impl Gateway {
     /// Returns the classes of all products.
     pub fn classes(&self) -> &Classes {
         &self.classes
+    }
+
+    /// Returns the bridge, if there is one.
+    pub fn bridge(&mut self) -> Option<&mut Bridge> {
+        self.products.bridge()
     }
 
     /// Returns the sending end of the queue of queries to the loop with this handle.
@@ -152,7 +148,7 @@ impl Gateway {
 
     /// Returns the queue of peers that did not come back within their grace.
     pub fn expired_peers(&self) -> ExpiredReceiver {
-        self.relay.expired_peers()
+        self.products.relay.expired_peers()
     }
 
     /// Runs slices of the queries from other threads.
@@ -172,19 +168,22 @@ impl Gateway {
     /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over
     /// everything.
     pub fn recount_held(&self) -> u64 {
-        self.relay.recount_held()
+        self.products.relay.recount_held()
     }
 
     /// Recounts what the relay has charged
     /// ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)) over all sessions. For tests: it
     /// walks over everything.
     pub fn recount(&self) -> u64 {
-        self.relay.recount()
+        self.products.relay.recount()
     }
 
     /// Logs the statistics since the last call.
     pub fn log_statistics(&mut self, io: &Io<'_>) {
-        self.event_log
-            .log_statistics(io, self.relay.sessions.len(), &self.relay.stats);
+        self.event_log.log_statistics(
+            io,
+            self.products.relay.sessions.len(),
+            &self.products.relay.stats,
+        );
     }
 }

@@ -11,7 +11,6 @@ use crate::engine::{
 };
 use crate::health::HealthChange;
 use crate::host::{ClassDrain, Identity, LogValue, Product, RequestDecision, retry_after_secs};
-use crate::relay::Relay;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -37,23 +36,24 @@ impl Handler for Gateway {
         }
         // This includes refused requests: their records name it.
         self.user_agents.on_request(id, request);
-        let mut asked = match self.relay_serves {
-            true => self.relay.on_request(io, id, request),
-            false => None,
-        };
-        for (_, product) in &mut self.products {
-            if asked.is_none() {
-                let opened = product.classes_opened(request);
-                let class = Class(opened.start);
-                asked = match drain_refusal(&self.drains, opened, request, io.now()) {
-                    Some(verdict) => Some(RequestDecision {
-                        class,
-                        identity: None,
-                        verdict,
-                    }),
-                    None => product.on_request(io, id, request),
-                };
+        let mut asked = None;
+        for product in self.products.besides_relay() {
+            if asked.is_some() {
+                break;
             }
+            let opened = product.classes_opened(request);
+            let class = Class(opened.start);
+            asked = match drain_refusal(&self.drains, opened, request, io.now()) {
+                Some(verdict) => Some(RequestDecision {
+                    class,
+                    identity: None,
+                    verdict,
+                }),
+                None => product.on_request(io, id, request),
+            };
+        }
+        if asked.is_none() && self.serves_relay {
+            asked = self.products.relay.on_request(io, id, request);
         }
         let Some(RequestDecision {
             class,
@@ -65,7 +65,7 @@ impl Handler for Gateway {
         };
         // This includes refused requests: their records name it.
         if let Some(identity) = identity {
-            let blocked = self.relay.blocks.remaining(&identity, io.now());
+            let blocked = self.products.relay.blocks.remaining(&identity, io.now());
             self.identities.insert(id, identity);
             self.user_agents.on_identified(id, Some(request));
             if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
@@ -98,7 +98,7 @@ impl Handler for Gateway {
         let has_history = self.histories.on_pong(id, pong.rtt);
         let mut is_wanted = false;
         if let Some(identity) = self.identities.get(id) {
-            let product = product_of(&mut self.relay, &mut self.products, identity.class);
+            let product = self.products.of(identity.class);
             is_wanted = product.on_pong(io, id, identity, pong.received);
         }
         if !has_history && !is_wanted {
@@ -107,14 +107,14 @@ impl Handler for Gateway {
     }
 
     fn on_response(&mut self, io: &mut Io<'_>, id: ConnId, response: &Response) -> ResponseVerdict {
-        let mut products = self.products.iter_mut();
-        let verdict = products.find_map(|(_, product)| product.on_response(io, id, response));
+        let mut products = self.products.besides_relay();
+        let verdict = products.find_map(|product| product.on_response(io, id, response));
         let unknown = || ResponseVerdict::Refuse("no product has dialled this server".to_owned());
         verdict.unwrap_or_else(unknown)
     }
 
     fn on_pair_end(&mut self, io: &mut Io<'_>, _: ConnId, partner: ConnId, end: &PairEnd) {
-        let product = product_of(&mut self.relay, &mut self.products, end.class);
+        let product = self.products.of(end.class);
         product.on_pair_end(io, partner, end);
     }
 
@@ -130,13 +130,18 @@ impl Handler for Gateway {
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product_of(&mut self.relay, &mut self.products, identity.class);
+            let product = self.products.of(identity.class);
             return product.on_message(io, id, identity, message);
         }
         let Some(class) = io.class(id) else { return };
-        let product = product_of(&mut self.relay, &mut self.products, class);
+        let product = self.products.of(class);
         if let Some(identity) = product.on_introduction(io, id, &message) {
-            let blocked = self.relay.blocks.remaining(&identity, io.now()).is_some();
+            let blocked = self
+                .products
+                .relay
+                .blocks
+                .remaining(&identity, io.now())
+                .is_some();
             self.identities.insert(id, identity.clone());
             self.user_agents.on_identified(id, None);
             if blocked {
@@ -151,7 +156,7 @@ impl Handler for Gateway {
 
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product_of(&mut self.relay, &mut self.products, identity.class);
+            let product = self.products.of(identity.class);
             product.on_continue(io, id, identity);
         }
     }
@@ -160,6 +165,9 @@ impl Handler for Gateway {
         self.histories.on_health(io, id, change);
         let is_identified = self.identities.get(id).is_some();
         self.user_agents.on_health(id, change.state, is_identified);
+        if let Some(class) = io.class(id) {
+            self.products.of(class).on_health(io, id, change);
+        }
         if log::log_enabled!(log::Level::Debug) {
             let user = self.identities.get(id).map_or("", |i| &i.user);
             log::debug!(
@@ -175,7 +183,7 @@ impl Handler for Gateway {
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {
         match io.class(id) {
             Some(class) => {
-                let product = product_of(&mut self.relay, &mut self.products, class);
+                let product = self.products.of(class);
                 product.on_overdue(io, id, cause)
             }
             None => Overdue::Close,
@@ -194,7 +202,7 @@ impl Handler for Gateway {
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product_of(&mut self.relay, &mut self.products, identity.class);
+            let product = self.products.of(identity.class);
             product.on_writable(io, id, identity);
         }
     }
@@ -223,7 +231,7 @@ impl Handler for Gateway {
         self.event_log.log_close(io, id, peer, end);
         match end.class {
             Some(class) => {
-                let product = product_of(&mut self.relay, &mut self.products, class);
+                let product = self.products.of(class);
                 product.on_close(io, id, identity.as_ref(), end);
             }
             // A product let it in, and its upgrade failed.
@@ -250,8 +258,12 @@ impl Handler for Gateway {
         if self.watchdog_timer == Some(timer) {
             self.notify_watchdog(io);
         } else if !self.drains_on_timer(io, timer) && !self.products_on_timer(io, timer) {
-            self.event_log
-                .on_timer(io, timer, self.relay.sessions.len(), &self.relay.stats);
+            self.event_log.on_timer(
+                io,
+                timer,
+                self.products.relay.sessions.len(),
+                &self.products.relay.stats,
+            );
         }
     }
 
@@ -263,7 +275,7 @@ impl Handler for Gateway {
 impl Gateway {
     /// Handles an open connection with a known identity.
     fn open_identified(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        let product = product_of(&mut self.relay, &mut self.products, identity.class);
+        let product = self.products.of(identity.class);
         let how = product.on_open(io, id, identity);
         if log::log_enabled!(log::Level::Debug) {
             let user_agent = self.user_agents.name(id);
@@ -273,33 +285,25 @@ impl Gateway {
     }
 
     /// Returns whether a product generated the user name of this identity.
-    pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
-        identity.is_some_and(|identity| match self.other_product(identity.class) {
-            Some(product) => product.is_generated(&identity.user),
-            None => self.relay.is_generated(&identity.user),
+    pub(super) fn is_generated(&mut self, identity: Option<&Identity>) -> bool {
+        identity.is_some_and(|identity| {
+            let product = self.products.of(identity.class);
+            product.is_generated(&identity.user)
         })
     }
 
     /// Tells each product that a connection has ended before it opened, so that it forgets what it
     /// kept of the request.
     fn notify_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        self.relay.on_reject(io, id, end);
-        for (_, product) in &mut self.products {
+        for product in self.products.all() {
             product.on_reject(io, id, end);
         }
     }
 
-    /// Returns the product of a class; `None` for the classes of the relay.
-    fn other_product(&self, class: Class) -> Option<&dyn Product> {
-        let mut products = self.products.iter().rev();
-        let (_, product) = products.find(|(first, _)| *first <= class)?;
-        Some(&**product)
-    }
-
     /// Passes a timer to the products. Returns whether it belongs to one of them.
     fn products_on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
-        let mut products = self.products.iter_mut();
-        self.relay.on_timer(io, timer) || products.any(|(_, product)| product.on_timer(io, timer))
+        let mut products = self.products.all();
+        products.any(|product| product.on_timer(io, timer))
     }
 
     /// Passes a timer to the drains. Returns whether it belongs to one of them.
@@ -327,17 +331,4 @@ fn drain_refusal(
             .with_retry_after(retry_after_secs(left)),
         cause: Cause::DRAINING,
     })
-}
-
-/// Returns the product of a class.
-pub(super) fn product_of<'a>(
-    relay: &'a mut Relay,
-    products: &'a mut [(Class, Box<dyn Product>)],
-    class: Class,
-) -> &'a mut dyn Product {
-    let mut products = products.iter_mut().rev();
-    match products.find(|(first, _)| *first <= class) {
-        Some((_, product)) => &mut **product,
-        None => relay,
-    }
 }

@@ -11,18 +11,18 @@ const OUTCOME_UNITS: u32 = 5;
 impl Gateway {
     /// Returns the receiving end of the queue of jobs.
     pub fn jobs(&self) -> JobReceiver {
-        self.relay.jobs.shared()
+        self.products.relay.jobs.shared()
     }
 
     /// Queues a job for the thread `jobs`. Returns `false` if the queue is full and the job is
     /// lost.
     pub fn queue_job(&mut self, job: Job) -> bool {
-        self.relay.jobs.push(job)
+        self.products.relay.jobs.push(job)
     }
 
     /// Handles the outcome of a webhook that starts an app.
     pub fn finish_start(&mut self, io: &mut Io<'_>, number: u64, outcome: &StartOutcome) {
         io.spend(OUTCOME_UNITS);
-        self.relay.start_done(io, number, outcome);
+        self.products.relay.start_done(io, number, outcome);
     }
 }

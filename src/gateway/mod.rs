@@ -10,6 +10,7 @@ mod gateway;
 mod handler;
 mod jobs;
 mod operator;
+mod products;
 mod session_list;
 
 pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
@@ -20,7 +21,9 @@ pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
 pub(crate) use crate::bridge::is_service_unresponsive;
-pub use crate::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions, HostHeader, Upstream, UpstreamUrl};
+pub use crate::bridge::{
+    BRIDGE_CLASSES, Bridge, BridgeOptions, HostHeader, Route, UpstreamUrl, WeightedUpstream,
+};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPosition, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,

@@ -1,10 +1,10 @@
 //! The queries and commands of operators. Every call is one slice of work for the loop.
 
 use super::gateway::Gateway;
-use super::handler::product_of;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
+use crate::bridge::Route;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
@@ -84,6 +84,12 @@ pub struct Reconfiguration {
     pub stats_interval: Micros,
     /// Proxies trusted to report the client's address.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the relay serves its paths.
+    pub serves_relay: bool,
+    /// The routes of the bridge; `None`: they stay as they are.
+    pub routes: Option<Vec<Route>>,
+    /// The time over which the pairs of removed upstreams are closed.
+    pub drain: Micros,
     /// Settings of the relay.
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
@@ -140,8 +146,8 @@ impl Gateway {
         Snapshot {
             stats: io.stats().clone(),
             now: io.now(),
-            sessions: self.relay.sessions.len(),
-            blocked: self.relay.blocks.count(io.now()),
+            sessions: self.products.relay.sessions.len(),
+            blocked: self.products.relay.blocks.count(io.now()),
             user_agents: self.user_agents.len(),
             user_agents_overflowed: self.user_agents.overflowed(),
             histories: self.histories.len(),
@@ -150,7 +156,7 @@ impl Gateway {
             drained: self.drains.iter().map(drained).collect(),
             classes: self.classes.clone(),
             log_dropped: self.event_log.log_dropped(),
-            relay: self.relay.stats.clone(),
+            relay: self.products.relay.stats.clone(),
         }
     }
 
@@ -158,7 +164,7 @@ impl Gateway {
     /// how many there are in all.
     pub fn flapping_identities(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
         io.spend(FLAPPING_LOOK_UNITS);
-        self.relay.flapping(FLAPPING_MAX, io.now())
+        self.products.relay.flapping(FLAPPING_MAX, io.now())
     }
 
     /// Returns by class at most 64 user agents with the most open connections, and the remaining
@@ -175,12 +181,12 @@ impl Gateway {
 
     /// Returns whether a connection has announced its departure and its slot is already taken.
     pub fn is_leaving(&self, id: ConnId) -> bool {
-        self.relay.is_leaving(id)
+        self.products.relay.is_leaving(id)
     }
 
     /// Returns the session of a user.
     pub fn session(&self, user: &str) -> Option<&Session> {
-        self.relay.sessions.get(user)
+        self.products.relay.sessions.get(user)
     }
 
     /// Returns the sessions after this user, in the order of their names, and how many there are in
@@ -189,7 +195,10 @@ impl Gateway {
         &self,
         user: Option<&str>,
     ) -> (impl Iterator<Item = (&str, &Session)>, usize) {
-        (self.relay.sessions.after(user), self.relay.sessions.len())
+        (
+            self.products.relay.sessions.after(user),
+            self.products.relay.sessions.len(),
+        )
     }
 
     /// Returns all that is known about one connection. Its history is kept from now on.
@@ -214,7 +223,7 @@ impl Gateway {
             },
             outlook,
             history: self.histories.get(id).cloned(),
-            how: identity.and_then(|identity| self.relay.attach_kind(id, identity)),
+            how: identity.and_then(|identity| self.products.relay.attach_kind(id, identity)),
         })
     }
 
@@ -238,7 +247,7 @@ impl Gateway {
         let blocked = block > Micros::ZERO
             && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
         if let Some(identity) = identity.as_ref().filter(|_| blocked) {
-            let product = product_of(&mut self.relay, &mut self.products, identity.class);
+            let product = self.products.of(identity.class);
             product.on_block(io, identity);
         }
         // This does nothing if the product has already closed the connection.
@@ -256,14 +265,14 @@ impl Gateway {
     /// is generated, because no peer has such a name twice.
     fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
         let generated = self.is_generated(Some(identity));
-        let blocks = &mut self.relay.blocks;
+        let blocks = &mut self.products.relay.blocks;
         !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }
 
     /// Unblocks the identities of this user and package, of every class. Returns whether any was
     /// blocked.
     pub fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
-        self.relay.blocks.unblock(user, package)
+        self.products.relay.blocks.unblock(user, package)
     }
 
     /// Returns one slice of the blocked identities after this position, at most `most` of them; see
@@ -275,7 +284,7 @@ impl Gateway {
         most: usize,
     ) -> BlockSlice {
         let most = most.min(SLICE_BLOCKS_MAX);
-        let (blocks, more) = self.relay.blocks.after(after, most, io.now());
+        let (blocks, more) = self.products.relay.blocks.after(after, most, io.now());
         io.spend(BLOCKS_LOOK_UNITS + blocks.len() as u32 / 2);
         BlockSlice {
             now: io.now(),
@@ -326,14 +335,20 @@ impl Gateway {
         io.set_max_connections(newer.max_connections);
         self.event_log.set_interval(io, newer.stats_interval);
         self.proxies.trusted = newer.trusted_proxies;
-        for (_, product) in &mut self.products {
+        for product in self.products.besides_relay() {
             product.on_proxies(&self.proxies);
         }
-        let begins = self
-            .relay
-            .reconfigure(newer.relay, newer.credentials, newer.max_connections);
+        self.serves_relay = newer.serves_relay;
+        if let (Some(bridge), Some(routes)) = (self.products.bridge(), newer.routes) {
+            bridge.set_routes(io, routes, newer.drain);
+        }
+        let begins =
+            self.products
+                .relay
+                .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         if begins {
-            let scan = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.run_reload_scan(io);
+            let scan =
+                |gateway: &mut Gateway, io: &mut Io<'_>| gateway.products.relay.run_reload_scan(io);
             self.queries.start_sliced(io, Box::new(scan));
         }
         Ok(())

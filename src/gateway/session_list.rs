@@ -105,7 +105,7 @@ impl Gateway {
     /// is any.
     pub fn session_slice(&self, io: &mut Io<'_>, after: Option<&str>, most: usize) -> SessionSlice {
         let (mut slice_cost, mut rows) = (SliceCost::default(), Vec::new());
-        let mut sessions = self.relay.sessions.after(after).peekable();
+        let mut sessions = self.products.relay.sessions.after(after).peekable();
         while rows.len() < most
             && let Some((user, session)) = sessions.peek()
         {
@@ -129,7 +129,7 @@ impl Gateway {
         slice_cost.spend(io);
         SessionSlice {
             now: io.now(),
-            total: self.relay.sessions.len(),
+            total: self.products.relay.sessions.len(),
             rows,
             more,
         }
@@ -144,7 +144,7 @@ impl Gateway {
         after: Option<&str>,
         most: usize,
     ) -> Option<SessionRow> {
-        let session = self.relay.sessions.get(user)?;
+        let session = self.products.relay.sessions.get(user)?;
         let row = SessionRow::of(user, session, after, most.min(SLICE_APPS_MAX), true, io);
         let mut slice_cost = SliceCost::default();
         slice_cost.add(SESSION_NS + REPEAT_LOOK_NS * session.apps.len() as u32);

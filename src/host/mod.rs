@@ -15,14 +15,15 @@ pub(crate) mod mutation;
 mod names;
 mod product;
 mod proxy;
+mod spread_close;
 mod subprotocols;
 mod throttle_log;
 mod user_agents;
 
-pub(crate) use self::auth::format_rfc3339;
 pub use self::auth::{
     APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin, is_url,
 };
+pub(crate) use self::auth::{foreign_origin, format_rfc3339};
 pub(crate) use self::blocks::Blocks;
 pub use self::blocks::{BLOCKS_MAX, BlockPosition};
 pub(crate) use self::class_drain::ClassDrain;
@@ -40,6 +41,7 @@ pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, Or
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
+pub(crate) use self::spread_close::SpreadClose;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttle_log::ThrottleLog;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};

@@ -9,6 +9,7 @@ use crate::engine::{
     Class, Ending, Io, Message, Overdue, PairEnd, Request, Response, ResponseVerdict, TimerId,
     Verdict,
 };
+use crate::health::HealthChange;
 use std::ops::Range;
 
 /// A product on the loop: handles the connections of its classes.
@@ -113,6 +114,11 @@ pub trait Product {
     fn on_pair_end(&mut self, io: &mut Io<'_>, partner: ConnId, end: &PairEnd) {
         let cause = Cause::PARTNER_ENDED;
         io.close_for(partner, cause, cause.close_code(), &end.reason);
+    }
+
+    /// Called when a peer became suspect, or healthy again.
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        let _ = (io, id, change);
     }
 
     /// Called before a connection is closed because its peer is silent, or takes nothing.

@@ -10,5 +10,6 @@ mod run;
 mod service;
 mod signals;
 mod startup_log;
+mod upstreams;
 
 pub use run::run;

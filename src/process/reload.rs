@@ -1,14 +1,16 @@
 //! SIGHUP: reads the settings again, as at the start. If there is a fault, nothing changes. No
 //! connection is affected.
 
+use super::upstreams;
 use crate::base::time::Micros;
-use crate::config::{self, CliAction, ResourceLimits, Settings};
+use crate::config::{self, CliAction, ReloadDiff, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Gateway, GatewayQueries, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
-use crate::side::{self, AlertSettings, WebhookSettings};
+use crate::side::{self, AlertSettings, Resolver, WebhookSettings};
 use log::LevelFilter;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +20,10 @@ pub(crate) struct Reloader {
     pub args: Vec<OsString>,
     /// The current settings.
     pub settings: Settings,
+    /// The address at which the loop listens.
+    pub listen: SocketAddr,
+    /// The lookups of upstreams' host names, if there are routes.
+    pub resolver: Option<Resolver>,
     /// The queue of queries to the loop.
     pub queries: GatewayQueries,
     /// The delay and the spread of a drain, shared with other threads.
@@ -61,14 +67,23 @@ impl Reloader {
             let names = changes.needs_restart.join(",");
             log::warn!("reload settings={names} effect=\"these changes need a restart\"");
         }
-        if changes.applied.is_empty() {
+        if changes.applied.is_empty() && changes.routes.is_empty() {
             return log::info!("reload changed=none");
         }
-        let applied = changes.applied.iter();
-        let changed: Vec<_> = applied
-            .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
-            .collect();
-        let changed = changed.join(" ");
+        let routes = match settings.bridge == self.settings.bridge {
+            true => None,
+            false => settings.bridge.as_ref().map(|bridge| bridge.routes.clone()),
+        };
+        if let Some(routes) = &routes
+            && let Err(e) = upstreams::check_not_own(routes, self.listen)
+        {
+            return log_refused([e].iter());
+        }
+        if let (Some(routes), Some(resolver)) = (&routes, &self.resolver) {
+            resolver.set_names(upstreams::host_names(routes));
+            resolver.wait(upstreams::LOOKUP_PATIENCE);
+        }
+        let changed = in_words(&changes);
         let (old, mut new) = (self.settings.clone(), settings.clone());
         let limits = ResourceLimits {
             descriptors: self.descriptors,
@@ -97,6 +112,9 @@ impl Reloader {
                 max_connections: most,
                 stats_interval: new.stats_interval,
                 trusted_proxies: new.trusted_proxies.clone(),
+                serves_relay: new.serves_relay,
+                routes,
+                drain: new.drain,
                 relay: new.relay_settings(),
                 credentials: new.credentials(),
             };
@@ -160,6 +178,19 @@ impl Drop for PendingReload {
         log::info!("reload {}", self.changed);
         log::set_max_level(self.level);
     }
+}
+
+/// Returns the changes that are applied, as `key=value`.
+fn in_words(changes: &ReloadDiff) -> String {
+    let applied = changes.applied.iter();
+    let mut words: Vec<_> = applied
+        .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
+        .collect();
+    if !changes.routes.is_empty() {
+        let routes: Vec<_> = changes.routes.iter().map(ToString::to_string).collect();
+        words.push(format!("routes={:?}", routes.join(" ")));
+    }
+    words.join(" ")
 }
 
 /// Logs what happens to a class's policy that was changed live: the old settings had `old`, the

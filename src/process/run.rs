@@ -2,16 +2,17 @@
 
 use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reloader;
-use super::{service, signals, startup_log};
+use super::{service, signals, startup_log, upstreams};
 use crate::base::cause::CauseTable;
-use crate::config::{self, BridgeSettings, CliAction, ResourceLimits, Settings};
-use crate::gateway::{Bridge, BridgeOptions, CAUSES, Gateway, GatewayOptions, Product, Proxies};
+use crate::config::{self, CliAction, ResourceLimits, Settings};
+use crate::engine::Handler;
+use crate::gateway::{BridgeOptions, CAUSES, Gateway, GatewayOptions, Proxies};
 use crate::reactor::{Reactor, granted_backlog, listen};
-use crate::side::{self, AdminToken, PolicyRefused, StateFile, WebhookOptions};
+use crate::side::{self, AdminToken, PolicyRefused, Resolver, StateFile, WebhookOptions};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -156,13 +157,21 @@ fn serve(
         );
         state.started.truncate(max_connections);
     }
-    let products = match &settings.bridge {
-        Some(bridge) => vec![make_bridge(&settings, bridge, listener.local_addr()?)?],
-        None => Vec::new(),
-    };
+    if let Some(bridge) = &settings.bridge {
+        upstreams::check_not_own(&bridge.routes, listener.local_addr()?)?;
+    }
+    let bridge = settings.bridge.as_ref().map(|bridge| BridgeOptions {
+        routes: bridge.routes.clone(),
+        forwarded_https: bridge.forwarded_https,
+        proxies: Proxies {
+            protocol: settings.proxy_protocol,
+            trusted: settings.trusted_proxies.clone(),
+        },
+    });
     let gateway = Gateway::new(GatewayOptions {
         health_path: settings.health_path.clone(),
-        relay_serves: settings.bridge.is_none(),
+        serves_relay: settings.serves_relay,
+        bridge,
         stats_interval: settings.stats_interval,
         log_dropped: Box::new(move || queue.dropped()),
         proxy_protocol: settings.proxy_protocol,
@@ -171,7 +180,7 @@ fn serve(
         watchdog: service::start_watchdog()?,
         relay: settings.relay_settings(),
         credentials: settings.credentials(),
-        products,
+        products: Vec::new(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let classes = gateway.classes().clone();
@@ -228,7 +237,18 @@ fn serve(
         drain_times: drain_times.clone(),
         drain: drain.clone(),
     })?;
+    let resolver = match &settings.bridge {
+        Some(bridge) => {
+            let own = reactor.local_addr();
+            let names = upstreams::host_names(&bridge.routes);
+            let is_own = move |addr| upstreams::reaches_itself(addr, own);
+            Some(Resolver::start(queries.clone(), names, is_own)?)
+        }
+        None => None,
+    };
     let reloader = Reloader {
+        listen: reactor.local_addr(),
+        resolver: resolver.clone(),
         args,
         settings: as_given,
         queries: queries.clone(),
@@ -261,6 +281,11 @@ fn serve(
     proxies.iter().for_each(|warning| log::warn!("{warning}"));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     reactor.with_io(Gateway::start);
+    if let Some(resolver) = &resolver {
+        // The first clients find the addresses, unless a name server is slow.
+        resolver.wait(upstreams::LOOKUP_PATIENCE);
+        reactor.with_io(Gateway::on_wake);
+    }
     service::notify_ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.log_statistics(io));
@@ -269,50 +294,6 @@ fn serve(
     }
     log::info!("end");
     Ok(())
-}
-
-/// Makes the bridge to the service that the settings name, for a gateway that listens on `listen`.
-/// Its host name is looked up, which may take as long as the resolver does.
-fn make_bridge(
-    settings: &Settings,
-    bridge: &BridgeSettings,
-    listen: SocketAddr,
-) -> io::Result<Box<dyn Product>> {
-    let setting = format!("UPSTREAM={}", bridge.upstream);
-    let found: Vec<SocketAddr> = match bridge.upstream.host_and_port() {
-        Some(address) => with_setting(&setting, address.to_socket_addrs())?.collect(),
-        None => Vec::new(),
-    };
-    if let Some(own) = found.iter().find(|addr| reaches_itself(**addr, listen)) {
-        let what = format!("{own} is this gateway's own LISTEN_ADDR: it would dial itself");
-        let fault = io::Error::new(io::ErrorKind::InvalidInput, what);
-        return with_setting(&setting, Err(fault));
-    }
-    if found.is_empty() && bridge.upstream.host_and_port().is_some() {
-        let none = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        return with_setting(&setting, Err(none));
-    }
-    Ok(Box::new(Bridge::new(BridgeOptions {
-        upstream: bridge.upstream.at(found),
-        host_header: bridge.host_header.clone(),
-        forwarded_https: bridge.forwarded_https,
-        connect_timeout: bridge.connect_timeout,
-        answer_timeout: bridge.answer_timeout,
-        max_message_bytes: bridge.max_message_bytes,
-        proxies: Proxies {
-            protocol: settings.proxy_protocol,
-            trusted: settings.trusted_proxies.clone(),
-        },
-    })))
-}
-
-/// Returns whether a connection to `addr` surely reaches a listener on `listen`.
-fn reaches_itself(addr: SocketAddr, listen: SocketAddr) -> bool {
-    let [to, own] = [addr, listen].map(|addr| addr.ip().to_canonical());
-    // A connection to 0.0.0.0 or :: reaches this machine, on its loopback address (ip(7)).
-    let is_here = to.is_loopback() || to.is_unspecified();
-    let is_heard = own.is_unspecified() || own.is_loopback() && to.is_unspecified();
-    addr.port() == listen.port() && (to == own || is_here && is_heard)
 }
 
 /// Checks the rules for addresses on inherited sockets, too.
@@ -325,7 +306,7 @@ fn check_inherited(settings: &Settings, inherited: &service::InheritedSockets) -
     let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     if let Some(addr) = is_open(&inherited.listener)?
         && !settings.allow_unauthenticated
-        && settings.bridge.is_none()
+        && settings.serves_relay
         && settings.credentials().is_open()
     {
         return invalid(format!(

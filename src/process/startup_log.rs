@@ -3,17 +3,16 @@
 
 use crate::base::time::Micros;
 use crate::config::Settings;
+use crate::gateway::Route;
 use std::net::SocketAddr;
 
 /// Logs where the gateway listens, where the page is, and which access is open.
 pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
     if let Some(bridge) = &settings.bridge {
-        log::info!(
-            "listening on ws://{listen}: every WebSocket is passed to {}; open: the service \
-             decides which clients may connect, {}",
-            bridge.upstream,
-            from(listen)
-        );
+        log::info!("listening on ws://{listen}: {}", from(listen));
+        bridge.routes.iter().for_each(log_route);
+    }
+    if !settings.serves_relay {
         return log_admin(settings, admin);
     }
     let clients = match (&settings.auth_jwt_secret, &settings.apps) {
@@ -28,6 +27,25 @@ pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Opti
         from(listen)
     );
     log_admin(settings, admin);
+}
+
+/// Logs what a route serves, and which clients may connect.
+pub(crate) fn log_route(route: &Route) {
+    let upstreams: Vec<String> = route.upstreams.iter().map(ToString::to_string).collect();
+    let access = match &route.allowed_origins {
+        Some(_) => {
+            "open: the service decides which clients may connect, and pages must be in \
+             allowed_origins"
+        }
+        None => "open: the service decides which clients may connect",
+    };
+    log::info!(
+        "route name={} host={} path={}/ upstream={:?} access={access:?}",
+        route.name,
+        route.host.as_deref().unwrap_or("*"),
+        route.path,
+        upstreams.join(","),
+    );
 }
 
 fn from(addr: SocketAddr) -> &'static str {
@@ -65,7 +83,7 @@ pub(crate) fn log_warnings(settings: &Settings, has_successor: bool) {
     /// must find us, or the next process.
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {
-        _ if settings.bridge.is_some() => {}
+        _ if !settings.serves_relay => {}
         (None, None) => log::warn!(
             "AUTH_JWT_SECRET and APPS_FILE are not set: every client may connect, as any user that \
              it names"
@@ -90,7 +108,7 @@ pub(crate) fn log_warnings(settings: &Settings, has_successor: bool) {
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
     let away = settings.drain_delay + settings.drain;
-    if away > WINDOW && settings.bridge.is_none() && !has_successor && !settings.reuse_port {
+    if away > WINDOW && settings.serves_relay && !has_successor && !settings.reuse_port {
         log::warn!(
             "drain_ms={} and drain_delay_ms={} are together more than 2000: apps give up before \
              the next gateway process listens; use less, socket activation or REUSE_PORT",

@@ -6,6 +6,7 @@
 //!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
 //!   [`GatewayQueries`](crate::gateway::GatewayQueries), which answers in slices.
+//! - `resolver` looks up the host names of upstreams.
 //!
 //! The thread `control` runs `watch` and `admin`. The thread `jobs` sends webhooks and alerts to
 //! external servers. So a slow external server does not delay the admin listener.
@@ -18,6 +19,7 @@ mod loop_query;
 mod outgoing;
 mod priority;
 mod process;
+mod resolver;
 mod start;
 mod watch;
 
@@ -30,5 +32,6 @@ pub use self::jobs::{
 };
 pub use self::outgoing::check_certificates;
 pub use self::process::{MemoryLimit, memory_limit};
+pub use self::resolver::{HostName, Resolver};
 pub use self::start::{SideHandle, SideOptions, start};
 pub use self::watch::{AlertSettings, WebhookUrl};

@@ -24,7 +24,8 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         credentials: Credentials::default(),
         restored: Vec::new(),
         health_path: "/healthz".into(),
-        relay_serves: true,
+        serves_relay: true,
+        bridge: None,
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();

@@ -116,7 +116,8 @@ impl Rig {
             credentials: Credentials::default(),
             restored: Vec::new(),
             health_path: "/healthz".into(),
-            relay_serves: true,
+            serves_relay: true,
+            bridge: None,
             products: vec![Box::new(Sensors::default())],
         });
         let registered = gateway.classes().clone();

@@ -38,7 +38,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("serde_json", &["host/auth/", "relay/protocol/", "side/"]),
     ("simplelog", &["process/logging/logger.rs"]),
     ("lexopt", &["config/arguments.rs"]),
-    ("toml", &["config/settings_file.rs"]),
+    (
+        "toml",
+        &[
+            "config/settings_file.rs",
+            "config/file_value.rs",
+            "config/routes/given.rs",
+        ],
+    ),
     ("ipnet", &["config/", "host/", "gateway/", "side/"]),
     ("ppp", &["transport/proxy_protocol.rs"]),
     ("prometheus_client", &["side/admin/metrics/"]),

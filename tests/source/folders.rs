@@ -9,7 +9,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
     "side",
     &[
         &["down_app", "lock", "loop_query", "priority", "process"],
-        &["outgoing"],
+        &["outgoing", "resolver"],
         &["jobs", "watch"],
         &["admin"],
         &["start"],

@@ -14,16 +14,16 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("not in the file itself"),
         audience: Basic,
         reload: false,
-        help: "A TOML file with settings. A flag or an environment variable overrides the same \
-               setting in it. At most 1 MiB.",
+        help: "A TOML file with settings, and with routes. A flag or an environment variable \
+               overrides the same setting in it. At most 1 MiB.",
     },
     Setting {
         name: "LISTEN_ADDR",
         kind: ValueKind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
         rule: Some(
-            "a loopback address unless credentials or UPSTREAM are set, or ALLOW_UNAUTHENTICATED \
-             is 1",
+            "a loopback address unless credentials or UPSTREAM are set, a route serves all paths, \
+             or ALLOW_UNAUTHENTICATED is 1",
         ),
         audience: Basic,
         reload: false,

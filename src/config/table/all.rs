@@ -69,7 +69,7 @@ pub(in crate::config) const fn row(name: &str) -> usize {
 }
 
 /// Compares two slices; `==` on slices is not `const` yet.
-const fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) const fn same(a: &[u8], b: &[u8]) -> bool {
     let mut i = 0;
     while i < a.len() && i < b.len() && a[i] == b[i] {
         i += 1;

@@ -1,4 +1,4 @@
-//! The settings of the bridge: the service behind the gateway, and what is passed to it.
+//! The settings of the bridge: the service behind the gateway, and what holds for every route.
 
 use super::bounds::{TIME, TIME_OR_NONE};
 use super::definition::Audience::{Advanced, Basic};
@@ -14,8 +14,8 @@ pub(super) const BASIC: &[Setting] = &[Setting {
     audience: Basic,
     reload: false,
     help: "A WebSocket service to which every client is passed. The gateway then serves no relay, \
-           and the service decides which clients may connect. A host name is looked up once, at \
-           the start; its addresses are tried in turn.",
+           and the service decides which clients may connect. Each address of a host name is an \
+           upstream of its own.",
 }];
 
 /// Settings of the connections to the service, and of what it is told about clients.
@@ -65,7 +65,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         default: Fallback::Value("3000"),
         rule: None,
         audience: Advanced,
-        reload: false,
+        reload: true,
         help: "How long a connection to UPSTREAM may take; then the client is answered with HTTP \
                502.",
     },
@@ -75,7 +75,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         default: Fallback::Value("10000"),
         rule: None,
         audience: Advanced,
-        reload: false,
+        reload: true,
         help: "How long UPSTREAM may take to answer a client's request; then the client is \
                answered with HTTP 504.",
     },
@@ -85,7 +85,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         default: Fallback::Value("keep"),
         rule: None,
         audience: Advanced,
-        reload: false,
+        reload: true,
         help: "The header Host that UPSTREAM sees. keep: the client's. upstream: the host and port \
                of UPSTREAM. Otherwise this name.",
     },
@@ -99,7 +99,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         default: Fallback::Value("0"),
         rule: None,
         audience: Advanced,
-        reload: false,
+        reload: true,
         help: "The largest message between a client and UPSTREAM, as sent: compressed if they \
                compress. A larger one ends the pair, with code 1009 for its sender. 0: no limit.",
     },
@@ -127,7 +127,9 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "HEALTH_PATH",
         kind: ValueKind::HttpPath,
-        default: Fallback::Derived("/healthz; with UPSTREAM /.well-known/pulsegate/health"),
+        default: Fallback::Derived(
+            "/healthz; with UPSTREAM, or a route for all paths, /.well-known/pulsegate/health",
+        ),
         rule: None,
         audience: Advanced,
         reload: false,

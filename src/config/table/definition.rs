@@ -65,7 +65,10 @@ impl Setting {
             | ValueKind::WebSocketUrl
             | ValueKind::Upstream
             | ValueKind::HostHeader
-            | ValueKind::HttpPath => Some(self.flag_name()),
+            | ValueKind::HttpPath
+            | ValueKind::Name
+            | ValueKind::HostName
+            | ValueKind::Upstreams => Some(self.flag_name()),
         }
     }
 

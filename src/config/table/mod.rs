@@ -11,7 +11,10 @@ mod limits;
 mod liveness;
 mod process;
 mod relay;
+mod route;
 
 pub use all::SETTINGS;
 pub(super) use all::row;
 pub use definition::{Audience, Fallback, Setting};
+pub(super) use route::field;
+pub use route::{ROUTE_FIELDS, RouteField};

@@ -40,7 +40,7 @@ pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "DRAIN_MS",
         kind: TIME_OR_NONE,
-        default: Fallback::Derived("1000; with UPSTREAM 30000"),
+        default: Fallback::Derived("1000; with UPSTREAM, or a route for all paths, 30000"),
         rule: None,
         audience: Basic,
         reload: true,

@@ -1,6 +1,7 @@
 //! Credentials: the user tokens, app keys and origins that peers are checked against.
 
 use super::app_registry::AppRegistry;
+use super::origin_check::foreign_origin;
 use super::token::{self, TokenFault, TokenKey};
 use super::url::WebOrigin;
 use crate::base::time::{Micros, UnixMillis};
@@ -111,23 +112,12 @@ impl Credentials {
 
     /// Returns the `Origin` of a page that may not connect; `None` if the request has no such
     /// origin. Origins are checked if the list of allowed ones is not empty. They are also checked
-    /// if the gateway is open, because any page in a user's browser can reach a loopback port. An
-    /// IP address or `localhost` that equals the request's `Host` is always allowed. Most clients
-    /// that are not browsers send no `Origin`.
+    /// if the gateway is open, because any page in a user's browser can reach a loopback port.
     pub fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
         if !self.is_open() && self.allowed_origins.is_empty() {
             return None;
         }
-        let host = request.header("host").unwrap_or_default();
-        let is_let_in = |origin: &[u8]| {
-            let origin = str::from_utf8(origin).ok().and_then(WebOrigin::parse);
-            origin.is_some_and(|o| self.allowed_origins.contains(&o) || o.is_own(host))
-        };
-        let lines = request.headers().get_all("origin").iter();
-        let mut origins = lines.map(|line| line.as_bytes());
-        origins
-            .find(|origin| !is_let_in(origin))
-            .map(String::from_utf8_lossy)
+        foreign_origin(request, &self.allowed_origins)
     }
 
     /// The answer to a request without a valid token: HTTP 401 with the body that clients expect.

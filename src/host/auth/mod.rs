@@ -6,6 +6,7 @@
 
 mod app_registry;
 mod credentials;
+mod origin_check;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -14,5 +15,6 @@ mod url;
 pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
 pub(crate) use self::credentials::format_rfc3339;
 pub use self::credentials::{Admission, Credentials};
+pub(crate) use self::origin_check::foreign_origin;
 pub use self::token::TokenFault;
 pub use self::url::{WebOrigin, is_url};

@@ -39,7 +39,8 @@ pub fn gateway() -> Gateway {
         credentials: Credentials::default(),
         restored: Vec::new(),
         health_path: "/healthz".into(),
-        relay_serves: true,
+        serves_relay: true,
+        bridge: None,
         products: Vec::new(),
     })
 }

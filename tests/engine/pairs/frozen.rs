@@ -4,7 +4,7 @@ use crate::fleet::Fleet;
 use crate::nets::S;
 use pulsegate::engine::ClassConfig;
 use pulsegate::gateway::{
-    BRIDGE_CLASSES, Bridge, BridgeOptions, Gateway, HostHeader, Proxies, RelaySettings, UpstreamUrl,
+    BRIDGE_CLASSES, BridgeOptions, Gateway, Proxies, RelaySettings, Route, WeightedUpstream,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, Micros, Policy};
@@ -15,19 +15,15 @@ const TIMEOUT_S: u64 = 45;
 /// Returns a gateway with a bridge, and this many pairs: clients, and their connections to the
 /// service.
 pub(super) fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
-    let upstream = UpstreamUrl::parse("http://127.0.0.1:80").expect("a location");
-    let bridge = Bridge::new(BridgeOptions {
-        upstream: upstream.at([([127, 0, 0, 1], 80).into()]),
-        host_header: HostHeader::Keep,
+    let upstream = WeightedUpstream::parse("http://127.0.0.1:80").expect("a location");
+    let bridge = BridgeOptions {
+        routes: vec![Route::to("default", vec![upstream])],
         forwarded_https: false,
-        connect_timeout: Micros::from_secs(3),
-        answer_timeout: Micros::from_secs(10),
-        max_message_bytes: 0,
         proxies: Proxies::default(),
-    });
+    };
     let fleet = Fleet::tuned(RelaySettings::default(), None, |options, config| {
-        options.products.push(Box::new(bridge));
-        options.relay_serves = false;
+        options.bridge = Some(bridge);
+        options.serves_relay = false;
         config
             .classes
             .extend(BRIDGE_CLASSES.map(|info| ClassConfig {

@@ -11,7 +11,7 @@ pub struct Bridge {
 }
 
 /// Settings under which no heartbeat is sent during a test, and closes are quick.
-const QUIET: [(&str, &str); 5] = [
+pub const QUIET: [(&str, &str); 5] = [
     ("DRAIN_MS", "0"),
     ("HEARTBEAT_INTERVAL_MS", "60000"),
     ("CONNECTION_TIMEOUT_MS", "180000"),

@@ -10,3 +10,5 @@ mod legs;
 mod losses;
 mod operators;
 mod requests;
+mod route_reloads;
+mod routes;

@@ -97,7 +97,8 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
             &["AUTH_JWT_SECRET=12345678"]
         ),
         [
-            "AUTH_JWT_SECRET, ALLOWED_ORIGINS: no effect with UPSTREAM, because the service \
+            "AUTH_JWT_SECRET, ALLOWED_ORIGINS: no effect if a route serves all paths, because \
+             the service \
              decides which clients may connect"
         ]
     );

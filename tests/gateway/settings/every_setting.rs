@@ -6,8 +6,8 @@ use crate::folder::Folder;
 use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
-    AcceptedSubprotocols, Admission, HostHeader, ProxyProtocol, RelaySettings, ReplayLimits,
-    Subprotocols, UpstreamUrl, WebOrigin,
+    AcceptedSubprotocols, Admission, HostHeader, ProxyProtocol, RelaySettings, ReplayLimits, Route,
+    Subprotocols, WebOrigin, WeightedUpstream,
 };
 use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, WebhookUrl};
@@ -21,6 +21,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
     let read = settings.clone();
     settings.bridge = None;
+    settings.serves_relay = true;
     settings.client = Policy::default();
     settings.upstream = Policy {
         heartbeat_interval: Micros::from_secs(30),
@@ -87,15 +88,26 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
 #[test]
 fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
     let settings = run("--upstream http://127.0.0.1:3000", &[]);
+    let upstream = WeightedUpstream::parse("http://127.0.0.1:3000").expect("a location");
     let bridge = BridgeSettings {
-        upstream: UpstreamUrl::parse("http://127.0.0.1:3000").expect("a location"),
-        host_header: HostHeader::Keep,
+        routes: vec![Route {
+            name: "default".into(),
+            host: None,
+            path: "".into(),
+            strip_prefix: false,
+            host_header: HostHeader::Keep,
+            upstreams: vec![upstream],
+            allowed_origins: None,
+            client_policy: None,
+            upstream_policy: None,
+            connect_timeout: Micros::from_secs(3),
+            answer_timeout: Micros::from_secs(10),
+            max_message_bytes: 0,
+        }],
         forwarded_https: false,
-        connect_timeout: Micros::from_secs(3),
-        answer_timeout: Micros::from_secs(10),
-        max_message_bytes: 0,
     };
     assert_eq!(settings.bridge, Some(bridge));
+    assert!(!settings.serves_relay);
     assert_eq!(settings.drain, Micros::from_secs(30));
     assert_eq!(&*settings.health_path, "/.well-known/pulsegate/health");
     let given = run(
@@ -158,13 +170,16 @@ fn set_policies(wanted: &mut Settings) {
 }
 
 fn set_bridge(wanted: &mut Settings) {
+    let upstream = WeightedUpstream::parse("ws://[::1]:3000").expect("a location");
     wanted.bridge = Some(BridgeSettings {
-        upstream: UpstreamUrl::parse("ws://[::1]:3000").expect("a location"),
-        host_header: HostHeader::parse("Chat.example.org:81").expect("a name"),
+        routes: vec![Route {
+            host_header: HostHeader::parse("Chat.example.org:81").expect("a name"),
+            connect_timeout: Micros::from_millis(301),
+            answer_timeout: Micros::from_millis(302),
+            max_message_bytes: 90_000,
+            ..Route::to("default", vec![upstream])
+        }],
         forwarded_https: true,
-        connect_timeout: Micros::from_millis(301),
-        answer_timeout: Micros::from_millis(302),
-        max_message_bytes: 90_000,
     });
     wanted.link_slow_after = Micros::from_millis(401);
     wanted.health_path = "/health".into();

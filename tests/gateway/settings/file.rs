@@ -99,7 +99,8 @@ fn what_is_no_setting_cannot_stand_in_the_file() {
     ] {
         assert_eq!(
             fault_of(table),
-            "\"limits\" (file): is a table; settings must be outside of tables"
+            "\"limits\" (file): is a table; settings must be outside of tables, \
+             and routes under [[route]]"
         );
     }
     assert_eq!(

@@ -57,7 +57,8 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
         told,
         [
             "\"-x\" (flag): is unknown; --help-all lists all flags",
-            "\"table\" (file): is a table; settings must be outside of tables",
+            "\"table\" (file): is a table; settings must be outside of tables, \
+             and routes under [[route]]",
             "\"unknown\" (file): is unknown; --help-all lists all settings",
             "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to \
              86400000, or with a unit (15s, 2m)",

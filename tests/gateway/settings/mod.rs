@@ -14,6 +14,7 @@ mod printing;
 mod proxies;
 mod relay;
 mod reloads;
+mod routes;
 mod samples;
 mod secrecy;
 mod secrets;

@@ -42,7 +42,9 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
             (true, _, _) => "DRAIN_MS=1 # flag",
             (false, true, _) => "DRAIN_MS=2 # env",
             (false, false, true) => "DRAIN_MS=3 # file",
-            (false, false, false) => "DRAIN_MS=1000 # default: 1000; with UPSTREAM 30000",
+            (false, false, false) => {
+                "DRAIN_MS=1000 # default: 1000; with UPSTREAM, or a route for all paths, 30000"
+            }
         };
         let text = printed(&format!("--print-config {args}"), env);
         assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");

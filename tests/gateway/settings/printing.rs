@@ -151,19 +151,23 @@ fn the_start_line_describes_every_setting_that_holds() {
     assert_eq!(pairs["reuse_port"], "1");
 }
 
-/// Set `UPDATE_DOCS=1` to write the table into the documentation instead.
 #[test]
 fn the_documentation_has_the_table() {
-    const BEGIN: &str = "<!-- settings:begin -->\n";
-    const END: &str = "<!-- settings:end -->\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
-    let page = fs::read_to_string(&path).expect("docs/operations.md");
-    let (before, rest) = page.split_once(BEGIN).expect("the mark of the beginning");
-    let (section, after) = rest.split_once(END).expect("the mark of the end");
-    let wanted = format!("\n{}\n", markdown_table());
+    assert_in_docs("docs/operations.md", "settings", &markdown_table());
+}
+
+/// Asserts that a page has this table between two marks. With `UPDATE_DOCS=1` it is written there
+/// instead.
+#[track_caller]
+pub fn assert_in_docs(page: &str, mark: &str, table: &str) {
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {mark}:{edge} -->\n"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(&path).expect("a page");
+    let (before, rest) = text.split_once(&begin).expect("the mark of the beginning");
+    let (section, after) = rest.split_once(&end).expect("the mark of the end");
+    let wanted = format!("\n{table}\n");
     if std::env::var_os("UPDATE_DOCS").is_some_and(|v| v == "1") {
-        fs::write(&path, [before, BEGIN, &wanted, END, after].concat())
-            .expect("docs/operations.md");
+        fs::write(&path, [before, &begin, &wanted, &end, after].concat()).expect("a page");
     } else {
         assert_eq!(
             section, wanted,

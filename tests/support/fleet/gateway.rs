@@ -50,6 +50,9 @@ impl Fleet {
     /// Like [`reload`](Self::reload), but the loop has not turned since.
     pub fn begin_reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
         let mut newer = Reconfiguration {
+            serves_relay: true,
+            routes: None,
+            drain: Micros::ZERO,
             engine: config(),
             max_connections: 100_000,
             stats_interval: Micros::from_secs(60),

@@ -63,7 +63,8 @@ impl Fleet {
             credentials,
             restored: Vec::new(),
             health_path: "/healthz".into(),
-            relay_serves: true,
+            serves_relay: true,
+            bridge: None,
             products: Vec::new(),
         };
         tune(&mut options, &mut config);

@@ -6,9 +6,9 @@ use pulsegate::engine::{
     Ending, Handler, Io, Message, Overdue, PairEnd, PhaseView, Request, Response, ResponseVerdict,
     Verdict,
 };
-use pulsegate::gateway::{Bridge, BridgeOptions, HostHeader, Product, Proxies, UpstreamUrl};
+use pulsegate::gateway::{Bridge, BridgeOptions, Product, Proxies, Route, WeightedUpstream};
 use pulsegate::time::Micros;
-use pulsegate::{Class, ConnId};
+use pulsegate::{Class, ConnId, HealthChange};
 use std::collections::HashMap;
 
 pub(super) const CLIENT: Class = Class(0);
@@ -29,14 +29,15 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(limits_messages: bool) -> Self {
-        let upstream = UpstreamUrl::parse("http://127.0.0.1:80").expect("a URL");
+        let upstream = WeightedUpstream::parse("http://127.0.0.1:80").expect("a location");
         let mut bridge = Bridge::new(BridgeOptions {
-            upstream: upstream.at([([127, 0, 0, 1], 80).into()]),
-            host_header: HostHeader::Keep,
+            routes: vec![Route {
+                connect_timeout: CONNECT_TIMEOUT,
+                answer_timeout: ANSWER_TIMEOUT,
+                max_message_bytes: if limits_messages { MAX_MESSAGE } else { 0 },
+                ..Route::to("default", vec![upstream])
+            }],
             forwarded_https: false,
-            connect_timeout: CONNECT_TIMEOUT,
-            answer_timeout: ANSWER_TIMEOUT,
-            max_message_bytes: if limits_messages { MAX_MESSAGE } else { 0 },
             proxies: Proxies::default(),
         });
         bridge.on_register(CLIENT);
@@ -73,6 +74,10 @@ impl Handler for Host {
         }
         self.pair_ends.push((id, partner, end.cause));
         self.bridge.on_pair_end(io, partner, end);
+    }
+
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        self.bridge.on_health(io, id, change);
     }
 
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {

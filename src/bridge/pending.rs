@@ -1,0 +1,52 @@
+//! Requests that were passed to an upstream and are not answered yet.
+
+use super::offer::Offer;
+use super::route::Route;
+use super::upstreams::EndpointId;
+use crate::base::id::ConnId;
+use crate::engine::DialRequest;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A request that was passed to an upstream and is not answered yet.
+pub(super) struct PendingRequest {
+    pub(super) client: ConnId,
+    pub(super) route: Arc<Route>,
+    pub(super) offer: Offer,
+    /// The request, while there is another address to send it to.
+    pub(super) request: Option<DialRequest>,
+    /// The addresses that were dialled for it.
+    pub(super) tried: Vec<EndpointId>,
+}
+
+/// All requests that wait, found by either connection.
+#[derive(Default)]
+pub(super) struct PendingRequests {
+    /// By the connection to the upstream. Boxed, because the map keeps its room after a burst of
+    /// requests.
+    by_dial: HashMap<ConnId, Box<PendingRequest>>,
+    /// The connection to the upstream of each client.
+    dials: HashMap<ConnId, ConnId>,
+}
+
+impl PendingRequests {
+    /// Adds a request that waits for the answer on this connection.
+    pub(super) fn add(&mut self, dial: ConnId, pending: Box<PendingRequest>) {
+        self.dials.insert(pending.client, dial);
+        self.by_dial.insert(dial, pending);
+    }
+
+    /// Takes the request that waits for the answer on this connection.
+    pub(super) fn take(&mut self, dial: ConnId) -> Option<Box<PendingRequest>> {
+        let pending = self.by_dial.remove(&dial)?;
+        self.dials.remove(&pending.client);
+        Some(pending)
+    }
+
+    /// Removes the request of a client that has left. Returns the connection to the upstream.
+    pub(super) fn abandon(&mut self, client: ConnId) -> Option<ConnId> {
+        let dial = self.dials.remove(&client)?;
+        self.by_dial.remove(&dial);
+        Some(dial)
+    }
+}

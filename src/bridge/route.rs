@@ -1,0 +1,137 @@
+//! A route: which requests it serves, and where they go.
+
+use super::upstream::WeightedUpstream;
+use super::upstream_request::HostHeader;
+use crate::base::time::Micros;
+use crate::engine::Request;
+use crate::health::Policy;
+use crate::host::{WebOrigin, foreign_origin};
+use std::borrow::Cow;
+
+/// A route: which requests it serves, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
+pub struct Route {
+    /// The name, unique among the routes.
+    pub name: Box<str>,
+    /// The host that the client must address, in lower case and without a port; `None`: any.
+    pub host: Option<Box<str>>,
+    /// The path that is served, with all paths below it; without a slash at its end, so empty for
+    /// all paths.
+    pub path: Box<str>,
+    /// Whether the upstream sees the path without the route's own.
+    pub strip_prefix: bool,
+    /// The Host that the upstream sees.
+    pub host_header: HostHeader,
+    /// The upstreams, at least one.
+    pub upstreams: Vec<WeightedUpstream>,
+    /// The origins of pages that may connect; `None`: the upstream decides.
+    pub allowed_origins: Option<Vec<WebOrigin>>,
+    /// The policy of clients, if it is not that of their class.
+    pub client_policy: Option<Policy>,
+    /// The policy of connections to the upstream, if it is not that of their class.
+    pub upstream_policy: Option<Policy>,
+    /// The most time for connecting to one address.
+    pub connect_timeout: Micros,
+    /// The most time for the upstream's answer to a request.
+    pub answer_timeout: Micros,
+    /// The longest message, in bytes on the wire; 0: no limit.
+    pub max_message_bytes: u32,
+}
+
+impl Route {
+    /// Returns a route for all requests to these upstreams, with the default for every other
+    /// parameter.
+    pub fn to(name: &str, upstreams: Vec<WeightedUpstream>) -> Self {
+        Route {
+            name: name.into(),
+            host: None,
+            path: "".into(),
+            strip_prefix: false,
+            host_header: HostHeader::Keep,
+            upstreams,
+            allowed_origins: None,
+            client_policy: None,
+            upstream_policy: None,
+            connect_timeout: Micros::from_secs(3),
+            answer_timeout: Micros::from_secs(10),
+            max_message_bytes: 0,
+        }
+    }
+
+    /// Returns whether the route serves this path of this host, which is in lower case. Paths are
+    /// compared as they were sent, byte by byte.
+    pub(super) fn serves(&self, host: &str, path: &str) -> bool {
+        let is_host = self.host.as_ref().is_none_or(|own| **own == *host);
+        is_host && self.below(path).is_some()
+    }
+
+    /// Returns the rest of a path that is served; `None` for another path.
+    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(&*self.path)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    /// Returns the path that the upstream sees.
+    pub(super) fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
+        if !self.strip_prefix {
+            return path;
+        }
+        match self.below(path) {
+            Some("") => "/",
+            Some(rest) => rest,
+            None => path,
+        }
+    }
+
+    /// Returns the origin of a page that may not connect; `None` if the request has no such origin.
+    pub(super) fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
+        foreign_origin(request, self.allowed_origins.as_ref()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, host: Option<&str>, strip_prefix: bool) -> Route {
+        Route {
+            host: host.map(Box::from),
+            path: path.into(),
+            strip_prefix,
+            ..Route::to("r", Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_prefix_of_whole_segments() {
+        let app = route("/app", None, true);
+        for (path, served, stripped) in [
+            ("/app", true, "/"),
+            ("/app/", true, "/"),
+            ("/app/x", true, "/x"),
+            ("/app/x/app", true, "/x/app"),
+            ("/app//x", true, "//x"),
+            ("/apple", false, "/apple"),
+            ("/App", false, "/App"),
+            ("/", false, "/"),
+            ("//app", false, "//app"),
+            ("/%61pp", false, "/%61pp"),
+        ] {
+            assert_eq!(app.serves("h", path), served, "{path}");
+            assert_eq!(app.upstream_path(path), stripped, "{path}");
+            assert_eq!(route("/app", None, false).upstream_path(path), path);
+            let all = route("", None, true);
+            assert!(all.serves("h", path));
+            assert_eq!(all.upstream_path(path), path);
+        }
+    }
+
+    #[test]
+    fn a_host_must_be_the_same() {
+        let of_host = route("", Some("a.example"), false);
+        for (host, served) in [("a.example", true), ("b.a.example", false), ("", false)] {
+            assert_eq!(of_host.serves(host, "/"), served, "{host}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The routes in force: which of them serves a request, and the addresses of each.
+
+use super::known_addresses::KnownAddresses;
+use super::route::Route;
+use super::upstream::UpstreamUrl;
+use super::upstreams::{Endpoint, EndpointId, Endpoints, Listing};
+use crate::base::time::Micros;
+use crate::engine::{DialAddress, Request};
+use std::sync::Arc;
+
+/// A route with its addresses.
+#[derive(Debug)]
+pub(super) struct LiveRoute {
+    pub(super) route: Arc<Route>,
+    name: Arc<str>,
+    /// All addresses, also those that are not listed any more and still have connections.
+    endpoints: Vec<EndpointId>,
+    /// Where the next search for an address starts.
+    start: usize,
+}
+
+impl LiveRoute {
+    fn new(route: Route) -> Self {
+        LiveRoute {
+            name: Arc::from(&*route.name),
+            route: Arc::new(route),
+            endpoints: Vec::new(),
+            start: 0,
+        }
+    }
+
+    /// Returns how many addresses clients may go to.
+    pub(super) fn listed(&self, all: &Endpoints) -> usize {
+        let listed = |id: &&EndpointId| {
+            let endpoint = all.get(**id);
+            endpoint.is_some_and(|e| e.listing == Listing::Listed)
+        };
+        self.endpoints.iter().filter(listed).count()
+    }
+
+    /// Returns the best address for a new client, but none of `tried`.
+    pub(super) fn choose(
+        &mut self,
+        all: &Endpoints,
+        tried: &[EndpointId],
+        now: Micros,
+    ) -> Option<EndpointId> {
+        self.start = self.start.wrapping_add(1);
+        all.choose(&self.endpoints, tried, self.start, now)
+    }
+
+    /// Adds addresses that are new, lists those that are there again, and marks those that are gone
+    /// as not listed.
+    fn reconcile(&mut self, all: &mut Endpoints, known: &KnownAddresses) {
+        let mut wanted: Vec<(&UpstreamUrl, u32, DialAddress)> = Vec::new();
+        for upstream in &self.route.upstreams {
+            let addresses = known.of(&upstream.url).into_iter();
+            wanted.extend(addresses.map(|address| (&upstream.url, upstream.weight, address)));
+        }
+        for id in &self.endpoints {
+            let Some(endpoint) = all.get_mut(*id) else {
+                continue;
+            };
+            let is_same = |(url, _, address): &(&UpstreamUrl, u32, DialAddress)| {
+                **url == endpoint.url && *address == endpoint.address
+            };
+            let has_url = |url: &UpstreamUrl| self.route.upstreams.iter().any(|u| u.url == *url);
+            endpoint.listing = match wanted.iter().position(is_same) {
+                Some(at) => {
+                    endpoint.weight = wanted.remove(at).1;
+                    Listing::Listed
+                }
+                None if has_url(&endpoint.url) => Listing::Vanished,
+                None => Listing::Removed,
+            };
+        }
+        self.endpoints.retain(|id| all.remove_unused(*id).is_none());
+        for (url, weight, address) in wanted {
+            let endpoint = Endpoint::new(self.name.clone(), url.clone(), address, weight);
+            self.endpoints.push(all.add(endpoint));
+        }
+    }
+
+    /// Removes the route: its pairs are to be closed.
+    fn remove(self, all: &mut Endpoints) {
+        for id in self.endpoints {
+            if let Some(endpoint) = all.get_mut(id) {
+                endpoint.listing = Listing::Removed;
+                all.remove_unused(id);
+            }
+        }
+    }
+}
+
+/// The routes in force, in the order in which they are compared with a request.
+#[derive(Debug, Default)]
+pub(super) struct RouteTable(Vec<LiveRoute>);
+
+impl RouteTable {
+    /// Returns the route that serves a request: of those with the request's host the one with the
+    /// longest path, or else of those without a host.
+    pub(super) fn find(&self, request: &Request) -> Option<&LiveRoute> {
+        let host = host_name(request);
+        let mut routes = self.0.iter();
+        routes.find(|live| live.route.serves(&host, request.path()))
+    }
+
+    /// Returns the route with this name.
+    pub(super) fn by_name(&mut self, name: &str) -> Option<&mut LiveRoute> {
+        self.0.iter_mut().find(|live| *live.route.name == *name)
+    }
+
+    /// Replaces all routes. One that is the same as before, or has the same name, keeps its
+    /// addresses and its connections.
+    pub(super) fn set(&mut self, routes: Vec<Route>, all: &mut Endpoints, known: &KnownAddresses) {
+        let mut old = std::mem::take(&mut self.0);
+        for route in routes {
+            let before = old.iter().position(|live| live.route.name == route.name);
+            let live = match before.map(|at| old.swap_remove(at)) {
+                Some(live) if *live.route == route => live,
+                Some(live) => {
+                    let route = Arc::new(route);
+                    let mut live = LiveRoute { route, ..live };
+                    live.reconcile(all, known);
+                    live
+                }
+                None => {
+                    let mut live = LiveRoute::new(route);
+                    live.reconcile(all, known);
+                    live
+                }
+            };
+            self.0.push(live);
+        }
+        old.into_iter().for_each(|live| live.remove(all));
+        let is_general = |live: &LiveRoute| live.route.host.is_none();
+        self.0.sort_by(|a, b| {
+            let by_host = is_general(a).cmp(&is_general(b));
+            by_host.then(b.route.path.len().cmp(&a.route.path.len()))
+        });
+    }
+
+    /// Applies new addresses of names to all routes.
+    pub(super) fn reconcile(&mut self, all: &mut Endpoints, known: &KnownAddresses) {
+        self.0
+            .iter_mut()
+            .for_each(|live| live.reconcile(all, known));
+    }
+
+    /// Forgets an address of a route that is gone.
+    pub(super) fn forget(&mut self, route: &str, id: EndpointId) {
+        if let Some(live) = self.by_name(route) {
+            live.endpoints.retain(|other| *other != id);
+        }
+    }
+}
+
+/// Returns the host that a client addresses, in lower case, without a port and without a dot at the
+/// end; empty if there is none.
+fn host_name(request: &Request) -> String {
+    let host = request.host();
+    let text = host.as_ref().and_then(|host| host.to_str().ok());
+    let text = text.unwrap_or_default();
+    let name = match text.rsplit_once(':') {
+        // A colon inside brackets belongs to an IPv6 address (RFC 3986 §3.2.2).
+        Some((name, port)) if !port.contains(']') => name,
+        _ => text,
+    };
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::upstream::WeightedUpstream;
+
+    fn route(name: &str, host: Option<&str>, path: &str, upstreams: &[&str]) -> Route {
+        let upstreams = upstreams.iter().map(|text| WeightedUpstream::parse(text));
+        Route {
+            host: host.map(Box::from),
+            path: path.into(),
+            ..Route::to(name, upstreams.map(|u| u.expect("valid")).collect())
+        }
+    }
+
+    fn found(table: &RouteTable, host: &str, path: &str) -> String {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let live = table.find(&Request::of(&head));
+        live.map(|live| live.route.name.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_host_comes_first_and_then_the_longest_path() {
+        let mut table = RouteTable::default();
+        let routes = vec![
+            route("all", None, "", &["http://a"]),
+            route("long", None, "/a/b", &["http://a"]),
+            route("short", None, "/a", &["http://a"]),
+            route("host", Some("h.example"), "/a", &["http://a"]),
+        ];
+        table.set(
+            routes,
+            &mut Endpoints::default(),
+            &KnownAddresses::default(),
+        );
+        for (host, path, name) in [
+            ("x", "/", "all"),
+            ("x", "/a", "short"),
+            ("x", "/a/b", "long"),
+            ("x", "/a/bc", "short"),
+            ("x", "/a/b?/a", "long"),
+            ("h.example", "/a/b", "host"),
+            ("H.Example.:8080", "/a", "host"),
+            ("h.example", "/b", "all"),
+            ("h.example.org", "/a", "short"),
+            ("[::1]:80", "/a", "short"),
+        ] {
+            assert_eq!(found(&table, host, path), name, "{host} {path}");
+        }
+        table.set(
+            vec![route("v6", Some("[::1]"), "/x", &["http://a"])],
+            &mut Endpoints::default(),
+            &KnownAddresses::default(),
+        );
+        assert_eq!(found(&table, "[::1]:80", "/x"), "v6");
+        assert_eq!(found(&table, "[::1]", "/y"), "");
+    }
+
+    /// Returns the listed addresses of a route, sorted.
+    fn listed(table: &mut RouteTable, all: &Endpoints, name: &str) -> Vec<String> {
+        let live = table.by_name(name).expect("a route");
+        let endpoints = live.endpoints.iter().filter_map(|id| all.get(*id));
+        let listed = endpoints.filter(|e| e.listing == Listing::Listed);
+        let mut listed: Vec<String> = listed
+            .map(|e| format!("{:?} {}", e.address, e.weight))
+            .collect();
+        listed.sort();
+        listed
+    }
+
+    #[test]
+    fn new_settings_keep_what_is_the_same() {
+        let (mut table, mut all) = (RouteTable::default(), Endpoints::default());
+        let known = KnownAddresses::default();
+        let two = route("r", None, "", &["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+        table.set(vec![two.clone()], &mut all, &known);
+        let kept = table.by_name("r").expect("there").endpoints.clone();
+        let leg = crate::base::id::ConnId::new(1, 1);
+        all.dialed(leg, kept[0]);
+        all.opened(leg);
+
+        table.set(vec![two], &mut all, &known);
+        assert_eq!(table.by_name("r").expect("there").endpoints, kept);
+
+        let other = ["http://127.0.0.1:2 weight=3", "http://127.0.0.1:3"];
+        table.set(vec![route("r", None, "/r", &other)], &mut all, &known);
+        assert_eq!(
+            listed(&mut table, &all, "r"),
+            ["Tcp(127.0.0.1:2) 3", "Tcp(127.0.0.1:3) 1"]
+        );
+        assert_eq!(
+            (all.pairs_to_removed(), all.listing_of(leg)),
+            (1, Some(Listing::Removed))
+        );
+        // An upstream that is named again before its last pair has ended goes on.
+        let again = ["http://127.0.0.1:1"];
+        table.set(vec![route("r", None, "/r", &again)], &mut all, &known);
+        assert_eq!(listed(&mut table, &all, "r"), ["Tcp(127.0.0.1:1) 1"]);
+        assert_eq!(all.pairs_to_removed(), 0);
+
+        table.set(Vec::new(), &mut all, &known);
+        assert_eq!(all.pairs_to_removed(), 1);
+        assert!(all.ended(leg).is_some(), "the last of a route that is gone");
+    }
+
+    #[test]
+    fn an_address_that_a_name_no_longer_has_keeps_its_pairs() {
+        let (mut table, mut all) = (RouteTable::default(), Endpoints::default());
+        let mut known = KnownAddresses::default();
+        let address = |last| std::net::SocketAddr::from(([127, 0, 0, last], 80));
+        table.set(vec![route("r", None, "", &["http://a"])], &mut all, &known);
+        assert_eq!(listed(&mut table, &all, "r"), Vec::<String>::new());
+        known.set("a", 80, &[address(1), address(2)]);
+        table.reconcile(&mut all, &known);
+        assert_eq!(listed(&mut table, &all, "r").len(), 2);
+        let first = table.by_name("r").expect("there").endpoints[0];
+        let leg = crate::base::id::ConnId::new(1, 1);
+        all.dialed(leg, first);
+        known.set("a", 80, &[address(2), address(3)]);
+        table.reconcile(&mut all, &known);
+        assert_eq!(all.listing_of(leg), Some(Listing::Vanished));
+        assert_eq!(all.pairs_to_removed(), 0);
+        let (gone, _) = all.ended(leg).expect("the last one");
+        table.forget("r", gone);
+        assert_eq!(table.by_name("r").expect("there").endpoints.len(), 2);
+    }
+}

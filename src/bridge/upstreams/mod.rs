@@ -1,0 +1,7 @@
+//! The addresses behind the routes: which of them a client goes to, and what is known of each.
+
+mod endpoint;
+mod endpoints;
+
+pub(super) use endpoint::{Endpoint, Listing};
+pub(super) use endpoints::{EndpointId, Endpoints};

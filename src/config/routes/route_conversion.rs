@@ -1,0 +1,95 @@
+//! Converts the effective values of a route to the route that the bridge uses.
+
+use super::values::RouteValues;
+use crate::base::time::Micros;
+use crate::config::table::field;
+use crate::config::upstream_policy::upstream_policy;
+use crate::config::value_kind::SettingValue;
+use crate::gateway::Route;
+use crate::health::{Policy, StaleAction};
+
+/// The fields that make the policy of a leg: timeout, interval, judge.
+const CLIENT: [usize; 3] = [
+    field("connection_timeout_ms"),
+    field("heartbeat_interval_ms"),
+    field("client_judge"),
+];
+const UPSTREAM: [usize; 3] = [
+    field("upstream_connection_timeout_ms"),
+    field("upstream_heartbeat_interval_ms"),
+    field("upstream_judge"),
+];
+
+impl RouteValues {
+    /// Returns the route; `None` only if there was a fault. `general` has what a route cannot set:
+    /// the mode of heartbeats and the close timeout.
+    pub(in crate::config) fn route(&self, general: &Policy) -> Option<Route> {
+        let value = |at: usize| self.fields[at].value.as_ref();
+        let (host, path) = self.place()?;
+        let SettingValue::Upstreams(upstreams) = value(const { field("upstream") })? else {
+            return None;
+        };
+        let SettingValue::HostHeader(host_header) = value(const { field("host_header") })? else {
+            return None;
+        };
+        let allowed_origins = match value(const { field("allowed_origins") })? {
+            SettingValue::Origins(origins) => Some(origins.clone()),
+            _ => None,
+        };
+        let most = self.number(const { field("max_message_bytes") })?;
+        Some(Route {
+            host: host.map(Box::from),
+            path: path.into(),
+            strip_prefix: self.switch(const { field("strip_prefix") })?,
+            host_header: host_header.clone(),
+            allowed_origins,
+            client_policy: self.own_policy(CLIENT, general, |policy| policy)?,
+            upstream_policy: self.own_policy(UPSTREAM, general, upstream_policy)?,
+            connect_timeout: self.millis(const { field("connect_timeout_ms") })?,
+            answer_timeout: self.millis(const { field("answer_timeout_ms") })?,
+            max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
+            ..Route::to(self.name(), upstreams.clone())
+        })
+    }
+
+    /// Returns the policy of a leg, if the route gives one of its fields. Otherwise the leg has
+    /// the policy of its class, which follows changes.
+    fn own_policy(
+        &self,
+        [timeout, interval, judge]: [usize; 3],
+        general: &Policy,
+        finish: impl Fn(Policy) -> Policy,
+    ) -> Option<Option<Policy>> {
+        let policy = Policy {
+            connection_timeout: self.millis(timeout)?,
+            heartbeat_interval: self.millis(interval)?,
+            when_stale: match self.word(judge)? {
+                "report" => StaleAction::Report,
+                _ => StaleAction::Close,
+            },
+            ..*general
+        };
+        let is_own = [timeout, interval, judge]
+            .iter()
+            .any(|at| self.fields[*at].is_given);
+        Some(is_own.then(|| finish(policy)))
+    }
+
+    fn millis(&self, at: usize) -> Option<Micros> {
+        self.number(at).map(Micros::from_millis)
+    }
+
+    fn switch(&self, at: usize) -> Option<bool> {
+        match self.fields[at].value.as_ref()? {
+            SettingValue::Switch(on) => Some(*on),
+            _ => None,
+        }
+    }
+
+    fn word(&self, at: usize) -> Option<&'static str> {
+        match self.fields[at].value.as_ref()? {
+            SettingValue::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+}
