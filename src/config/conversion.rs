@@ -138,6 +138,7 @@ impl EffectiveValues {
             log_json: self.word(const { row("LOG_FORMAT") })? == "json",
             log_level: self.word(const { row("LOG_LEVEL") })?.parse().ok()?,
             config_file: self.path(const { row("CONFIG_FILE") }),
+            config_watch: self.switch(const { row("CONFIG_WATCH") })?,
             effective: self.clone(),
         })
     }
@@ -231,6 +232,18 @@ impl EffectiveValues {
             return None;
         };
         Some(word)
+    }
+
+    /// Returns the files whose content is part of the settings.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let config_file = self.path(const { row("CONFIG_FILE") });
+        let contents = self.values.iter().filter_map(|entry| match &entry.value {
+            Some(SettingValue::SecretFile(path, _) | SettingValue::AppsFile(path, _)) => {
+                Some(path.clone())
+            }
+            _ => None,
+        });
+        config_file.into_iter().chain(contents).collect()
     }
 
     pub(super) fn switch(&self, at: usize) -> Option<bool> {

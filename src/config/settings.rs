@@ -134,6 +134,8 @@ pub struct Settings {
     pub log_level: LevelFilter,
     /// The settings file.
     pub config_file: Option<PathBuf>,
+    /// Whether a change of a file of settings causes a reload.
+    pub config_watch: bool,
     /// All settings in the form of the table, to compare and to describe them.
     pub(super) effective: EffectiveValues,
 }
@@ -179,6 +181,11 @@ impl Settings {
             allow: self.webhook_allow.clone(),
             apps: self.apps.clone(),
         }
+    }
+
+    /// Returns the files whose content is part of the settings.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.effective.files()
     }
 
     /// Returns warnings about trusted proxies, one sentence each.

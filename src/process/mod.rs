@@ -4,6 +4,7 @@
 //! `run` is the only entry point of the program (`main.rs`). No part of it belongs to the
 //! documented API.
 
+mod config_watch;
 mod logging;
 mod reload;
 mod run;

@@ -1,4 +1,4 @@
-//! SIGHUP: reads the settings again, as at the start. If there is a fault, nothing changes. No
+//! A reload reads the settings again, as at the start. If there is a fault, nothing changes. No
 //! connection is affected.
 
 use super::upstreams;
@@ -7,7 +7,7 @@ use crate::config::{self, CliAction, ReloadDiff, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Gateway, GatewayQueries, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
-use crate::side::{self, AlertSettings, Resolver, WebhookSettings};
+use crate::side::{self, AlertSettings, ReloadReport, Resolver, WebhookSettings};
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -42,13 +42,14 @@ impl Reloader {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the settings again and applies those that can change while the gateway runs.
-    pub(crate) fn reload(&mut self) {
+    /// Reads the settings again and applies those that can change while the gateway runs. The
+    /// report says what was read; the loop applies its part in its next turn.
+    pub(crate) fn reload(&mut self) -> ReloadReport {
         let read = config::load(self.args.iter().cloned(), |name| std::env::var_os(name));
         let newer = match read {
             Ok(CliAction::Run(newer)) => newer,
             // The command line has not changed, and at the start it asked to run.
-            Ok(CliAction::Check(_) | CliAction::Print(_)) => return,
+            Ok(CliAction::Check(_) | CliAction::Print(_)) => return ReloadReport::default(),
             Err(faults) => return log_refused(faults.iter()),
         };
         let changes = self.settings.diff(&newer);
@@ -63,12 +64,17 @@ impl Reloader {
             let fault = format!("{setting} has a URL with https: {e}");
             return log_refused([fault].iter());
         }
+        let mut report = ReloadReport {
+            needs_restart: changes.needs_restart.clone(),
+            ..ReloadReport::default()
+        };
         if !changes.needs_restart.is_empty() {
             let names = changes.needs_restart.join(",");
             log::warn!("reload settings={names} effect=\"these changes need a restart\"");
         }
         if changes.applied.is_empty() && changes.routes.is_empty() {
-            return log::info!("reload changed=none");
+            log::info!("reload changed=none");
+            return report;
         }
         let routes = match settings.bridge == self.settings.bridge {
             true => None,
@@ -83,7 +89,8 @@ impl Reloader {
             resolver.set_names(upstreams::host_names(routes));
             resolver.wait(upstreams::LOOKUP_PATIENCE);
         }
-        let changed = in_words(&changes);
+        report.changed = in_words(&changes);
+        let changed = report.changed.join(" ");
         let (old, mut new) = (self.settings.clone(), settings.clone());
         let limits = ResourceLimits {
             descriptors: self.descriptors,
@@ -133,7 +140,7 @@ impl Reloader {
             }
         };
         if let Err(full) = self.queries.send(apply) {
-            return log::error!("reload refused error=\"{full}\"");
+            return log_refused([full].iter());
         }
         let (held, new) = (log::max_level(), settings.log_level);
         if held != self.settings.log_level && held != new {
@@ -152,6 +159,7 @@ impl Reloader {
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhook_settings();
         self.settings = settings;
         drop(pending);
+        report
     }
 }
 
@@ -181,7 +189,7 @@ impl Drop for PendingReload {
 }
 
 /// Returns the changes that are applied, as `key=value`.
-fn in_words(changes: &ReloadDiff) -> String {
+fn in_words(changes: &ReloadDiff) -> Vec<String> {
     let applied = changes.applied.iter();
     let mut words: Vec<_> = applied
         .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
@@ -190,7 +198,7 @@ fn in_words(changes: &ReloadDiff) -> String {
         let routes: Vec<_> = changes.routes.iter().map(ToString::to_string).collect();
         words.push(format!("routes={:?}", routes.join(" ")));
     }
-    words.join(" ")
+    words
 }
 
 /// Logs what happens to a class's policy that was changed live: the old settings had `old`, the
@@ -225,9 +233,14 @@ fn policy_fields(policy: &Policy) -> [(&'static str, String); 5] {
     ]
 }
 
-fn log_refused(faults: impl Iterator<Item = impl std::fmt::Display>) {
-    for fault in faults {
-        log::error!("reload refused fault={:?}", fault.to_string());
+fn log_refused(faults: impl Iterator<Item = impl std::fmt::Display>) -> ReloadReport {
+    let faults: Vec<String> = faults.map(|fault| fault.to_string()).collect();
+    for fault in &faults {
+        log::error!("reload refused fault={fault:?}");
     }
     log::error!("reload refused effect=\"the old settings stay in force\"");
+    ReloadReport {
+        faults,
+        ..ReloadReport::default()
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reloader;
-use super::{service, signals, startup_log, upstreams};
+use super::{config_watch, service, signals, startup_log, upstreams};
 use crate::base::cause::CauseTable;
 use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::engine::Handler;
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long to wait until the last changes of the state file are on disk.
@@ -210,6 +210,26 @@ fn serve(
         service::notify_stopping();
         remote.drain(delay, spread);
     });
+    let resolver = match &settings.bridge {
+        Some(bridge) => {
+            let own = reactor.local_addr();
+            let names = upstreams::host_names(&bridge.routes);
+            let is_own = move |addr| upstreams::reaches_itself(addr, own);
+            Some(Resolver::start(queries.clone(), names, is_own)?)
+        }
+        None => None,
+    };
+    let reloader = Arc::new(Mutex::new(Reloader {
+        listen: reactor.local_addr(),
+        resolver: resolver.clone(),
+        args,
+        settings: as_given,
+        queries: queries.clone(),
+        drain: drain_times.clone(),
+        alerts: alerts.clone(),
+        descriptors,
+        webhooks: webhooks.clone(),
+    }));
     let control = side::start(side::SideOptions {
         causes: CauseTable::with(&CAUSES),
         classes,
@@ -222,41 +242,31 @@ fn serve(
         queries: queries.clone(),
         closed,
         expired,
-        alerts: alerts.clone(),
+        alerts,
         jobs,
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
             websocket_url: app_url(&settings, reactor.local_addr()).into(),
-            settings: webhooks.clone(),
+            settings: webhooks,
         },
         state,
         listen_addr: reactor.local_addr(),
         check_policy: |policy| {
             config::check_policy(policy).map_err(|faults| PolicyRefused(faults.to_string()))
         },
-        drain_times: drain_times.clone(),
+        drain_times,
         drain: drain.clone(),
+        reload: {
+            let reloader = reloader.clone();
+            Arc::new(move || {
+                let mut reloader = reloader.lock().unwrap_or_else(PoisonError::into_inner);
+                reloader.reload()
+            })
+        },
     })?;
-    let resolver = match &settings.bridge {
-        Some(bridge) => {
-            let own = reactor.local_addr();
-            let names = upstreams::host_names(&bridge.routes);
-            let is_own = move |addr| upstreams::reaches_itself(addr, own);
-            Some(Resolver::start(queries.clone(), names, is_own)?)
-        }
-        None => None,
-    };
-    let reloader = Reloader {
-        listen: reactor.local_addr(),
-        resolver: resolver.clone(),
-        args,
-        settings: as_given,
-        queries: queries.clone(),
-        drain: drain_times,
-        alerts,
-        descriptors,
-        webhooks,
-    };
+    if settings.config_watch {
+        config_watch::start(reloader.clone())?;
+    }
     signals::start_thread(signals, queries, drain, reloader)?;
     log::info!(
         "start version={} listen={} admin={} max_connections={max_connections} \

@@ -7,7 +7,7 @@ use crate::gateway::GatewayQueries;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Starts the shutdown: the delay before accepting stops, and the spread of the closes.
 pub(crate) type StartDrain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
@@ -32,20 +32,22 @@ pub(crate) fn start_thread(
     mut signals: Signals,
     queries: GatewayQueries,
     drain: StartDrain,
-    mut reloader: Reloader,
+    reloader: Arc<Mutex<Reloader>>,
 ) -> io::Result<()> {
     let mut stop_signals = 0;
     let run = move || {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => log_statistics(&queries),
-                SIGHUP => reloader.reload(),
+                SIGHUP => {
+                    lock(&reloader).reload();
+                }
                 SIGXFSZ => {}
                 _ => {
                     stop_signals += 1;
                     match stop_signals {
                         1 => {
-                            let (delay, spread) = reloader.drain_times();
+                            let (delay, spread) = lock(&reloader).drain_times();
                             begin_drain(&queries, delay, spread);
                             // Also if the queue was full, and to notify the service manager.
                             drain(delay, spread);
@@ -65,6 +67,11 @@ pub(crate) fn start_thread(
         .name("signals".to_owned())
         .spawn(run)?;
     Ok(())
+}
+
+/// Locks the reloader; a panic in another thread leaves it usable.
+fn lock(reloader: &Mutex<Reloader>) -> MutexGuard<'_, Reloader> {
+    reloader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Begins a drain and logs the times that apply: if a drain by the API is going on, the shorter

@@ -19,6 +19,7 @@ mod loop_query;
 mod outgoing;
 mod priority;
 mod process;
+mod reload_report;
 mod resolver;
 mod start;
 mod watch;
@@ -32,6 +33,7 @@ pub use self::jobs::{
 };
 pub use self::outgoing::check_certificates;
 pub use self::process::{MemoryLimit, memory_limit};
+pub use self::reload_report::ReloadReport;
 pub use self::resolver::{HostName, Resolver};
 pub use self::start::{SideHandle, SideOptions, start};
 pub use self::watch::{AlertSettings, WebhookUrl};

@@ -3,6 +3,7 @@
 use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, PolicyRefused};
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
+use super::reload_report::ReloadReport;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
@@ -50,6 +51,8 @@ pub struct SideOptions {
     pub drain_times: Arc<Mutex<(Micros, Micros)>>,
     /// Shuts the gateway down, with this delay and spread.
     pub drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
+    /// Reads the settings again. It may block for some seconds.
+    pub reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
 }
 
 /// The limit of threads that `jobs` may start for blocking work: writing the state file and
@@ -99,7 +102,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
-    // No task of `control` blocks.
+    // Only a reload blocks in `control`, and one at a time is enough.
     let (control_runtime, jobs_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
     let runner = Arc::new(JobRunner::new(
         options.jobs,
@@ -126,6 +129,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         check_policy: options.check_policy,
         drain_times: options.drain_times,
         drain: options.drain,
+        reload: options.reload,
         started,
         runner: runner.clone(),
         watchers: watchers.clone(),

@@ -163,6 +163,7 @@ impl Rig {
             check_policy: |_| Ok(()),
             drain_times: Arc::new(Mutex::new((Micros::ZERO, Micros::ZERO))),
             drain: Arc::new(|_, _| {}),
+            reload: Arc::new(pulsegate::side::ReloadReport::default),
         })
         .expect("the side threads");
         reactor.with_io(|gateway, io| gateway.start(io));

@@ -1,4 +1,4 @@
-//! Reloads at SIGHUP: what is applied, what is refused, and what is taken back.
+//! Reloads: what is applied, what is refused, and what is taken back.
 
 use crate::commands::gateway_with;
 use crate::folder::Folder;
@@ -6,6 +6,7 @@ use crate::peers::{assert_served, glasses};
 use crate::sockets::{Client, Event, Gateway, eventually, field};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 /// Starts a gateway with a settings file, which also sets the times of heartbeats.
 fn start_with_file(file: &str) -> Gateway {
@@ -200,5 +201,73 @@ fn a_reload_says_what_it_takes_back() {
     let policies = gateway.api("/api/v1/policies");
     assert_eq!(policies["app"]["connection_timeout_ms"], 60_000);
     assert_eq!(policies["app"]["heartbeat_interval_ms"], 10_000);
+    gateway.end();
+}
+
+#[test]
+fn a_reload_by_the_api_answers_what_it_has_changed_or_every_fault() {
+    let folder = Folder::new();
+    let gateway = start_with_file(&folder.file("settings.toml", OLD));
+    let reload = || gateway.act("POST", "/api/v1/reload", "");
+    let (status, answer) = reload();
+    assert_eq!((status, &answer["changed"]), (200, &serde_json::json!([])));
+
+    folder.file("settings.toml", NEWER);
+    let (status, answer) = reload();
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["needs_restart"], serde_json::json!(["REUSE_PORT"]));
+    let changed = answer["changed"].as_array().expect("a list");
+    let size = "max_message_bytes=\"100000\"->\"200\"";
+    assert!(changed.iter().any(|change| change == size), "{answer}");
+    // It holds when the answer is there.
+    assert_eq!(timeout_of_glasses(&gateway), 90_000);
+
+    folder.file("settings.toml", "listen = 1\nmax_message_bytes = 2\n");
+    let (status, answer) = reload();
+    let told = answer["error"].as_str().expect("a text");
+    assert_eq!((status, told.lines().count()), (422, 2), "{answer}");
+    assert!(told.contains("\"listen\"") && told.contains("MAX_MESSAGE_BYTES=\"2\""));
+    gateway.end();
+}
+
+/// A mounted ConfigMap: the file is a link to one in a folder, the folder is a link, and that one
+/// is replaced.
+#[test]
+fn with_config_watch_a_replaced_link_is_a_reload_and_a_missing_file_is_none() {
+    let folder = Folder::new();
+    let write = |version: &str, content: &str| {
+        fs::create_dir(folder.path(version)).expect("a folder");
+        folder.file(&format!("{version}/settings.toml"), content);
+    };
+    write("1", OLD);
+    symlink("1", folder.path("data")).expect("a link");
+    symlink("data/settings.toml", folder.path("settings.toml")).expect("a link");
+    let settings = [
+        ("CONFIG_FILE", &*folder.path("settings.toml")),
+        ("CONFIG_WATCH", "1"),
+    ];
+    let mut command = Gateway::command(&settings);
+    command
+        .env_remove("HEARTBEAT_INTERVAL_MS")
+        .env_remove("CONNECTION_TIMEOUT_MS");
+    let gateway = Gateway::start_unread(command).read();
+    assert_eq!(timeout_of_glasses(&gateway), 60_000);
+    let point_to = |version: &str| {
+        symlink(version, folder.path("new")).expect("a link");
+        fs::rename(folder.path("new"), folder.path("data")).expect("replaced");
+    };
+    point_to("none");
+    write("2", "connection_timeout_ms = 70000\n");
+    point_to("2");
+    gateway.line(&["config_watch effect=reload"]);
+    eventually("the new timeout", || {
+        (timeout_of_glasses(&gateway) == 70_000).then_some(())
+    });
+    assert_eq!(gateway.lines(&["reload refused"]), [""; 0]);
+    // A file that is written in place.
+    folder.file("2/settings.toml", "connection_timeout_ms = 80000\n");
+    eventually("the next timeout", || {
+        (timeout_of_glasses(&gateway) == 80_000).then_some(())
+    });
     gateway.end();
 }

@@ -8,7 +8,14 @@ use crate::reading::{self, is_test, read_sources};
 const INSIDE: &[(&str, &[&[&str]])] = &[(
     "side",
     &[
-        &["down_app", "lock", "loop_query", "priority", "process"],
+        &[
+            "down_app",
+            "lock",
+            "loop_query",
+            "priority",
+            "process",
+            "reload_report",
+        ],
         &["outgoing", "resolver"],
         &["jobs", "watch"],
         &["admin"],

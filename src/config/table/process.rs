@@ -50,14 +50,27 @@ pub(super) const BASIC: &[Setting] = &[
 ];
 
 /// The setting that says how long a gateway that shuts down still accepts connections.
-pub(super) const ADVANCED: &[Setting] = &[Setting {
-    name: "DRAIN_DELAY_MS",
-    kind: TIME_OR_NONE,
-    default: Fallback::Value("0"),
-    rule: None,
-    audience: Advanced,
-    reload: true,
-    help: "How long after SIGTERM or SIGINT new connections are still accepted before the drain \
+pub(super) const ADVANCED: &[Setting] = &[
+    Setting {
+        name: "CONFIG_WATCH",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("0"),
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "Whether a change of CONFIG_FILE, APPS_FILE or a file with a secret causes a reload \
+               as SIGHUP does. The files are looked at each second. A file that is gone causes \
+               none.",
+    },
+    Setting {
+        name: "DRAIN_DELAY_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("0"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long after SIGTERM or SIGINT new connections are still accepted before the drain \
            starts. /healthz answers 503 meanwhile, so that a load balancer can stop sending \
            clients.",
-}];
+    },
+];

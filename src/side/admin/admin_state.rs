@@ -8,6 +8,7 @@ use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{Classes, GatewayQueries};
 use crate::health::Policy;
 use crate::side::jobs::JobRunner;
+use crate::side::reload_report::ReloadReport;
 use crate::side::watch::Watchers;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,
     pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
+    pub(in crate::side) reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
     pub(in crate::side) started: Timestamp,
     pub(in crate::side) runner: Arc<JobRunner>,
     pub(in crate::side) watchers: Arc<Watchers>,

@@ -80,6 +80,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.stale_closes_per_second = 5_000;
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
+    settings.config_watch = false;
     assert_eq!(read, settings);
     assert_eq!(read.relay_settings(), RelaySettings::default());
     assert!(read.credentials().is_open());
@@ -139,6 +140,7 @@ fn wanted() -> Settings {
     set_relay(&mut wanted);
     set_limits(&mut wanted);
     wanted.stats_interval = Micros::from_millis(501);
+    wanted.config_watch = true;
     wanted.drain_delay = Micros::from_millis(12);
     wanted.drain = Micros::ZERO;
     wanted.alerts = alerts();

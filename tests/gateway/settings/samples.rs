@@ -47,6 +47,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("SLOW_MS", "401"),
     ("FORWARDED_PROTO", "HTTPS"),
     ("HEALTH_PATH", "/health"),
+    ("CONFIG_WATCH", "true"),
     ("DRAIN_DELAY_MS", "12"),
     ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
     ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),

@@ -13,6 +13,7 @@ mod live_document;
 mod overview;
 mod page_entries;
 mod policies;
+mod reload;
 mod routes;
 mod sessions;
 mod troubled;

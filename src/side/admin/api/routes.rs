@@ -3,7 +3,7 @@
 use super::actions::ALL;
 use super::{
     actions, alerts, blocks, causes, closed_connections, common, connections, live_document,
-    overview, policies, sessions, troubled, webhooks,
+    overview, policies, reload, sessions, troubled, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -76,6 +76,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(blocks::list, blocks::lift))
         .routes(routes!(actions::drain))
         .routes(routes!(actions::stop_drain))
+        .routes(routes!(reload::reload))
         .routes(routes!(policies::list))
         .routes(routes!(policies::change))
         .routes(routes!(actions::log_level, actions::set_log_level))
