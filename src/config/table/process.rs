@@ -69,8 +69,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long after SIGTERM or SIGINT new connections are still accepted before the drain \
-           starts. /healthz answers 503 meanwhile, so that a load balancer can stop sending \
-           clients.",
+        help: "How long after SIGTERM or SIGINT new connections are still accepted before the \
+               drain starts. /healthz answers 503 meanwhile, so that a load balancer can stop \
+               sending clients.",
     },
 ];
