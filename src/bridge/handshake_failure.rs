@@ -13,6 +13,9 @@ pub(crate) enum HandshakeFailure {
     /// This process has no descriptor for a connection to the upstream.
     #[error("the gateway has no room for another connection")]
     NoRoom,
+    /// Every upstream has as many requests to answer as are allowed.
+    #[error("the upstream has too many requests to answer")]
+    Busy,
     /// The upstream accepted the connection, and ended it without an answer.
     #[error("the upstream closed the connection without an answer")]
     NoAnswer,
@@ -32,7 +35,7 @@ impl HandshakeFailure {
     pub(crate) fn reply(&self) -> Reply {
         let status = match self {
             HandshakeFailure::TooSlow(_) => 504,
-            HandshakeFailure::NoRoom | HandshakeFailure::Closed(_) => 503,
+            HandshakeFailure::NoRoom | HandshakeFailure::Busy | HandshakeFailure::Closed(_) => 503,
             HandshakeFailure::Unreachable
             | HandshakeFailure::NoAnswer
             | HandshakeFailure::BadAnswer(_) => 502,

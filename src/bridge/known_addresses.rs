@@ -29,6 +29,11 @@ impl KnownAddresses {
         true
     }
 
+    /// Returns whether addresses of a host name with a port are known.
+    pub(super) fn has(&self, host: &str, port: u16) -> bool {
+        self.0.contains_key(&(Box::from(host), port))
+    }
+
     /// Returns the addresses of an upstream, as far as they are known.
     pub(super) fn of(&self, url: &UpstreamUrl) -> Vec<DialAddress> {
         if let Some(address) = url.fixed_address() {

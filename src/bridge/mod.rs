@@ -2,6 +2,8 @@
 //! connection to an upstream.
 
 mod acceptance;
+mod age_limits;
+mod balance;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
@@ -17,15 +19,25 @@ mod known_addresses;
 mod offer;
 mod pair_ends;
 mod pending;
+mod planned_ends;
 mod refusal;
+mod request_key;
+mod request_queue;
+mod requests;
 mod route;
 mod route_table;
+mod sticky;
 mod upstream;
 mod upstream_request;
+mod upstream_row;
 mod upstreams;
 
+pub use self::balance::Balance;
 pub use self::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions};
 pub(crate) use self::frozen::is_service_unresponsive;
+pub use self::request_key::RequestKey;
 pub use self::route::Route;
+pub use self::sticky::{SameSite, SecureCookie, StickyCookie};
 pub use self::upstream::{UpstreamUrl, WeightedUpstream};
 pub use self::upstream_request::HostHeader;
+pub use self::upstream_row::{UpstreamCondition, UpstreamRow};

@@ -2,7 +2,7 @@
 
 use super::offer::Offer;
 use super::route::Route;
-use super::upstreams::EndpointId;
+use super::upstreams::{EndpointId, Wish};
 use crate::base::id::ConnId;
 use crate::engine::DialRequest;
 use std::collections::HashMap;
@@ -13,6 +13,10 @@ pub(super) struct PendingRequest {
     pub(super) client: ConnId,
     pub(super) route: Arc<Route>,
     pub(super) offer: Offer,
+    /// What the client asks of an upstream.
+    pub(super) wish: Wish,
+    /// Whether the client uses https.
+    pub(super) is_https: bool,
     /// The request, while there is another address to send it to.
     pub(super) request: Option<DialRequest>,
     /// The addresses that were dialled for it.

@@ -1,5 +1,7 @@
 //! A route: which requests it serves, and where they go.
 
+use super::balance::Balance;
+use super::sticky::StickyCookie;
 use super::upstream::WeightedUpstream;
 use super::upstream_request::HostHeader;
 use crate::base::time::Micros;
@@ -37,6 +39,16 @@ pub struct Route {
     pub answer_timeout: Micros,
     /// The longest message, in bytes on the wire; 0: no limit.
     pub max_message_bytes: u32,
+    /// How an upstream is chosen for a new client.
+    pub balance: Balance,
+    /// The cookie that leads a client back to its upstream.
+    pub sticky: Option<StickyCookie>,
+    /// The time over which an upstream that comes back gets its part of the clients.
+    pub slow_start: Micros,
+    /// The most requests that wait for the answer of one upstream; at least 1.
+    pub max_dialing: u32,
+    /// The age at which pairs are closed, 10 % less or more; `None`: at none.
+    pub max_age: Option<Micros>,
 }
 
 impl Route {
@@ -56,6 +68,11 @@ impl Route {
             connect_timeout: Micros::from_secs(3),
             answer_timeout: Micros::from_secs(10),
             max_message_bytes: 0,
+            balance: Balance::default(),
+            sticky: None,
+            slow_start: Micros::from_secs(30),
+            max_dialing: 200,
+            max_age: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The routes in force: which of them serves a request, and the addresses of each.
 
 use super::known_addresses::KnownAddresses;
+use super::request_queue::RequestQueue;
 use super::route::Route;
 use super::upstream::UpstreamUrl;
-use super::upstreams::{Endpoint, EndpointId, Endpoints, Listing};
+use super::upstreams::{Choice, Endpoint, EndpointId, Endpoints, Listing, Wish};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(super) struct LiveRoute {
     endpoints: Vec<EndpointId>,
     /// Where the next search for an address starts.
     start: usize,
+    /// Requests that wait until an address has room for another one.
+    pub(super) queue: RequestQueue,
 }
 
 impl LiveRoute {
@@ -26,6 +29,7 @@ impl LiveRoute {
             route: Arc::new(route),
             endpoints: Vec::new(),
             start: 0,
+            queue: RequestQueue::default(),
         }
     }
 
@@ -43,15 +47,23 @@ impl LiveRoute {
         &mut self,
         all: &Endpoints,
         tried: &[EndpointId],
+        wish: &Wish,
         now: Micros,
-    ) -> Option<EndpointId> {
+    ) -> Choice {
         self.start = self.start.wrapping_add(1);
-        all.choose(&self.endpoints, tried, self.start, now)
+        all.choose(&self.endpoints, tried, self.start, wish, now)
+    }
+
+    /// Returns whether one of the addresses may get another request.
+    pub(super) fn has_room(&self, all: &Endpoints) -> bool {
+        let most = u64::from(self.route.max_dialing);
+        let mut endpoints = self.endpoints.iter().filter_map(|id| all.get(*id));
+        endpoints.any(|endpoint| endpoint.has_room(most))
     }
 
     /// Adds addresses that are new, lists those that are there again, and marks those that are gone
-    /// as not listed.
-    fn reconcile(&mut self, all: &mut Endpoints, known: &KnownAddresses) {
+    /// as not listed. New ones start slowly, unless `now` is `None`, at the start.
+    fn reconcile(&mut self, all: &mut Endpoints, known: &KnownAddresses, now: Option<Micros>) {
         let mut wanted: Vec<(&UpstreamUrl, u32, DialAddress)> = Vec::new();
         for upstream in &self.route.upstreams {
             let addresses = known.of(&upstream.url).into_iter();
@@ -76,7 +88,10 @@ impl LiveRoute {
         }
         self.endpoints.retain(|id| all.remove_unused(*id).is_none());
         for (url, weight, address) in wanted {
-            let endpoint = Endpoint::new(self.name.clone(), url.clone(), address, weight);
+            let mut endpoint = Endpoint::new(self.name.clone(), url.clone(), address, weight);
+            if let Some(now) = now {
+                endpoint.begin(now);
+            }
             self.endpoints.push(all.add(endpoint));
         }
     }
@@ -112,7 +127,13 @@ impl RouteTable {
 
     /// Replaces all routes. One that is the same as before, or has the same name, keeps its
     /// addresses and its connections.
-    pub(super) fn set(&mut self, routes: Vec<Route>, all: &mut Endpoints, known: &KnownAddresses) {
+    pub(super) fn set(
+        &mut self,
+        routes: Vec<Route>,
+        all: &mut Endpoints,
+        known: &KnownAddresses,
+        now: Option<Micros>,
+    ) {
         let mut old = std::mem::take(&mut self.0);
         for route in routes {
             let before = old.iter().position(|live| live.route.name == route.name);
@@ -121,12 +142,13 @@ impl RouteTable {
                 Some(live) => {
                     let route = Arc::new(route);
                     let mut live = LiveRoute { route, ..live };
-                    live.reconcile(all, known);
+                    live.reconcile(all, known, now);
                     live
                 }
                 None => {
+                    // All its addresses begin at once, so none of them slowly.
                     let mut live = LiveRoute::new(route);
-                    live.reconcile(all, known);
+                    live.reconcile(all, known, None);
                     live
                 }
             };
@@ -141,10 +163,19 @@ impl RouteTable {
     }
 
     /// Applies new addresses of names to all routes.
-    pub(super) fn reconcile(&mut self, all: &mut Endpoints, known: &KnownAddresses) {
-        self.0
-            .iter_mut()
-            .for_each(|live| live.reconcile(all, known));
+    pub(super) fn reconcile(
+        &mut self,
+        all: &mut Endpoints,
+        known: &KnownAddresses,
+        now: Option<Micros>,
+    ) {
+        let routes = self.0.iter_mut();
+        routes.for_each(|live| live.reconcile(all, known, now));
+    }
+
+    /// Returns all routes.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LiveRoute> {
+        self.0.iter_mut()
     }
 
     /// Forgets an address of a route that is gone.
@@ -203,6 +234,7 @@ mod tests {
             routes,
             &mut Endpoints::default(),
             &KnownAddresses::default(),
+            None,
         );
         for (host, path, name) in [
             ("x", "/", "all"),
@@ -222,9 +254,14 @@ mod tests {
             vec![route("v6", Some("[::1]"), "/x", &["http://a"])],
             &mut Endpoints::default(),
             &KnownAddresses::default(),
+            None,
         );
         assert_eq!(found(&table, "[::1]:80", "/x"), "v6");
         assert_eq!(found(&table, "[::1]", "/y"), "");
+    }
+
+    fn listing(all: &Endpoints, leg: crate::base::id::ConnId) -> Option<Listing> {
+        Some(all.get(all.of_leg(leg)?)?.listing)
     }
 
     /// Returns the listed addresses of a route, sorted.
@@ -244,33 +281,33 @@ mod tests {
         let (mut table, mut all) = (RouteTable::default(), Endpoints::default());
         let known = KnownAddresses::default();
         let two = route("r", None, "", &["http://127.0.0.1:1", "http://127.0.0.1:2"]);
-        table.set(vec![two.clone()], &mut all, &known);
+        table.set(vec![two.clone()], &mut all, &known, None);
         let kept = table.by_name("r").expect("there").endpoints.clone();
         let leg = crate::base::id::ConnId::new(1, 1);
         all.dialed(leg, kept[0]);
         all.opened(leg);
 
-        table.set(vec![two], &mut all, &known);
+        table.set(vec![two], &mut all, &known, None);
         assert_eq!(table.by_name("r").expect("there").endpoints, kept);
 
         let other = ["http://127.0.0.1:2 weight=3", "http://127.0.0.1:3"];
-        table.set(vec![route("r", None, "/r", &other)], &mut all, &known);
+        table.set(vec![route("r", None, "/r", &other)], &mut all, &known, None);
         assert_eq!(
             listed(&mut table, &all, "r"),
             ["Tcp(127.0.0.1:2) 3", "Tcp(127.0.0.1:3) 1"]
         );
         assert_eq!(
-            (all.pairs_to_removed(), all.listing_of(leg)),
+            (all.pairs_to_leave(), listing(&all, leg)),
             (1, Some(Listing::Removed))
         );
         // An upstream that is named again before its last pair has ended goes on.
         let again = ["http://127.0.0.1:1"];
-        table.set(vec![route("r", None, "/r", &again)], &mut all, &known);
+        table.set(vec![route("r", None, "/r", &again)], &mut all, &known, None);
         assert_eq!(listed(&mut table, &all, "r"), ["Tcp(127.0.0.1:1) 1"]);
-        assert_eq!(all.pairs_to_removed(), 0);
+        assert_eq!(all.pairs_to_leave(), 0);
 
-        table.set(Vec::new(), &mut all, &known);
-        assert_eq!(all.pairs_to_removed(), 1);
+        table.set(Vec::new(), &mut all, &known, None);
+        assert_eq!(all.pairs_to_leave(), 1);
         assert!(all.ended(leg).is_some(), "the last of a route that is gone");
     }
 
@@ -279,18 +316,23 @@ mod tests {
         let (mut table, mut all) = (RouteTable::default(), Endpoints::default());
         let mut known = KnownAddresses::default();
         let address = |last| std::net::SocketAddr::from(([127, 0, 0, last], 80));
-        table.set(vec![route("r", None, "", &["http://a"])], &mut all, &known);
+        table.set(
+            vec![route("r", None, "", &["http://a"])],
+            &mut all,
+            &known,
+            None,
+        );
         assert_eq!(listed(&mut table, &all, "r"), Vec::<String>::new());
         known.set("a", 80, &[address(1), address(2)]);
-        table.reconcile(&mut all, &known);
+        table.reconcile(&mut all, &known, None);
         assert_eq!(listed(&mut table, &all, "r").len(), 2);
         let first = table.by_name("r").expect("there").endpoints[0];
         let leg = crate::base::id::ConnId::new(1, 1);
         all.dialed(leg, first);
         known.set("a", 80, &[address(2), address(3)]);
-        table.reconcile(&mut all, &known);
-        assert_eq!(all.listing_of(leg), Some(Listing::Vanished));
-        assert_eq!(all.pairs_to_removed(), 0);
+        table.reconcile(&mut all, &known, None);
+        assert_eq!(listing(&all, leg), Some(Listing::Vanished));
+        assert_eq!(all.pairs_to_leave(), 0);
         let (gone, _) = all.ended(leg).expect("the last one");
         table.forget("r", gone);
         assert_eq!(table.by_name("r").expect("there").endpoints.len(), 2);

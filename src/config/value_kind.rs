@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use super::secret::Secret;
 use super::{lists, networks};
 use crate::gateway::{
-    AcceptedSubprotocols, AppRegistry, HostHeader, UpstreamUrl, WebOrigin, WeightedUpstream, is_url,
+    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, StickyCookie, UpstreamUrl, WebOrigin,
+    WeightedUpstream, is_url,
 };
 
 /// The longest path of a health check, in bytes.
@@ -70,6 +71,10 @@ pub enum ValueKind {
     HostName,
     /// Locations of services, each with an optional weight, separated by commas.
     Upstreams,
+    /// How a route chooses an upstream.
+    Balance,
+    /// `cookie:` and the name of a cookie.
+    Cookie,
 }
 
 /// The unit of a number.
@@ -118,6 +123,8 @@ pub(super) enum SettingValue {
     HttpPath(Box<str>),
     Name(Box<str>),
     Upstreams(Vec<WeightedUpstream>),
+    Balance(Balance),
+    Cookie(StickyCookie),
     /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, AppRegistry),
     /// The setting was not given, and there is no default, or the default is determined later.
@@ -196,6 +203,11 @@ impl ValueKind {
                 second.is_none().then_some(SettingValue::Name(host))
             }
             ValueKind::Upstreams => lists::parse_upstreams(text).map(SettingValue::Upstreams),
+            ValueKind::Balance => Balance::parse(text).map(SettingValue::Balance),
+            ValueKind::Cookie => {
+                let name = text.strip_prefix("cookie:")?;
+                StickyCookie::named(name).map(SettingValue::Cookie)
+            }
         }
     }
 
@@ -230,6 +242,8 @@ impl ValueKind {
             ValueKind::HttpPath => "path",
             ValueKind::Name | ValueKind::HostName => "name",
             ValueKind::Upstreams => "url,url",
+            ValueKind::Balance => "rule",
+            ValueKind::Cookie => "cookie:name",
         }
     }
 }
@@ -338,6 +352,11 @@ impl fmt::Display for ValueKind {
                 ValueKind::Upstream,
                 WeightedUpstream::WEIGHT_MAX
             ),
+            ValueKind::Balance => f.write_str(
+                "least_connections, hash:address, hash:cookie:NAME, hash:header:NAME or \
+                 hash:query:NAME",
+            ),
+            ValueKind::Cookie => f.write_str("cookie:NAME"),
             ValueKind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
                  wss://gateway.example.org/app-ws",
@@ -399,6 +418,8 @@ impl fmt::Display for SettingValue {
             SettingValue::Upstream(url) => write!(f, "{url}"),
             SettingValue::HostHeader(rule) => write!(f, "{rule}"),
             SettingValue::HttpPath(text) | SettingValue::Name(text) => f.write_str(text),
+            SettingValue::Balance(rule) => write!(f, "{rule}"),
+            SettingValue::Cookie(cookie) => write!(f, "{cookie}"),
             SettingValue::Upstreams(upstreams) => {
                 let upstreams: Vec<_> = upstreams.iter().map(ToString::to_string).collect();
                 f.write_str(&upstreams.join(","))

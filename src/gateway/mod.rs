@@ -22,7 +22,8 @@ pub use self::session_list::{
 };
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
-    BRIDGE_CLASSES, Bridge, BridgeOptions, HostHeader, Route, UpstreamUrl, WeightedUpstream,
+    BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HostHeader, RequestKey, Route, SameSite,
+    SecureCookie, StickyCookie, UpstreamCondition, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

@@ -164,9 +164,10 @@ impl Worker {
         }
         let host = host.clone();
         let port = *port;
-        let sent = self.queries.send(move |gateway, _| {
+        let sent = self.queries.send(move |gateway, io| {
+            let now = Some(io.now());
             let bridge = gateway.bridge();
-            if bridge.is_some_and(|bridge| bridge.set_addresses(&host, port, &addresses)) {
+            if bridge.is_some_and(|bridge| bridge.set_addresses(&host, port, &addresses, now)) {
                 let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
                 log::info!(
                     "dns host={host} port={port} addresses={}",

@@ -1,8 +1,11 @@
 //! One address behind a route, and what is known of it.
 
 use crate::base::time::Micros;
+use crate::bridge::balance::{rendezvous_score, stable_hash};
 use crate::bridge::frozen::{FrozenGuard, UpstreamState};
+use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::UpstreamUrl;
+use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -16,6 +19,9 @@ const AVOIDED_MOST: Micros = Micros::from_secs(30);
 /// After this many requests without an answer, one after the other, an address is avoided. One may
 /// be a request that is slow by itself.
 const SILENT_MOST: u32 = 3;
+
+/// The least part of its weight, in thousandths, that an address has while it starts slowly.
+const SLOW_LEAST: u64 = 100;
 
 /// Whether new clients may go to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,14 @@ pub(in crate::bridge) struct Endpoint {
     /// The address's part of the clients.
     pub(in crate::bridge) weight: u32,
     pub(in crate::bridge) listing: Listing,
+    /// Whether an operator has drained it: it gets no new clients, and its pairs are closed.
+    pub(in crate::bridge) is_drained: bool,
+    /// The value of the sticky cookie of its clients.
+    pub(in crate::bridge) token: Box<str>,
+    /// What it is for rendezvous hashing.
+    hash: u64,
+    /// Since when it takes clients after a time without; `None`: since the start.
+    warm_since: Option<Micros>,
     /// Connections that are being made, or whose request is not answered.
     pub(super) dialing: u64,
     /// Connections that are one leg of a pair.
@@ -62,6 +76,10 @@ impl Endpoint {
         weight: u32,
     ) -> Self {
         Endpoint {
+            token: sticky_token(&route, &address),
+            hash: stable_hash(&address),
+            is_drained: false,
+            warm_since: None,
             route,
             url,
             address,
@@ -74,6 +92,44 @@ impl Endpoint {
             failures: 0,
             silent: 0,
             avoided_until: Micros::ZERO,
+        }
+    }
+
+    /// Returns whether an operator means this address of a route: by the address itself, or by the
+    /// location that the route names.
+    pub(in crate::bridge) fn is_named(&self, route: &str, upstream: &str) -> bool {
+        let is_this = || self.url.to_string() == upstream || self.address_text() == upstream;
+        *self.route == *route && is_this()
+    }
+
+    /// Returns the address as operators see it.
+    fn address_text(&self) -> String {
+        match &self.address {
+            DialAddress::Tcp(addr) => addr.to_string(),
+            DialAddress::Unix(path) => path.display().to_string(),
+        }
+    }
+
+    /// Returns the address with all its numbers.
+    pub(in crate::bridge) fn row(&self, now: Micros) -> UpstreamRow {
+        let state = match self.listing {
+            Listing::Removed => UpstreamCondition::Removed,
+            Listing::Vanished => UpstreamCondition::Vanished,
+            Listing::Listed if self.is_drained => UpstreamCondition::Drained,
+            Listing::Listed if self.avoided_until > now => UpstreamCondition::Avoided,
+            Listing::Listed if self.state().is_unresponsive() => UpstreamCondition::Unresponsive,
+            Listing::Listed => UpstreamCondition::Up,
+        };
+        UpstreamRow {
+            route: self.route.clone(),
+            url: self.url.to_string(),
+            address: self.address_text(),
+            weight: self.weight,
+            state,
+            avoided_for: self.avoided_for(now),
+            pairs: self.open,
+            dialing: self.dialing,
+            suspects: self.suspects,
         }
     }
 
@@ -90,8 +146,57 @@ impl Endpoint {
         }
     }
 
+    /// Notes that the address takes clients from now on, after a time without.
+    pub(in crate::bridge) fn begin(&mut self, now: Micros) {
+        self.warm_since = Some(now);
+    }
+
+    /// Returns whether pairs are to leave the address.
+    pub(in crate::bridge) fn is_left(&self) -> bool {
+        self.is_drained || self.listing == Listing::Removed
+    }
+
+    /// Returns whether the address may get another request, if `most` may wait for its answer.
+    pub(in crate::bridge) fn has_room(&self, most: u64) -> bool {
+        self.is_candidate() && self.dialing < most
+    }
+
+    /// Returns whether new clients may go to the address.
+    pub(super) fn is_candidate(&self) -> bool {
+        self.listing == Listing::Listed && !self.is_drained
+    }
+
+    /// Returns whether the address is reachable, and its service answers its pings.
+    pub(super) fn is_well(&self, now: Micros) -> bool {
+        self.avoided_until <= now && !self.state().is_unresponsive()
+    }
+
+    /// Returns how long the address is still avoided.
+    pub(in crate::bridge) fn avoided_for(&self, now: Micros) -> Micros {
+        self.avoided_until - now
+    }
+
+    /// Returns the score of the address for a key.
+    pub(super) fn score(&self, key: u64) -> f64 {
+        rendezvous_score(key, self.hash, self.weight)
+    }
+
+    /// Returns the weight in thousandths. While the address starts slowly, it grows from a tenth.
+    fn weight_now(&self, now: Micros, slow_start: Micros) -> u64 {
+        let part = match self.warm_since {
+            Some(since) if now - since < slow_start => {
+                SLOW_LEAST.max(1_000 * (now - since).0 / slow_start.0)
+            }
+            _ => 1_000,
+        };
+        u64::from(self.weight) * part
+    }
+
     /// Notes that a request was answered, whatever the answer.
-    pub(in crate::bridge) fn answered(&mut self) {
+    pub(in crate::bridge) fn answered(&mut self, now: Micros) {
+        if self.failures > 0 {
+            self.begin(now);
+        }
         (self.failures, self.silent) = (0, 0);
         self.avoided_until = Micros::ZERO;
     }
@@ -115,16 +220,18 @@ impl Endpoint {
     /// that are reachable and whose service answers its pings; of these, the one with the fewest
     /// connections for its weight. Of addresses that are avoided, the one that is avoided for the
     /// shortest time.
-    pub(super) fn compare(&self, other: &Self, now: Micros) -> Ordering {
+    pub(super) fn compare(&self, other: &Self, now: Micros, slow_start: Micros) -> Ordering {
         let rank = |endpoint: &Self| {
-            let avoided = endpoint.avoided_until.max(now) - now;
-            (avoided, endpoint.state().is_unresponsive())
+            (
+                endpoint.avoided_for(now),
+                endpoint.state().is_unresponsive(),
+            )
         };
         // With the new client.
         let load = |endpoint: &Self| endpoint.dialing + endpoint.open + 1;
         let by_load = || {
             let [mine, theirs] = [(self, other), (other, self)]
-                .map(|(one, two)| load(one).saturating_mul(u64::from(two.weight)));
+                .map(|(one, two)| load(one).saturating_mul(two.weight_now(now, slow_start)));
             mine.cmp(&theirs)
         };
         rank(self).cmp(&rank(other)).then_with(by_load)
@@ -153,8 +260,12 @@ mod tests {
         ] {
             let [mut a, mut b] = weights.map(endpoint);
             (a.open, b.dialing) = (loads[0], loads[1]);
-            assert_eq!(a.compare(&b, now), better, "{loads:?} {weights:?}");
-            assert_eq!(b.compare(&a, now), better.reverse());
+            assert_eq!(
+                a.compare(&b, now, Micros::ZERO),
+                better,
+                "{loads:?} {weights:?}"
+            );
+            assert_eq!(b.compare(&a, now, Micros::ZERO), better.reverse());
         }
     }
 
@@ -163,21 +274,24 @@ mod tests {
         let (mut failing, other) = (endpoint(256), endpoint(1));
         let mut now = Micros::from_secs(100);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(failing.compare(&other, now), Ordering::Less);
+            assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
             failing.unreachable(now);
             let end = now + Micros::from_secs(seconds);
-            assert_eq!(failing.compare(&other, end - Micros(1)), Ordering::Greater);
+            assert_eq!(
+                failing.compare(&other, end - Micros(1), Micros::ZERO),
+                Ordering::Greater
+            );
             now = end;
         }
-        failing.answered();
+        failing.answered(now);
         failing.unreachable(now);
         now += Micros::from_secs(1);
-        assert_eq!(failing.compare(&other, now), Ordering::Less);
+        assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
         // Only the third request without an answer counts as a failure.
-        failing.answered();
+        failing.answered(now);
         for expected in [Ordering::Less, Ordering::Less, Ordering::Greater] {
             failing.unanswered(now);
-            assert_eq!(failing.compare(&other, now), expected);
+            assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
         }
     }
 
@@ -186,8 +300,34 @@ mod tests {
         let now = Micros::ZERO;
         let (mut frozen, mut other) = (endpoint(1), endpoint(1));
         (frozen.open, frozen.suspects, other.open) = (19, 10, 500);
-        assert_eq!(frozen.compare(&other, now), Ordering::Greater);
+        assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Greater);
         other.unreachable(now);
-        assert_eq!(frozen.compare(&other, now), Ordering::Less);
+        assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
+    }
+
+    #[test]
+    fn an_address_that_comes_back_gets_its_part_little_by_little() {
+        let (mut cold, mut warm) = (endpoint(1), endpoint(1));
+        let start = Micros::from_secs(10);
+        cold.begin(start);
+        warm.open = 99;
+        // 100 to 100 once the new one has its whole weight: until then it gets fewer.
+        for (open, seconds, better) in [
+            (8, 0, Ordering::Less),
+            (10, 0, Ordering::Greater),
+            (48, 5, Ordering::Less),
+            (50, 5, Ordering::Greater),
+            (98, 10, Ordering::Less),
+            (100, 10, Ordering::Greater),
+        ] {
+            cold.open = open;
+            let now = start + Micros::from_secs(seconds);
+            let slow_start = Micros::from_secs(10);
+            assert_eq!(
+                cold.compare(&warm, now, slow_start),
+                better,
+                "{open} {seconds}"
+            );
+        }
     }
 }

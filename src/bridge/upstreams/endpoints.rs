@@ -18,6 +18,30 @@ struct UpstreamLeg {
     is_suspect: bool,
 }
 
+/// What a new client asks for.
+#[derive(Debug, Clone, Default)]
+pub(in crate::bridge) struct Wish {
+    /// The value of its sticky cookie; empty if it has none.
+    pub(in crate::bridge) token: Box<[u8]>,
+    /// The hash of the value by which its route balances.
+    pub(in crate::bridge) key: Option<u64>,
+    /// The most requests that wait for an answer of one address.
+    pub(in crate::bridge) max_dialing: u64,
+    /// The time over which an address that comes back gets its part.
+    pub(in crate::bridge) slow_start: Micros,
+}
+
+/// The address for a new client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bridge) enum Choice {
+    /// This one.
+    Endpoint(EndpointId),
+    /// None now: at each of them as many requests wait for an answer as are allowed.
+    Full,
+    /// None.
+    Nothing,
+}
+
 /// All addresses, and the connections to them.
 #[derive(Debug, Default)]
 pub(in crate::bridge) struct Endpoints {
@@ -51,17 +75,39 @@ impl Endpoints {
         among: &[EndpointId],
         tried: &[EndpointId],
         start: usize,
+        wish: &Wish,
         now: Micros,
-    ) -> Option<EndpointId> {
+    ) -> Choice {
         let start = start % among.len().max(1);
         let (before, from) = among.split_at(start);
-        let candidates = from.iter().chain(before).filter_map(|id| {
-            let endpoint = self.get(*id)?;
-            let is_candidate = endpoint.listing == Listing::Listed && !tried.contains(id);
-            is_candidate.then_some((*id, endpoint))
+        let mut is_full = false;
+        let candidates: Vec<(EndpointId, &Endpoint)> = from
+            .iter()
+            .chain(before)
+            .filter(|id| !tried.contains(id))
+            .filter_map(|id| Some((*id, self.get(*id)?)))
+            .filter(|(_, endpoint)| endpoint.is_candidate())
+            .filter(|(_, endpoint)| {
+                let has_room = endpoint.dialing < wish.max_dialing;
+                is_full |= !has_room;
+                has_room
+            })
+            .collect();
+        let well = || candidates.iter().filter(|(_, e)| e.is_well(now));
+        let is_own = |(_, e): &&(EndpointId, &Endpoint)| e.token.as_bytes() == &*wish.token;
+        let chosen = well().find(is_own).or_else(|| {
+            let key = wish.key?;
+            well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });
-        let best = candidates.min_by(|(_, a), (_, b)| a.compare(b, now))?;
-        Some(best.0)
+        let chosen = chosen.or_else(|| {
+            let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, wish.slow_start);
+            candidates.iter().min_by(|(_, a), (_, b)| compare(a, b))
+        });
+        match chosen {
+            Some((id, _)) => Choice::Endpoint(*id),
+            None if is_full => Choice::Full,
+            None => Choice::Nothing,
+        }
     }
 
     /// Notes that a connection to an address is being made.
@@ -128,17 +174,23 @@ impl Endpoints {
         self.legs.get(leg).map(|state| state.endpoint)
     }
 
-    /// Returns the listing of a leg's address.
-    pub(in crate::bridge) fn listing_of(&self, leg: ConnId) -> Option<Listing> {
-        let endpoint = self.get(self.of_leg(leg)?)?;
-        Some(endpoint.listing)
+    /// Returns all addresses.
+    pub(in crate::bridge) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values()
     }
 
-    /// Returns how many pairs have a leg to an address that the settings no longer have.
-    pub(in crate::bridge) fn pairs_to_removed(&self) -> u64 {
-        let removed = self.endpoints.values();
-        let removed = removed.filter(|endpoint| endpoint.listing == Listing::Removed);
-        removed.map(|endpoint| endpoint.open).sum()
+    /// Returns all addresses, for changes.
+    pub(in crate::bridge) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.endpoints.values_mut()
+    }
+
+    /// Returns how many pairs have a leg to an address that pairs are to leave.
+    pub(in crate::bridge) fn pairs_to_leave(&self) -> u64 {
+        let left = self
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.is_left());
+        left.map(|endpoint| endpoint.open).sum()
     }
 }
 
@@ -158,24 +210,43 @@ mod tests {
         (all, ids)
     }
 
+    fn wish() -> Wish {
+        Wish {
+            max_dialing: 200,
+            ..Wish::default()
+        }
+    }
+
     #[test]
     fn clients_are_spread_evenly_and_equal_ones_take_turns() {
         let (mut all, ids) = endpoints(3);
         let mut chosen = Vec::new();
         for nth in 0..6 {
-            let best = all
-                .choose(&ids, &[], nth, Micros::ZERO)
-                .expect("an address");
+            let Choice::Endpoint(best) = all.choose(&ids, &[], nth, &wish(), Micros::ZERO) else {
+                panic!("no address");
+            };
             all.dialed(ConnId::new(nth as u32, 1), best);
             chosen.push(ids.iter().position(|id| *id == best).expect("one of them"));
         }
         assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
         // One client leaves: its place is taken first.
         assert!(all.ended(ConnId::new(4, 1)).is_none());
-        assert_eq!(all.choose(&ids, &[], 0, Micros::ZERO), Some(ids[1]));
-        assert_eq!(all.choose(&ids, &ids[1..], 0, Micros::ZERO), Some(ids[0]));
-        assert_eq!(all.choose(&ids, &ids, 0, Micros::ZERO), None);
-        assert_eq!(all.choose(&[], &[], 5, Micros::ZERO), None);
+        assert_eq!(
+            all.choose(&ids, &[], 0, &wish(), Micros::ZERO),
+            Choice::Endpoint(ids[1])
+        );
+        assert_eq!(
+            all.choose(&ids, &ids[1..], 0, &wish(), Micros::ZERO),
+            Choice::Endpoint(ids[0])
+        );
+        assert_eq!(
+            all.choose(&ids, &ids, 0, &wish(), Micros::ZERO),
+            Choice::Nothing
+        );
+        assert_eq!(
+            all.choose(&[], &[], 5, &wish(), Micros::ZERO),
+            Choice::Nothing
+        );
     }
 
     #[test]
@@ -190,12 +261,58 @@ mod tests {
         let state = all.get(ids[0]).expect("there").state();
         assert_eq!((state.open, state.silent), (1, 1));
         all.get_mut(ids[0]).expect("there").listing = Listing::Removed;
-        assert_eq!(all.pairs_to_removed(), 1);
+        assert_eq!(all.pairs_to_leave(), 1);
         assert!(all.remove_unused(ids[0]).is_none());
-        assert_eq!(all.choose(&ids, &[], 0, Micros::ZERO), Some(ids[1]));
+        assert_eq!(
+            all.choose(&ids, &[], 0, &wish(), Micros::ZERO),
+            Choice::Endpoint(ids[1])
+        );
         assert!(all.ended(dialed).is_none());
         let (gone, endpoint) = all.ended(open).expect("the last one");
         assert_eq!((gone, endpoint.suspects), (ids[0], 0));
         assert!(all.get(ids[0]).is_none() && all.ended(open).is_none());
+    }
+
+    #[test]
+    fn a_cookie_and_a_key_lead_to_an_address_while_it_is_well_and_has_room() {
+        let (mut all, ids) = endpoints(3);
+        let now = Micros::from_secs(5);
+        let token: Box<[u8]> = all.get(ids[2]).expect("there").token.as_bytes().into();
+        let sticky = Wish { token, ..wish() };
+        let by_key = |key| Wish {
+            key: Some(key),
+            ..wish()
+        };
+        let of_key = all.choose(&ids, &[], 0, &by_key(7), now);
+        for start in 0..3 {
+            let chosen = all.choose(&ids, &[], start, &sticky, now);
+            assert_eq!(chosen, Choice::Endpoint(ids[2]));
+            assert_eq!(all.choose(&ids, &[], start, &by_key(7), now), of_key);
+        }
+        // Not to one that is avoided.
+        all.get_mut(ids[2]).expect("there").unreachable(now);
+        let other = all.choose(&ids, &[], 0, &sticky, now);
+        assert_eq!(other, Choice::Endpoint(ids[0]));
+        let Choice::Endpoint(avoided) = of_key else {
+            panic!("{of_key:?}");
+        };
+        all.get_mut(avoided).expect("there").unreachable(now);
+        assert_ne!(all.choose(&ids, &[], 0, &by_key(7), now), of_key);
+        // Not to one that an operator has drained, and not beyond the limit of requests.
+        all.get_mut(ids[0]).expect("there").is_drained = true;
+        let one_each = Wish {
+            max_dialing: 1,
+            ..wish()
+        };
+        for (leg, id) in [(1, ids[1]), (2, ids[2])] {
+            let chosen = all.choose(&ids, &[], 0, &one_each, now + Micros::from_secs(60));
+            assert_eq!(chosen, Choice::Endpoint(id));
+            all.dialed(ConnId::new(leg, 1), id);
+        }
+        let chosen = all.choose(&ids, &[], 0, &one_each, now);
+        assert_eq!(chosen, Choice::Full);
+        all.opened(ConnId::new(1, 1));
+        let chosen = all.choose(&ids, &[], 0, &one_each, now);
+        assert_eq!(chosen, Choice::Endpoint(ids[1]));
     }
 }

@@ -5,7 +5,7 @@ use crate::base::time::Micros;
 use crate::config::table::field;
 use crate::config::upstream_policy::upstream_policy;
 use crate::config::value_kind::SettingValue;
-use crate::gateway::Route;
+use crate::gateway::{Route, SameSite, SecureCookie, StickyCookie};
 use crate::health::{Policy, StaleAction};
 
 /// The fields that make the policy of a leg: timeout, interval, judge.
@@ -36,7 +36,12 @@ impl RouteValues {
             SettingValue::Origins(origins) => Some(origins.clone()),
             _ => None,
         };
+        let SettingValue::Balance(balance) = value(const { field("balance") })? else {
+            return None;
+        };
         let most = self.number(const { field("max_message_bytes") })?;
+        let max_dialing = self.number(const { field("max_dialing") })?;
+        let max_age = self.millis(const { field("max_age_ms") })?;
         Some(Route {
             host: host.map(Box::from),
             path: path.into(),
@@ -48,8 +53,34 @@ impl RouteValues {
             connect_timeout: self.millis(const { field("connect_timeout_ms") })?,
             answer_timeout: self.millis(const { field("answer_timeout_ms") })?,
             max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
+            balance: balance.clone(),
+            sticky: self.sticky()?,
+            slow_start: self.millis(const { field("slow_start_ms") })?,
+            max_dialing: u32::try_from(max_dialing).unwrap_or(u32::MAX),
+            max_age: Some(max_age).filter(|age| *age > Micros::ZERO),
             ..Route::to(self.name(), upstreams.clone())
         })
+    }
+
+    /// Returns the cookie; `None` inside if there is none.
+    fn sticky(&self) -> Option<Option<StickyCookie>> {
+        let cookie = match self.fields[const { field("sticky") }].value.as_ref()? {
+            SettingValue::Cookie(cookie) => cookie.clone(),
+            _ => return Some(None),
+        };
+        Some(Some(StickyCookie {
+            same_site: match self.word(const { field("sticky_same_site") })? {
+                "strict" => SameSite::Strict,
+                "none" => SameSite::None,
+                _ => SameSite::Lax,
+            },
+            secure: match self.word(const { field("sticky_secure") })? {
+                "always" => SecureCookie::Always,
+                "never" => SecureCookie::Never,
+                _ => SecureCookie::Auto,
+            },
+            ..cookie
+        }))
     }
 
     /// Returns the policy of a leg, if the route gives one of its fields. Otherwise the leg has

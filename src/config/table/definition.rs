@@ -68,7 +68,9 @@ impl Setting {
             | ValueKind::HttpPath
             | ValueKind::Name
             | ValueKind::HostName
-            | ValueKind::Upstreams => Some(self.flag_name()),
+            | ValueKind::Upstreams
+            | ValueKind::Balance
+            | ValueKind::Cookie => Some(self.flag_name()),
         }
     }
 

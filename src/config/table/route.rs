@@ -3,7 +3,7 @@
 use super::all::{SETTINGS, row, same};
 use super::bounds::{TIME, TIME_OR_NONE};
 use super::definition::Fallback;
-use crate::config::value_kind::ValueKind;
+use crate::config::value_kind::{Unit, ValueKind};
 
 /// One field of a route.
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +79,71 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         is_required: true,
         rule: None,
         help: "The services behind the route: one string, or an array of them. Each address of a \
-               host name is an upstream of its own. A new client goes to the upstream with the \
-               fewest pairs for its weight.",
+               host name is an upstream of its own.",
+    },
+    RouteField {
+        name: "balance",
+        kind: ValueKind::Balance,
+        default: Fallback::Value("least_connections"),
+        is_required: false,
+        rule: None,
+        help: "How an upstream is chosen for a new client. `hash:` and a key: clients with the \
+               same value go to the same upstream while it is up.",
+    },
+    RouteField {
+        name: "sticky",
+        kind: ValueKind::Cookie,
+        default: Fallback::Absent,
+        is_required: false,
+        rule: None,
+        help: "A cookie that the gateway sets, and that leads a client back to its upstream while \
+               that one is up. It has the attributes HttpOnly and Path=/.",
+    },
+    RouteField {
+        name: "sticky_same_site",
+        kind: ValueKind::Word(&["lax", "strict", "none"]),
+        default: Fallback::Value("lax"),
+        is_required: false,
+        rule: None,
+        help: "The attribute SameSite of the cookie.",
+    },
+    RouteField {
+        name: "sticky_secure",
+        kind: ValueKind::Word(&["auto", "always", "never"]),
+        default: Fallback::Value("auto"),
+        is_required: false,
+        rule: None,
+        help: "Whether the cookie has the attribute Secure. auto: if the client uses https.",
+    },
+    RouteField {
+        name: "slow_start_ms",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("30000"),
+        is_required: false,
+        rule: None,
+        help: "An upstream that is new or comes back gets its part of the clients little by \
+               little over this time; 0: at once.",
+    },
+    RouteField {
+        name: "max_dialing",
+        kind: ValueKind::Number {
+            unit: Unit::Connections,
+            min: 1,
+            max: 100_000,
+        },
+        default: Fallback::Value("200"),
+        is_required: false,
+        rule: None,
+        help: "How many requests may wait for the answer of one upstream at the same time. \
+               Further ones wait up to 5 s, at most 1000 of them, and are then answered 503.",
+    },
+    RouteField {
+        name: "max_age_ms",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("0"),
+        is_required: false,
+        rule: None,
+        help: "Pairs are closed at this age, 10 % less or more: the client gets 1012. 0: at none.",
     },
     RouteField {
         name: "strip_prefix",

@@ -50,7 +50,7 @@ fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
         products: Vec::new(),
     });
     let bridge = gateway.bridge().expect("a bridge");
-    assert!(bridge.set_addresses("chat.example", 80, &addresses));
+    assert!(bridge.set_addresses("chat.example", 80, &addresses, None));
     let classes = gateway.classes().clone();
     assert!(classes.by_name(BRIDGE_CLASSES[1].name).is_some());
     let config = Config {

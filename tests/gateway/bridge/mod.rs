@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answers;
+mod balancing;
 mod closes;
 mod failures;
 mod faults;

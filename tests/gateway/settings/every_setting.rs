@@ -6,8 +6,8 @@ use crate::folder::Folder;
 use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
-    AcceptedSubprotocols, Admission, HostHeader, ProxyProtocol, RelaySettings, ReplayLimits, Route,
-    Subprotocols, WebOrigin, WeightedUpstream,
+    AcceptedSubprotocols, Admission, Balance, HostHeader, ProxyProtocol, RelaySettings,
+    ReplayLimits, Route, Subprotocols, WebOrigin, WeightedUpstream,
 };
 use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, WebhookUrl};
@@ -104,6 +104,11 @@ fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
             connect_timeout: Micros::from_secs(3),
             answer_timeout: Micros::from_secs(10),
             max_message_bytes: 0,
+            balance: Balance::LeastConnections,
+            sticky: None,
+            slow_start: Micros::from_secs(30),
+            max_dialing: 200,
+            max_age: None,
         }],
         forwarded_https: false,
     };

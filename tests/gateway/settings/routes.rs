@@ -3,7 +3,9 @@
 use super::loading::{fault_of, faults_of, printed_with_file, run_with_file};
 use super::printing::assert_in_docs;
 use pulsegate::config::{ROUTE_FIELDS, RouteChange, Settings, route_table};
-use pulsegate::gateway::{HostHeader, Route, WebOrigin, WeightedUpstream};
+use pulsegate::gateway::{
+    Balance, HostHeader, Route, SameSite, SecureCookie, StickyCookie, WebOrigin, WeightedUpstream,
+};
 use pulsegate::health::{Policy, StaleAction};
 use pulsegate::time::Micros;
 
@@ -26,6 +28,13 @@ upstream_judge = "report"
 connect_timeout_ms = 303
 answer_timeout_ms = 304
 max_message_bytes = 70000
+balance = "hash:query:user"
+sticky = "cookie:route"
+sticky_same_site = "strict"
+sticky_secure = "always"
+slow_start_ms = 305
+max_dialing = 306
+max_age_ms = 307
 "#;
 
 const SHORT: &str = "[[route]]\nname = 'a'\nupstream = 'http://a'\n";
@@ -66,6 +75,15 @@ fn every_field_reaches_the_route() {
         connect_timeout: Micros::from_millis(303),
         answer_timeout: Micros::from_millis(304),
         max_message_bytes: 70_000,
+        balance: Balance::parse("hash:query:user").expect("a rule"),
+        sticky: Some(StickyCookie {
+            name: "route".into(),
+            same_site: SameSite::Strict,
+            secure: SecureCookie::Always,
+        }),
+        slow_start: Micros::from_millis(305),
+        max_dialing: 306,
+        max_age: Some(Micros::from_millis(307)),
     };
     assert_eq!(routes(&settings), [wanted]);
     assert!(settings.serves_relay, "it takes the other paths");

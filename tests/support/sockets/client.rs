@@ -103,11 +103,12 @@ impl Client {
         self
     }
 
-    /// Reads the response to an upgrade request that was sent.
+    /// Reads the response to an upgrade request that was sent. Returns its head.
     #[track_caller]
-    pub fn switched(&mut self) {
+    pub fn switched(&mut self) -> String {
         let head = self.head();
         assert!(is_switching(&head), "{head}");
+        head
     }
 
     /// Sends a GET without an upgrade and reads the response to its end.

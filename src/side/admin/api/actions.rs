@@ -1,7 +1,7 @@
 //! The actions of the admin API: kick a connection, drain connections, block an identity, change
 //! the log level.
 
-use super::common::ClassName;
+use super::common::{ClassName, parse_span};
 use super::connections::{connection_not_found, parse_id};
 use crate::base::time::Micros;
 use crate::gateway::{KickOutcome, is_reserved_reason};
@@ -16,9 +16,6 @@ use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
-
-/// The longest time that a request may ask for: a day, as in the settings.
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The word that stands for all classes in a request.
 pub(super) const ALL: &str = "all";
@@ -316,13 +313,4 @@ pub(super) async fn set_log_level(JsonBody(wanted): JsonBody<LogLevel>) -> Json<
         level.as_str().to_ascii_lowercase()
     );
     Json(wanted)
-}
-
-fn parse_span(name: &str, ms: u64) -> Result<Micros, Problem> {
-    if ms > DAY_MS {
-        return Err(Problem::bad_request(format!(
-            "{name} is {ms}; it must be 0 to {DAY_MS} ms"
-        )));
-    }
-    Ok(Micros::from_millis(ms))
 }

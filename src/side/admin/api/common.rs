@@ -201,3 +201,16 @@ pub(super) fn drained_classes(snapshot: &Snapshot) -> Vec<&'static str> {
         .filter_map(|(name, is_drained)| is_drained.then_some(name))
         .collect()
 }
+
+/// The longest time that a request may ask for: a day, as in the settings.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Parses a time of a request, in ms.
+pub(super) fn parse_span(name: &str, ms: u64) -> Result<Micros, Problem> {
+    if ms > DAY_MS {
+        return Err(Problem::bad_request(format!(
+            "{name} is {ms}; it must be 0 to {DAY_MS} ms"
+        )));
+    }
+    Ok(Micros::from_millis(ms))
+}

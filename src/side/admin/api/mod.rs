@@ -17,6 +17,7 @@ mod reload;
 mod routes;
 mod sessions;
 mod troubled;
+mod upstreams;
 mod webhooks;
 
 pub(super) use self::live_document::LiveBuilder;

@@ -3,7 +3,7 @@
 use super::actions::ALL;
 use super::{
     actions, alerts, blocks, causes, closed_connections, common, connections, live_document,
-    overview, policies, reload, sessions, troubled, webhooks,
+    overview, policies, reload, sessions, troubled, upstreams, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -76,6 +76,9 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(blocks::list, blocks::lift))
         .routes(routes!(actions::drain))
         .routes(routes!(actions::stop_drain))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(upstreams::drain))
+        .routes(routes!(upstreams::resume))
         .routes(routes!(reload::reload))
         .routes(routes!(policies::list))
         .routes(routes!(policies::change))

@@ -1,0 +1,96 @@
+//! Balancing: which upstream of a route a new client goes to.
+
+use super::request_key::RequestKey;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// How a route chooses an upstream for a new client.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Balance {
+    /// The one with the fewest connections for its weight.
+    #[default]
+    LeastConnections,
+    /// By a value of the request: clients with the same value go to the same upstream, as long as
+    /// it is well. Requests without the value are balanced by connections.
+    Hash(RequestKey),
+}
+
+impl Balance {
+    /// Parses `least_connections`, or `hash:` and a key. `None` if it has another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("hash:") {
+            Some(key) => RequestKey::parse(key).map(Balance::Hash),
+            None => (text == "least_connections").then_some(Balance::LeastConnections),
+        }
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Balance::LeastConnections => f.write_str("least_connections"),
+            Balance::Hash(key) => write!(f, "hash:{key}"),
+        }
+    }
+}
+
+/// Returns a hash that is the same in every process with this build.
+pub(super) fn stable_hash(value: impl Hash) -> u64 {
+    // SipHash-1-3 with the key 0.
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns the score of an upstream for a key: the client goes to the one with the highest score
+/// (weighted rendezvous hashing; Schindelhauer and Schomaker, *Weighted Distributed Hash Tables*,
+/// SPAA 2005). If an upstream comes or goes, only its own clients move.
+pub(super) fn rendezvous_score(key: u64, upstream: u64, weight: u32) -> f64 {
+    const STEPS: f64 = u64::MAX as f64 + 2.0;
+    // Above 0 and below 1.
+    let uniform = (stable_hash((key, upstream)) as f64 + 1.0) / STEPS;
+    -f64::from(weight) / uniform.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_and_printed() {
+        for text in ["least_connections", "hash:address", "hash:cookie:sid"] {
+            assert_eq!(Balance::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["", "hash", "hash:", "least", "round_robin"] {
+            assert_eq!(Balance::parse(text), None, "{text}");
+        }
+    }
+
+    /// Returns the upstream of each of ten thousand keys.
+    fn placed(upstreams: &[(u64, u32)]) -> Vec<u64> {
+        let best = |key: u64| {
+            let scores = upstreams
+                .iter()
+                .map(|(upstream, weight)| (rendezvous_score(key, *upstream, *weight), *upstream));
+            let best = scores.max_by(|a, b| a.0.total_cmp(&b.0));
+            best.expect("an upstream").1
+        };
+        (0..10_000).map(best).collect()
+    }
+
+    #[test]
+    fn keys_are_placed_by_weight_and_move_only_if_their_upstream_does() {
+        let before = placed(&[(1, 1), (2, 1), (3, 2)]);
+        let share = |upstream| before.iter().filter(|at| **at == upstream).count();
+        for (upstream, wanted) in [(1, 2_500_usize), (2, 2_500), (3, 5_000)] {
+            let off = share(upstream).abs_diff(wanted);
+            assert!(off < 200, "{upstream}: {}", share(upstream));
+        }
+        let after = placed(&[(1, 1), (3, 2)]);
+        for (was, is) in before.iter().zip(&after) {
+            assert!(was == is || *was == 2);
+        }
+        assert_eq!(stable_hash("a"), stable_hash("a"));
+    }
+}

@@ -1,0 +1,328 @@
+//! What becomes of a client's request: it is passed to an upstream, waits for room at one, or is
+//! answered.
+
+use super::balance::{Balance, stable_hash};
+use super::bridge::Bridge;
+use super::end_to_end::Field;
+use super::handshake_failure::HandshakeFailure;
+use super::hop::Hop;
+use super::pending::PendingRequest;
+use super::request_queue::QueuedRequest;
+use super::route::Route;
+use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
+use super::upstreams::{Choice, EndpointId, Wish};
+use crate::base::cause::{Cause, EndedBy};
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::engine::{Dial, DialError, DialRequest, Ending, Io, Reply, Request, Verdict};
+use crate::host::LogValue;
+use crate::wire::http::HeaderValue;
+use crate::wire::http::header::SET_COOKIE;
+
+/// Time beyond the limits of the dial within which the client's request is answered.
+const ANSWER_MARGIN: Micros = Micros::from_secs(1);
+
+/// The most addresses that are dialled for one client.
+const DIALS_MAX: usize = 8;
+
+/// How long a request waits until an upstream has room for it.
+const QUEUE_PATIENCE: Micros = Micros::from_secs(5);
+
+/// The time from one search for expired requests to the next.
+const QUEUE_STEP: Micros = Micros::from_millis(100);
+
+/// The answer to a request that is not passed on.
+type Refusal = (Cause, Reply);
+
+impl Bridge {
+    /// Passes a client's request to an upstream, or says why not. `None`: no route serves it.
+    pub(super) fn pass_request(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        request: &Request,
+    ) -> Option<Verdict> {
+        let live = self.routes.find(request)?;
+        let (route, listed) = (live.route.clone(), live.listed(&self.endpoints));
+        let refused = |reply| Verdict::Reply {
+            reply,
+            cause: Cause::BAD_REQUEST,
+        };
+        if let Some(reply) = request.upgrade_refusal() {
+            return Some(refused(reply));
+        }
+        if let Some(origin) = route.refused_origin(request) {
+            let why = format!(
+                "the page's origin {} is not in allowed_origins of the route {}",
+                LogValue(&origin),
+                route.name
+            );
+            return Some(Verdict::refuse(Cause::BLOCKED, 403, &why));
+        }
+        let hop = Hop::of(request, &self.proxies, self.forwarded_https);
+        let path = route.upstream_path(request.path());
+        // The Host of an upstream is filled in when it is chosen.
+        let host = HeaderValue::from_static("");
+        let made = upstream_request(request, &hop, &route.host_header, &host, path);
+        let UpstreamRequest {
+            dial_request,
+            offer,
+        } = match made {
+            Ok(made) => made,
+            Err(reply) => return Some(refused(reply)),
+        };
+        let pending = Box::new(PendingRequest {
+            client: id,
+            wish: wish(io, id, request, &route),
+            route: route.clone(),
+            offer,
+            is_https: hop.is_https,
+            request: None,
+            tried: Vec::new(),
+        });
+        let connects = Micros(listed.min(DIALS_MAX) as u64 * route.connect_timeout.0);
+        let time = QUEUE_PATIENCE + connects + route.answer_timeout + ANSWER_MARGIN;
+        Some(match self.dial(io, pending, dial_request) {
+            Ok(()) => Verdict::DeferFor(time),
+            Err((cause, reply)) => Verdict::Reply { reply, cause },
+        })
+    }
+
+    /// Dials the best upstream for a request that has not been tried for it, or lets the request
+    /// wait until one has room.
+    fn dial(
+        &mut self,
+        io: &mut Io<'_>,
+        mut pending: Box<PendingRequest>,
+        mut request: DialRequest,
+    ) -> Result<(), Refusal> {
+        // A client that leaves frees its place at once, and its connection to the upstream only
+        // after the close. Both take a descriptor.
+        let dialed = io.stats().dialed_here;
+        if io
+            .max_connections()
+            .is_some_and(|most| dialed >= most as u64)
+        {
+            return Err(no_room(pending.client));
+        }
+        let route = pending.route.clone();
+        let live = self.routes.by_name(&route.name);
+        let chosen = live.map(|live| {
+            let wish = &pending.wish;
+            let choice = live.choose(&self.endpoints, &pending.tried, wish, io.now());
+            (choice, live.listed(&self.endpoints))
+        });
+        let (id, listed) = match chosen {
+            Some((Choice::Endpoint(id), listed)) => (id, listed),
+            Some((Choice::Full, _)) => return self.enqueue(io, pending, request),
+            Some((Choice::Nothing, _)) | None => return Err(unreachable()),
+        };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return Err(unreachable());
+        };
+        if route.host_header == HostHeader::Upstream || request.host.is_empty() {
+            request.host = endpoint.url.host_field();
+        }
+        pending.tried.push(id);
+        let may_retry = pending.tried.len() < listed.min(DIALS_MAX);
+        pending.request = may_retry.then(|| request.clone());
+        let mut dial = Dial::new(endpoint.address.clone(), request, self.upstream_class());
+        dial.policy = route.upstream_policy;
+        dial.connect_timeout = route.connect_timeout;
+        dial.answer_timeout = route.answer_timeout;
+        match io.dial(dial) {
+            Ok(upstream) => {
+                self.endpoints.dialed(upstream, id);
+                self.pending.add(upstream, pending);
+                Ok(())
+            }
+            Err(DialError::Stopped) => Err(no_room(pending.client)),
+            Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
+        }
+    }
+
+    /// Lets a request wait until an upstream of its route has room for it.
+    fn enqueue(
+        &mut self,
+        io: &mut Io<'_>,
+        pending: Box<PendingRequest>,
+        request: DialRequest,
+    ) -> Result<(), Refusal> {
+        let client = pending.client;
+        let route = pending.route.clone();
+        let Some(live) = self.routes.by_name(&route.name) else {
+            return Err(unreachable());
+        };
+        let queued = QueuedRequest {
+            pending,
+            request,
+            until: io.now() + QUEUE_PATIENCE,
+        };
+        if live.queue.push(queued).is_err() {
+            return Err(busy(client));
+        }
+        self.queued.insert(client, route);
+        if self.queue_timer.is_none() {
+            self.queue_timer = Some(io.start_timer(QUEUE_STEP));
+        }
+        Ok(())
+    }
+
+    /// Removes the request of a client that has left from its queue, if it is in one.
+    pub(super) fn leave_queue(&mut self, client: ConnId) {
+        if let Some(route) = self.queued.remove(&client)
+            && let Some(live) = self.routes.by_name(&route.name)
+        {
+            live.queue.remove(client);
+        }
+    }
+
+    /// Passes on requests of a route that wait, as far as upstreams have room.
+    pub(super) fn serve_queue(&mut self, io: &mut Io<'_>, route: &str) {
+        while let Some(live) = self.routes.by_name(route)
+            && !live.queue.is_empty()
+            && live.has_room(&self.endpoints)
+            && let Some(queued) = live.queue.pop()
+        {
+            let client = queued.pending.client;
+            self.queued.remove(&client);
+            let until = queued.until;
+            let before = live.queue.len();
+            if let Err((cause, reply)) = self.dial(io, queued.pending, queued.request) {
+                io.answer(client, Verdict::Reply { reply, cause });
+            }
+            // Those that it may have are full: it was put at the end, and keeps its time.
+            let Some(live) = self.routes.by_name(route) else {
+                return;
+            };
+            if live.queue.len() > before {
+                live.queue.restore_first(until);
+                return;
+            }
+        }
+    }
+
+    /// Answers the requests that have waited in a queue for too long.
+    pub(super) fn expire_queues(&mut self, io: &mut Io<'_>) {
+        self.queue_timer = None;
+        let now = io.now();
+        let mut is_waiting = false;
+        for live in self.routes.iter_mut() {
+            while let Some(queued) = live.queue.pop_expired(now) {
+                let client = queued.pending.client;
+                self.queued.remove(&client);
+                let (cause, reply) = busy(client);
+                io.answer(client, Verdict::Reply { reply, cause });
+            }
+            is_waiting |= !live.queue.is_empty();
+        }
+        if is_waiting {
+            self.queue_timer = Some(io.start_timer(QUEUE_STEP));
+        }
+    }
+
+    /// Handles a connection to the upstream that ended before it was open.
+    pub(super) fn fail_request(
+        &mut self,
+        io: &mut Io<'_>,
+        mut pending: Box<PendingRequest>,
+        end: &Ending,
+    ) {
+        let client = pending.client;
+        let is_unconnected = [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&end.cause);
+        if is_unconnected && let Some(request) = pending.request.take() {
+            if let Err((cause, reply)) = self.dial(io, pending, request) {
+                io.answer(client, Verdict::Reply { reply, cause });
+            }
+            return;
+        }
+        let reason = end.reason.to_string();
+        let (failure, cause) = match end.cause {
+            cause if is_unconnected => (HandshakeFailure::Unreachable, cause),
+            cause if cause == Cause::ANSWER_TIMEOUT => {
+                let failure = HandshakeFailure::TooSlow(pending.route.answer_timeout);
+                (failure, cause)
+            }
+            cause if cause == Cause::AT_CAPACITY => (HandshakeFailure::NoRoom, cause),
+            cause if cause == Cause::BAD_ANSWER => (HandshakeFailure::BadAnswer(reason), cause),
+            cause if [EndedBy::Operator, EndedBy::Server].contains(&cause.by()) => {
+                (HandshakeFailure::Closed(reason), cause)
+            }
+            // The client must not be blamed for what the upstream did.
+            _ => (HandshakeFailure::NoAnswer, Cause::BAD_ANSWER),
+        };
+        let mut reply = failure.reply();
+        if reply.status == 503 {
+            reply = with_retry_after(reply, client);
+        }
+        io.answer(client, Verdict::Reply { reply, cause });
+    }
+
+    /// Notes what the end of a dial says of the upstream.
+    pub(super) fn judge_upstream(&mut self, id: ConnId, end: &Ending, now: Micros) {
+        let Some(endpoint) = self.endpoints.of_leg(id) else {
+            return;
+        };
+        let Some(endpoint) = self.endpoints.get_mut(endpoint) else {
+            return;
+        };
+        match end.cause {
+            cause if [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&cause) => {
+                endpoint.unreachable(now);
+            }
+            // What this process has done, or lacks, says nothing of the upstream.
+            cause if cause == Cause::AT_CAPACITY => {}
+            cause if [EndedBy::Operator, EndedBy::Server].contains(&cause.by()) => {}
+            _ => endpoint.unanswered(now),
+        }
+    }
+
+    /// Returns the cookie that leads a client back to the upstream of this leg, if the client does
+    /// not have it yet.
+    pub(super) fn set_cookie(&self, pending: &PendingRequest, leg: ConnId) -> Option<Field> {
+        let sticky = pending.route.sticky.as_ref()?;
+        let endpoint: EndpointId = self.endpoints.of_leg(leg)?;
+        let token = &self.endpoints.get(endpoint)?.token;
+        if token.as_bytes() == &*pending.wish.token {
+            return None;
+        }
+        let value = sticky.set_cookie(token, pending.is_https)?;
+        Some((SET_COOKIE, value))
+    }
+}
+
+/// Returns what a client asks for.
+fn wish(io: &Io<'_>, client: ConnId, request: &Request, route: &Route) -> Wish {
+    let token = route.sticky.as_ref().map(|sticky| sticky.value(request));
+    let address = io.peer_addr(client).unwrap_or(request.peer_addr()).ip();
+    let key = match &route.balance {
+        Balance::LeastConnections => None,
+        Balance::Hash(key) => key.value(request, address).map(stable_hash),
+    };
+    Wish {
+        token: token.unwrap_or_default().into(),
+        key,
+        max_dialing: u64::from(route.max_dialing),
+        slow_start: route.slow_start,
+    }
+}
+
+fn unreachable() -> Refusal {
+    let reply = HandshakeFailure::Unreachable.reply();
+    (Cause::CONNECT_FAILED, reply)
+}
+
+fn no_room(client: ConnId) -> Refusal {
+    let reply = with_retry_after(HandshakeFailure::NoRoom.reply(), client);
+    (Cause::AT_CAPACITY, reply)
+}
+
+fn busy(client: ConnId) -> Refusal {
+    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client);
+    (Cause::AT_CAPACITY, reply)
+}
+
+/// Adds Retry-After to a reply: 5 to 20 s, different for clients that came one after the other.
+fn with_retry_after(reply: Reply, client: ConnId) -> Reply {
+    reply.with_retry_after(5 + client.generation() % 16)
+}

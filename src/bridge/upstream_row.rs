@@ -1,0 +1,67 @@
+//! One upstream as operators see it.
+
+use crate::base::time::Micros;
+use std::fmt;
+use std::sync::Arc;
+
+/// One upstream as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UpstreamRow {
+    /// The name of the route.
+    pub route: Arc<str>,
+    /// The location that the route names.
+    pub url: String,
+    /// The address with its port, or the path of a Unix socket.
+    pub address: String,
+    /// The weight.
+    pub weight: u32,
+    /// Whether it gets new clients.
+    pub state: UpstreamCondition,
+    /// How long it is still avoided.
+    pub avoided_for: Micros,
+    /// Connections that are one leg of a pair.
+    pub pairs: u64,
+    /// Connections that are being made, or whose request is not answered.
+    pub dialing: u64,
+    /// Legs whose last ping has been unanswered for a whole interval.
+    pub suspects: u64,
+}
+
+/// Whether an upstream gets new clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpstreamCondition {
+    /// It does.
+    Up,
+    /// It could not be reached, and is avoided while another one is up.
+    Avoided,
+    /// Its service answers no pings, and is avoided while another one is up.
+    Unresponsive,
+    /// An operator has drained it.
+    Drained,
+    /// Its name no longer has this address.
+    Vanished,
+    /// The settings no longer have it.
+    Removed,
+}
+
+impl UpstreamCondition {
+    /// Returns the name in the API and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            UpstreamCondition::Up => "up",
+            UpstreamCondition::Avoided => "avoided",
+            UpstreamCondition::Unresponsive => "unresponsive",
+            UpstreamCondition::Drained => "drained",
+            UpstreamCondition::Vanished => "vanished",
+            UpstreamCondition::Removed => "removed",
+        }
+    }
+}
+
+impl fmt::Display for UpstreamCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
