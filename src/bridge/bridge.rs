@@ -3,6 +3,7 @@
 use super::acceptance::check_upgrade;
 use super::age_limits::AgeLimits;
 use super::handshake_failure::HandshakeFailure;
+use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
 use super::pair_ends::{GOING_AWAY, Leg, partner_close};
 use super::pending::PendingRequests;
@@ -82,6 +83,8 @@ pub struct Bridge {
     pub(super) queued: HashMap<ConnId, Arc<Route>>,
     /// Expires requests in queues.
     pub(super) queue_timer: Option<TimerId>,
+    /// Counts the requests, so that source addresses take turns.
+    pub(super) sources: usize,
     pub(super) ages: AgeLimits,
     /// Closes the pairs that reach their planned age.
     pub(super) age_timer: Option<TimerId>,
@@ -102,6 +105,7 @@ impl Bridge {
             pending: PendingRequests::default(),
             queued: HashMap::new(),
             queue_timer: None,
+            sources: 0,
             ages: AgeLimits::default(),
             age_timer: None,
             leaving: None,
@@ -173,6 +177,30 @@ impl Bridge {
             }
         }
         was_drained
+    }
+
+    /// Returns the health checks that are to be made.
+    pub fn health_checks(&self) -> Vec<HealthCheck> {
+        self.routes.health_checks(&self.endpoints)
+    }
+
+    /// Notes the result of a health check: what was wrong, if something was. After two failures in
+    /// a row the upstream gets no new clients while another one is well; after one success it does
+    /// again.
+    pub fn health_checked(
+        &mut self,
+        now: Micros,
+        upstream: UpstreamNumber,
+        result: Result<(), String>,
+    ) {
+        let Some(endpoint) = self.endpoints.get_mut(upstream.0) else {
+            return;
+        };
+        match (endpoint.checked(result.is_ok(), now), result) {
+            (Some(true), _) => endpoint.log("up", "its health check is answered"),
+            (Some(false), Err(why)) => endpoint.log("unhealthy", &why),
+            _ => {}
+        }
     }
 
     /// Returns all upstreams, in the order of their routes' names and their addresses.

@@ -19,6 +19,10 @@ pub(super) struct PendingRequest {
     pub(super) is_https: bool,
     /// The request, while there is another address to send it to.
     pub(super) request: Option<DialRequest>,
+    /// The number of the source address.
+    pub(super) sources: usize,
+    /// How many source addresses had no port left.
+    pub(super) sources_tried: usize,
     /// The addresses that were dialled for it.
     pub(super) tried: Vec<EndpointId>,
 }

@@ -14,10 +14,13 @@ use super::upstreams::{Choice, EndpointId, Wish};
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Dial, DialError, DialRequest, Ending, Io, Reply, Request, Verdict};
+use crate::engine::{
+    Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
+};
 use crate::host::LogValue;
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::SET_COOKIE;
+use std::net::IpAddr;
 
 /// Time beyond the limits of the dial within which the client's request is answered.
 const ANSWER_MARGIN: Micros = Micros::from_secs(1);
@@ -77,6 +80,8 @@ impl Bridge {
             route: route.clone(),
             offer,
             is_https: hop.is_https,
+            sources: self.next_source(),
+            sources_tried: 0,
             request: None,
             tried: Vec::new(),
         });
@@ -124,9 +129,10 @@ impl Bridge {
             request.host = endpoint.url.host_field();
         }
         pending.tried.push(id);
-        let may_retry = pending.tried.len() < listed.min(DIALS_MAX);
+        let (address, is_last_source) = from_source(&endpoint.address, &route, pending.sources);
+        let may_retry = pending.tried.len() < listed.min(DIALS_MAX) || !is_last_source;
         pending.request = may_retry.then(|| request.clone());
-        let mut dial = Dial::new(endpoint.address.clone(), request, self.upstream_class());
+        let mut dial = Dial::new(address, request, self.upstream_class());
         dial.policy = route.upstream_policy;
         dial.connect_timeout = route.connect_timeout;
         dial.answer_timeout = route.answer_timeout;
@@ -139,6 +145,12 @@ impl Bridge {
             Err(DialError::Stopped) => Err(no_room(pending.client)),
             Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
         }
+    }
+
+    /// Returns the number of the source address for the next request: they take turns.
+    fn next_source(&mut self) -> usize {
+        self.sources = self.sources.wrapping_add(1);
+        self.sources
     }
 
     /// Lets a request wait until an upstream of its route has room for it.
@@ -230,7 +242,17 @@ impl Bridge {
     ) {
         let client = pending.client;
         let is_unconnected = [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&end.cause);
-        if is_unconnected && let Some(request) = pending.request.take() {
+        // The ports of one source address may be used up; those of another one are not.
+        let sources = pending.route.source_addresses.len();
+        let may_try_source = end.cause == Cause::AT_CAPACITY && pending.sources_tried + 1 < sources;
+        if may_try_source {
+            pending.sources += 1;
+            pending.sources_tried += 1;
+            pending.tried.pop();
+        }
+        if (is_unconnected || may_try_source)
+            && let Some(request) = pending.request.take()
+        {
             if let Err((cause, reply)) = self.dial(io, pending, request) {
                 io.answer(client, Verdict::Reply { reply, cause });
             }
@@ -268,12 +290,12 @@ impl Bridge {
         };
         match end.cause {
             cause if [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&cause) => {
-                endpoint.unreachable(now);
+                endpoint.unreachable(now, &end.reason);
             }
             // What this process has done, or lacks, says nothing of the upstream.
             cause if cause == Cause::AT_CAPACITY => {}
             cause if [EndedBy::Operator, EndedBy::Server].contains(&cause.by()) => {}
-            _ => endpoint.unanswered(now),
+            _ => endpoint.unanswered(now, &end.reason),
         }
     }
 
@@ -288,6 +310,20 @@ impl Bridge {
         }
         let value = sticky.set_cookie(token, pending.is_https)?;
         Some((SET_COOKIE, value))
+    }
+}
+
+/// Returns the address to dial, from one of the route's source addresses. Also returns whether
+/// there is no other source.
+fn from_source(address: &DialAddress, route: &Route, nth: usize) -> (DialAddress, bool) {
+    let DialAddress::Tcp(to) = address else {
+        return (address.clone(), true);
+    };
+    let sources = route.source_addresses.iter();
+    let fitting: Vec<&IpAddr> = sources.filter(|s| s.is_ipv4() == to.is_ipv4()).collect();
+    match fitting.len() {
+        0 => (address.clone(), true),
+        n => (DialAddress::TcpFrom(*to, *fitting[nth % n]), n == 1),
     }
 }
 

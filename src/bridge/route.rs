@@ -9,6 +9,7 @@ use crate::engine::Request;
 use crate::health::Policy;
 use crate::host::{WebOrigin, foreign_origin};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// A route: which requests it serves, and where they go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,25 @@ pub struct Route {
     pub slow_start: Micros,
     /// The most requests that wait for the answer of one upstream; at least 1.
     pub max_dialing: u32,
+    /// The health check of the upstreams.
+    pub health: Option<RouteHealth>,
+    /// The addresses of this machine from which upstreams are reached, in turn; empty: the kernel
+    /// chooses.
+    pub source_addresses: Vec<IpAddr>,
     /// The age at which pairs are closed, 10 % less or more; `None`: at none.
     pub max_age: Option<Micros>,
+}
+
+/// The health check of a route's upstreams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
+pub struct RouteHealth {
+    /// The path that must be answered with a status below 400.
+    pub path: Box<str>,
+    /// The time from one check to the next.
+    pub interval: Micros,
+    /// The most time for the answer.
+    pub timeout: Micros,
 }
 
 impl Route {
@@ -72,6 +90,8 @@ impl Route {
             sticky: None,
             slow_start: Micros::from_secs(30),
             max_dialing: 200,
+            health: None,
+            source_addresses: Vec::new(),
             max_age: None,
         }
     }

@@ -1,9 +1,11 @@
 //! The routes in force: which of them serves a request, and the addresses of each.
 
+use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
 use super::request_queue::RequestQueue;
 use super::route::Route;
 use super::upstream::UpstreamUrl;
+use super::upstream_request::HostHeader;
 use super::upstreams::{Choice, Endpoint, EndpointId, Endpoints, Listing, Wish};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
@@ -52,6 +54,29 @@ impl LiveRoute {
     ) -> Choice {
         self.start = self.start.wrapping_add(1);
         all.choose(&self.endpoints, tried, self.start, wish, now)
+    }
+
+    /// Returns the health checks of the addresses.
+    pub(super) fn health_checks(&self, all: &Endpoints) -> Vec<HealthCheck> {
+        let Some(health) = &self.route.health else {
+            return Vec::new();
+        };
+        let endpoints = self.endpoints.iter();
+        let endpoints = endpoints.filter_map(|id| Some((*id, all.get(*id)?)));
+        let listed = endpoints.filter(|(_, e)| e.listing == Listing::Listed);
+        listed
+            .map(|(id, endpoint)| HealthCheck {
+                upstream: UpstreamNumber(id),
+                address: endpoint.address.clone(),
+                host: match &self.route.host_header {
+                    HostHeader::Name(name) => name.clone(),
+                    HostHeader::Keep | HostHeader::Upstream => endpoint.url.host_field(),
+                },
+                path: health.path.clone(),
+                interval: health.interval,
+                timeout: health.timeout,
+            })
+            .collect()
     }
 
     /// Returns whether one of the addresses may get another request.
@@ -171,6 +196,12 @@ impl RouteTable {
     ) {
         let routes = self.0.iter_mut();
         routes.for_each(|live| live.reconcile(all, known, now));
+    }
+
+    /// Returns the health checks of all addresses.
+    pub(super) fn health_checks(&self, all: &Endpoints) -> Vec<HealthCheck> {
+        let routes = self.0.iter();
+        routes.flat_map(|live| live.health_checks(all)).collect()
     }
 
     /// Returns all routes.

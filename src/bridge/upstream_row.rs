@@ -34,6 +34,8 @@ pub struct UpstreamRow {
 pub enum UpstreamCondition {
     /// It does.
     Up,
+    /// Its health checks fail, and it is avoided while another one is up.
+    Unhealthy,
     /// It could not be reached, and is avoided while another one is up.
     Avoided,
     /// Its service answers no pings, and is avoided while another one is up.
@@ -51,6 +53,7 @@ impl UpstreamCondition {
     pub fn name(self) -> &'static str {
         match self {
             UpstreamCondition::Up => "up",
+            UpstreamCondition::Unhealthy => "unhealthy",
             UpstreamCondition::Avoided => "avoided",
             UpstreamCondition::Unresponsive => "unresponsive",
             UpstreamCondition::Drained => "drained",

@@ -1,8 +1,8 @@
 //! Builds the alert settings that the control thread uses.
 
 use super::effective_values::EffectiveValues;
+use super::setting_value::SettingValue;
 use super::table::row;
-use super::value_kind::SettingValue;
 use crate::side::{AlertSettings, WebhookUrl};
 
 impl EffectiveValues {

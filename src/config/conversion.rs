@@ -9,10 +9,10 @@ use super::Settings;
 use super::effective_values::{EffectiveValues, SECRETS};
 use super::routes::UPSTREAM_ROUTE;
 use super::secret::Secret;
+use super::setting_value::SettingValue;
 use super::settings::BridgeSettings;
 use super::table::row;
 use super::upstream_policy::upstream_policy;
-use super::value_kind::SettingValue;
 use crate::base::time::Micros;
 use crate::gateway::{
     AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Route, Subprotocols,

@@ -8,9 +8,10 @@ use super::regular_file;
 use super::routes::{GivenRoute, RouteValues};
 use super::secret::Secret;
 use super::setting_faults::{Requirement, SettingFault, SettingFaults, ValueOrigin};
+use super::setting_value::SettingValue;
 use super::settings_file::SettingsFile;
 use super::table::{Fallback, SETTINGS, Setting, row};
-use super::value_kind::{SettingValue, ValueKind};
+use super::value_kind::ValueKind;
 use crate::gateway::AppRegistry;
 use crate::side::state_target;
 

@@ -35,6 +35,7 @@ pub(super) fn file_value(kind: ValueKind, value: DeValue<'_>) -> FileValue {
             | ValueKind::Subprotocols
             | ValueKind::HostNames
             | ValueKind::Upstreams
+            | ValueKind::IpAddresses
     );
     match value {
         DeValue::String(text) if is_text => FileValue::Text(text.into_owned()),

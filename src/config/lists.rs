@@ -1,6 +1,7 @@
 //! Lists of names, separated by commas.
 
 use crate::gateway::{AcceptedSubprotocols, WebOrigin, WeightedUpstream};
+use std::net::IpAddr;
 
 /// The limit of origins; more are most likely a mistake.
 pub(super) const ORIGINS_MAX: usize = 64;
@@ -25,6 +26,9 @@ pub(super) const NAME_MAX: usize = 64;
 
 /// The limit of upstreams of a route, before host names are looked up.
 pub(super) const UPSTREAMS_MAX: usize = 64;
+
+/// The limit of source addresses of a route.
+pub(super) const ADDRESSES_MAX: usize = 64;
 
 /// The limit of host names; a listener has fewer.
 pub(super) const HOSTS_MAX: usize = 64;
@@ -88,6 +92,11 @@ pub(super) fn parse_name(text: &str) -> Option<Box<str>> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     let is_name = (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(is_plain);
     is_name.then(|| text.into())
+}
+
+/// Parses a list of IP addresses; `None` if one is not valid.
+pub(super) fn parse_addresses(text: &str) -> Option<Vec<IpAddr>> {
+    parse_list(text, ADDRESSES_MAX, |one| one.parse().ok())
 }
 
 /// Parses a list of upstreams with weights; `None` if one is not valid, if two are the same, or if

@@ -19,6 +19,7 @@ mod resource_limits;
 mod routes;
 mod secret;
 mod setting_faults;
+mod setting_value;
 mod settings;
 mod settings_file;
 mod suggestion;

@@ -1,17 +1,12 @@
 //! The kinds of values of settings: how they are parsed, bounded and printed.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-
-use ipnet::IpNet;
+use std::net::Ipv4Addr;
 
 use super::secret::Secret;
+use super::setting_value::SettingValue;
 use super::{lists, networks};
-use crate::gateway::{
-    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, StickyCookie, UpstreamUrl, WebOrigin,
-    WeightedUpstream, is_url,
-};
+use crate::gateway::{Balance, HostHeader, StickyCookie, UpstreamUrl, WeightedUpstream, is_url};
 
 /// The longest path of a health check, in bytes.
 const PATH_MAX: usize = 128;
@@ -75,6 +70,8 @@ pub enum ValueKind {
     Balance,
     /// `cookie:` and the name of a cookie.
     Cookie,
+    /// IP addresses, separated by commas.
+    IpAddresses,
 }
 
 /// The unit of a number.
@@ -98,37 +95,6 @@ pub enum Unit {
     Identities,
     /// Stalls of the loop.
     Stalls,
-}
-
-/// A checked value; prints as it is written in a variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SettingValue {
-    Number(u64),
-    Word(&'static str),
-    Switch(bool),
-    Address(SocketAddr),
-    Off,
-    Path(PathBuf),
-    /// A file and the secret in it, so that a change of either is noticed.
-    SecretFile(PathBuf, Secret),
-    Secret(Secret),
-    Networks(Vec<IpNet>),
-    Origins(Vec<WebOrigin>),
-    FrameTypes(Vec<Box<str>>),
-    Subprotocols(AcceptedSubprotocols),
-    HostNames(Vec<Box<str>>),
-    Url(String),
-    Upstream(UpstreamUrl),
-    HostHeader(HostHeader),
-    HttpPath(Box<str>),
-    Name(Box<str>),
-    Upstreams(Vec<WeightedUpstream>),
-    Balance(Balance),
-    Cookie(StickyCookie),
-    /// A file and the apps in it, as for a secret.
-    AppsFile(PathBuf, AppRegistry),
-    /// The setting was not given, and there is no default, or the default is determined later.
-    Absent,
 }
 
 impl ValueKind {
@@ -204,6 +170,7 @@ impl ValueKind {
             }
             ValueKind::Upstreams => lists::parse_upstreams(text).map(SettingValue::Upstreams),
             ValueKind::Balance => Balance::parse(text).map(SettingValue::Balance),
+            ValueKind::IpAddresses => lists::parse_addresses(text).map(SettingValue::IpAddresses),
             ValueKind::Cookie => {
                 let name = text.strip_prefix("cookie:")?;
                 StickyCookie::named(name).map(SettingValue::Cookie)
@@ -244,6 +211,7 @@ impl ValueKind {
             ValueKind::Upstreams => "url,url",
             ValueKind::Balance => "rule",
             ValueKind::Cookie => "cookie:name",
+            ValueKind::IpAddresses => "ip,ip",
         }
     }
 }
@@ -357,6 +325,9 @@ impl fmt::Display for ValueKind {
                  hash:query:NAME",
             ),
             ValueKind::Cookie => f.write_str("cookie:NAME"),
+            ValueKind::IpAddresses => {
+                write!(f, "up to {} IP addresses", lists::ADDRESSES_MAX)
+            }
             ValueKind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
                  wss://gateway.example.org/app-ws",
@@ -378,54 +349,6 @@ impl fmt::Display for Unit {
             Unit::Identities => "identities",
             Unit::Stalls => "stalls",
         })
-    }
-}
-
-impl fmt::Display for SettingValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SettingValue::Number(number) => write!(f, "{number}"),
-            SettingValue::Word(word) => f.write_str(word),
-            SettingValue::Switch(on) => write!(f, "{}", u8::from(*on)),
-            SettingValue::Address(address) => write!(f, "{address}"),
-            SettingValue::Off => f.write_str("off"),
-            SettingValue::Path(path)
-            | SettingValue::SecretFile(path, _)
-            | SettingValue::AppsFile(path, _) => {
-                write!(f, "{}", path.display())
-            }
-            SettingValue::Secret(secret) => write!(f, "{secret}"),
-            SettingValue::Networks(networks) => {
-                let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
-                f.write_str(&networks.join(","))
-            }
-            SettingValue::Origins(origins) => {
-                let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
-                f.write_str(&origins.join(","))
-            }
-            SettingValue::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
-            SettingValue::Subprotocols(AcceptedSubprotocols::Any) => f.write_str(lists::ANY),
-            SettingValue::Subprotocols(AcceptedSubprotocols::Only(names)) if names.is_empty() => {
-                f.write_str(lists::NONE)
-            }
-            SettingValue::Subprotocols(AcceptedSubprotocols::Only(names)) => {
-                f.write_str(&names.join(","))
-            }
-            SettingValue::FrameTypes(names) | SettingValue::HostNames(names) => {
-                f.write_str(&names.join(","))
-            }
-            SettingValue::Url(url) => f.write_str(url),
-            SettingValue::Upstream(url) => write!(f, "{url}"),
-            SettingValue::HostHeader(rule) => write!(f, "{rule}"),
-            SettingValue::HttpPath(text) | SettingValue::Name(text) => f.write_str(text),
-            SettingValue::Balance(rule) => write!(f, "{rule}"),
-            SettingValue::Cookie(cookie) => write!(f, "{cookie}"),
-            SettingValue::Upstreams(upstreams) => {
-                let upstreams: Vec<_> = upstreams.iter().map(ToString::to_string).collect();
-                f.write_str(&upstreams.join(","))
-            }
-            SettingValue::Absent => Ok(()),
-        }
     }
 }
 

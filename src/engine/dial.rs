@@ -4,7 +4,7 @@ use crate::base::id::Class;
 use crate::base::time::Micros;
 use crate::health::{Policy, PolicyError};
 use crate::wire::http::{DialRequest, DialRequestFault};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// The address of a server.
@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub enum DialAddress {
     /// An address and a port.
     Tcp(SocketAddr),
+    /// The same, from this address of the machine.
+    TcpFrom(SocketAddr, IpAddr),
     /// The path of a Unix stream socket.
     Unix(PathBuf),
 }

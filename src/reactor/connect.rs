@@ -6,9 +6,11 @@ use crate::base::id::ConnId;
 use crate::engine::{DialAddress, Handler};
 use mio::Interest;
 use mio::net::TcpStream;
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, SockAddr, SockRef, Type};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl<H: Handler> Reactor<H> {
     /// Begins the connects that the host has asked for.
@@ -110,13 +112,14 @@ fn has_peer(stream: &TcpStream) -> io::Result<bool> {
 /// Opens a socket and begins to connect it.
 fn open(address: &DialAddress) -> io::Result<TcpStream> {
     match address {
-        DialAddress::Tcp(addr) => connect_tcp(*addr),
-        DialAddress::Unix(path) => connect(Domain::UNIX, &SockAddr::unix(path)?),
+        DialAddress::Tcp(addr) => connect_tcp(*addr, None),
+        DialAddress::TcpFrom(addr, source) => connect_tcp(*addr, Some(*source)),
+        DialAddress::Unix(path) => connect(Domain::UNIX, &SockAddr::unix(path)?, None),
     }
 }
 
-fn connect_tcp(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = connect(Domain::for_address(addr), &addr.into())?;
+fn connect_tcp(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let stream = connect(Domain::for_address(addr), &addr.into(), source)?;
     let socket = SockRef::from(&stream);
     socket.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -124,12 +127,19 @@ fn connect_tcp(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects without blocking. If the queue of a Unix socket is full, the error is `WouldBlock`
-/// (connect(2)).
-fn connect(domain: Domain, addr: &SockAddr) -> io::Result<TcpStream> {
+/// Connects without blocking, from this address of the machine if one is given. If the queue of a
+/// Unix socket is full, the error is `WouldBlock` (connect(2)).
+fn connect(domain: Domain, addr: &SockAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     /// The value on Linux.
     const EINPROGRESS: i32 = nix::libc::EINPROGRESS;
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
+    if let Some(source) = source {
+        // Without this the port would be taken for all destinations, and not for this one alone
+        // (ip(7)). A kernel without it has fewer ports.
+        #[cfg(target_os = "linux")]
+        let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
     match socket.connect(addr) {
         Ok(()) => {}
         Err(e) if e.raw_os_error() == Some(EINPROGRESS) => {}

@@ -13,6 +13,7 @@
 
 mod admin;
 mod down_app;
+mod health_checks;
 mod jobs;
 mod lock;
 mod loop_query;

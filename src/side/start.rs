@@ -1,6 +1,7 @@
 //! Starts the side threads with their options.
 
 use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, PolicyRefused};
+use super::health_checks;
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
 use super::reload_report::ReloadReport;
@@ -145,6 +146,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         runner.run().await;
     })?;
     spawn("control", control_runtime, async move {
+        tokio::spawn(health_checks::run(queries.clone()));
         if let Some(listener) = listener {
             tokio::spawn(watch::sample(watchers.clone(), queries.clone()));
             admin::start(listener, &admin_state);

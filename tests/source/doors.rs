@@ -14,6 +14,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "reactor/",
             "side/admin/serve.rs",
             "side/outgoing/connector.rs",
+            "side/health_checks.rs",
         ],
     ),
     (
@@ -27,7 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("UdpSocket", &[]),
-    ("UnixStream", &[]),
+    ("UnixStream", &["side/health_checks.rs"]),
     ("UnixListener", &[]),
     ("tungstenite", &["wire/", "lib.rs"]),
     ("slab", &["engine/table.rs", "engine/timers.rs"]),
@@ -75,6 +76,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "hyper_util",
         &[
+            "side/health_checks.rs",
             "side/admin/serve.rs",
             "side/outgoing/http.rs",
             "side/outgoing/connector.rs",
@@ -84,7 +86,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rustls", &["side/outgoing/http.rs"]),
     (
         "http_body_util",
-        &["side/admin/live_stream.rs", "side/outgoing/http.rs"],
+        &[
+            "side/admin/live_stream.rs",
+            "side/outgoing/http.rs",
+            "side/health_checks.rs",
+        ],
     ),
     ("tokio_io_timeout", &["side/admin/serve.rs"]),
     ("listenfd", &["process/service.rs"]),
@@ -95,6 +101,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "hyper",
         &[
+            "side/health_checks.rs",
             "side/admin/serve.rs",
             "side/outgoing/http.rs",
             "side/outgoing/connector.rs",

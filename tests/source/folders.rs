@@ -16,7 +16,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
             "process",
             "reload_report",
         ],
-        &["outgoing", "resolver"],
+        &["outgoing", "resolver", "health_checks"],
         &["jobs", "watch"],
         &["admin"],
         &["start"],

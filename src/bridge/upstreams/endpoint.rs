@@ -7,6 +7,7 @@ use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::UpstreamUrl;
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
+use crate::host::LogValue;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ const AVOIDED_MOST: Micros = Micros::from_secs(30);
 /// After this many requests without an answer, one after the other, an address is avoided. One may
 /// be a request that is slow by itself.
 const SILENT_MOST: u32 = 3;
+
+/// After this many failed health checks, one after the other, an address is unhealthy.
+const FAILURES: u32 = 2;
 
 /// The least part of its weight, in thousandths, that an address has while it starts slowly.
 const SLOW_LEAST: u64 = 100;
@@ -65,6 +69,8 @@ pub(in crate::bridge) struct Endpoint {
     silent: u32,
     /// Until when the address is avoided.
     avoided_until: Micros,
+    /// Failed health checks in a row.
+    failed_checks: u32,
 }
 
 impl Endpoint {
@@ -92,6 +98,7 @@ impl Endpoint {
             failures: 0,
             silent: 0,
             avoided_until: Micros::ZERO,
+            failed_checks: 0,
         }
     }
 
@@ -105,9 +112,24 @@ impl Endpoint {
     /// Returns the address as operators see it.
     fn address_text(&self) -> String {
         match &self.address {
-            DialAddress::Tcp(addr) => addr.to_string(),
+            DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => addr.to_string(),
             DialAddress::Unix(path) => path.display().to_string(),
         }
+    }
+
+    /// Logs a change of the address's state.
+    pub(in crate::bridge) fn log(&self, state: &str, why: &str) {
+        let level = match state {
+            "up" => log::Level::Info,
+            _ => log::Level::Warn,
+        };
+        log::log!(
+            level,
+            "upstream route={} address={} state={state} reason={}",
+            self.route,
+            self.address_text(),
+            LogValue(why)
+        );
     }
 
     /// Returns the address with all its numbers.
@@ -116,6 +138,7 @@ impl Endpoint {
             Listing::Removed => UpstreamCondition::Removed,
             Listing::Vanished => UpstreamCondition::Vanished,
             Listing::Listed if self.is_drained => UpstreamCondition::Drained,
+            Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
             Listing::Listed if self.avoided_until > now => UpstreamCondition::Avoided,
             Listing::Listed if self.state().is_unresponsive() => UpstreamCondition::Unresponsive,
             Listing::Listed => UpstreamCondition::Up,
@@ -168,7 +191,28 @@ impl Endpoint {
 
     /// Returns whether the address is reachable, and its service answers its pings.
     pub(super) fn is_well(&self, now: Micros) -> bool {
-        self.avoided_until <= now && !self.state().is_unresponsive()
+        let is_avoided = self.avoided_until > now || self.is_unhealthy();
+        !is_avoided && !self.state().is_unresponsive()
+    }
+
+    /// Returns whether the health checks of the address fail.
+    fn is_unhealthy(&self) -> bool {
+        self.failed_checks >= FAILURES
+    }
+
+    /// Notes the result of a health check. Returns whether the address is healthy, if that has
+    /// changed.
+    pub(in crate::bridge) fn checked(&mut self, is_good: bool, now: Micros) -> Option<bool> {
+        let was_unhealthy = self.is_unhealthy();
+        self.failed_checks = match is_good {
+            true => 0,
+            false => self.failed_checks.saturating_add(1),
+        };
+        let is_changed = self.is_unhealthy() != was_unhealthy;
+        if is_changed && is_good {
+            self.begin(now);
+        }
+        is_changed.then_some(is_good)
     }
 
     /// Returns how long the address is still avoided.
@@ -196,23 +240,27 @@ impl Endpoint {
     pub(in crate::bridge) fn answered(&mut self, now: Micros) {
         if self.failures > 0 {
             self.begin(now);
+            self.log("up", "a request was answered");
         }
         (self.failures, self.silent) = (0, 0);
         self.avoided_until = Micros::ZERO;
     }
 
     /// Notes that connecting failed. The address is avoided for a while.
-    pub(in crate::bridge) fn unreachable(&mut self, now: Micros) {
+    pub(in crate::bridge) fn unreachable(&mut self, now: Micros, why: &str) {
+        if self.failures == 0 {
+            self.log("avoided", why);
+        }
         let doubled = AVOIDED_FIRST.0 << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
     }
 
     /// Notes that a request was not answered, or the answer was invalid.
-    pub(in crate::bridge) fn unanswered(&mut self, now: Micros) {
+    pub(in crate::bridge) fn unanswered(&mut self, now: Micros, why: &str) {
         self.silent = self.silent.saturating_add(1);
         if self.silent >= SILENT_MOST {
-            self.unreachable(now);
+            self.unreachable(now, why);
         }
     }
 
@@ -223,6 +271,7 @@ impl Endpoint {
     pub(super) fn compare(&self, other: &Self, now: Micros, slow_start: Micros) -> Ordering {
         let rank = |endpoint: &Self| {
             (
+                endpoint.is_unhealthy(),
                 endpoint.avoided_for(now),
                 endpoint.state().is_unresponsive(),
             )
@@ -275,7 +324,7 @@ mod tests {
         let mut now = Micros::from_secs(100);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
-            failing.unreachable(now);
+            failing.unreachable(now, "");
             let end = now + Micros::from_secs(seconds);
             assert_eq!(
                 failing.compare(&other, end - Micros(1), Micros::ZERO),
@@ -284,13 +333,13 @@ mod tests {
             now = end;
         }
         failing.answered(now);
-        failing.unreachable(now);
+        failing.unreachable(now, "");
         now += Micros::from_secs(1);
         assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
         // Only the third request without an answer counts as a failure.
         failing.answered(now);
         for expected in [Ordering::Less, Ordering::Less, Ordering::Greater] {
-            failing.unanswered(now);
+            failing.unanswered(now, "");
             assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
         }
     }
@@ -301,7 +350,7 @@ mod tests {
         let (mut frozen, mut other) = (endpoint(1), endpoint(1));
         (frozen.open, frozen.suspects, other.open) = (19, 10, 500);
         assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Greater);
-        other.unreachable(now);
+        other.unreachable(now, "");
         assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
     }
 

@@ -290,13 +290,13 @@ mod tests {
             assert_eq!(all.choose(&ids, &[], start, &by_key(7), now), of_key);
         }
         // Not to one that is avoided.
-        all.get_mut(ids[2]).expect("there").unreachable(now);
+        all.get_mut(ids[2]).expect("there").unreachable(now, "");
         let other = all.choose(&ids, &[], 0, &sticky, now);
         assert_eq!(other, Choice::Endpoint(ids[0]));
         let Choice::Endpoint(avoided) = of_key else {
             panic!("{of_key:?}");
         };
-        all.get_mut(avoided).expect("there").unreachable(now);
+        all.get_mut(avoided).expect("there").unreachable(now, "");
         assert_ne!(all.choose(&ids, &[], 0, &by_key(7), now), of_key);
         // Not to one that an operator has drained, and not beyond the limit of requests.
         all.get_mut(ids[0]).expect("there").is_drained = true;

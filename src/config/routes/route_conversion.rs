@@ -2,10 +2,10 @@
 
 use super::values::RouteValues;
 use crate::base::time::Micros;
+use crate::config::setting_value::SettingValue;
 use crate::config::table::field;
 use crate::config::upstream_policy::upstream_policy;
-use crate::config::value_kind::SettingValue;
-use crate::gateway::{Route, SameSite, SecureCookie, StickyCookie};
+use crate::gateway::{Route, RouteHealth, SameSite, SecureCookie, StickyCookie};
 use crate::health::{Policy, StaleAction};
 
 /// The fields that make the policy of a leg: timeout, interval, judge.
@@ -57,9 +57,27 @@ impl RouteValues {
             sticky: self.sticky()?,
             slow_start: self.millis(const { field("slow_start_ms") })?,
             max_dialing: u32::try_from(max_dialing).unwrap_or(u32::MAX),
+            health: self.health()?,
+            source_addresses: match value(const { field("source_addresses") })? {
+                SettingValue::IpAddresses(addresses) => addresses.clone(),
+                _ => Vec::new(),
+            },
             max_age: Some(max_age).filter(|age| *age > Micros::ZERO),
             ..Route::to(self.name(), upstreams.clone())
         })
+    }
+
+    /// Returns the health check; `None` inside if there is none.
+    fn health(&self) -> Option<Option<RouteHealth>> {
+        let path = match self.fields[const { field("health_path") }].value.as_ref()? {
+            SettingValue::HttpPath(path) => path.clone(),
+            _ => return Some(None),
+        };
+        Some(Some(RouteHealth {
+            path,
+            interval: self.millis(const { field("health_interval_ms") })?,
+            timeout: self.millis(const { field("health_timeout_ms") })?,
+        }))
     }
 
     /// Returns the cookie; `None` inside if there is none.

@@ -3,8 +3,8 @@
 use super::given::GivenRoute;
 use crate::config::file_value::{FileValue, excerpt};
 use crate::config::setting_faults::{RouteFault, SettingFault, SettingFaults};
+use crate::config::setting_value::SettingValue;
 use crate::config::table::{Fallback, ROUTE_FIELDS, field};
-use crate::config::value_kind::SettingValue;
 use std::fmt::Write;
 
 /// The effective values of a route.

@@ -70,7 +70,8 @@ impl Setting {
             | ValueKind::HostName
             | ValueKind::Upstreams
             | ValueKind::Balance
-            | ValueKind::Cookie => Some(self.flag_name()),
+            | ValueKind::Cookie
+            | ValueKind::IpAddresses => Some(self.flag_name()),
         }
     }
 

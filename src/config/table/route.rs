@@ -146,6 +146,41 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         help: "Pairs are closed at this age, 10 % less or more: the client gets 1012. 0: at none.",
     },
     RouteField {
+        name: "health_path",
+        kind: ValueKind::HttpPath,
+        default: Fallback::Absent,
+        is_required: false,
+        rule: None,
+        help: "A path of the service that is asked with GET again and again. An upstream that \
+               does not answer it with a status below 400 twice in a row gets no new clients \
+               while another one is up.",
+    },
+    RouteField {
+        name: "health_interval_ms",
+        kind: TIME,
+        default: Fallback::Value("5000"),
+        is_required: false,
+        rule: None,
+        help: "The time between two health checks of an upstream.",
+    },
+    RouteField {
+        name: "health_timeout_ms",
+        kind: TIME,
+        default: Fallback::Value("2000"),
+        is_required: false,
+        rule: None,
+        help: "How long the answer to a health check may take.",
+    },
+    RouteField {
+        name: "source_addresses",
+        kind: ValueKind::IpAddresses,
+        default: Fallback::Absent,
+        is_required: false,
+        rule: None,
+        help: "The addresses of this machine from which upstreams are reached, in turn. Each has \
+               ports of its own. Without this field the kernel chooses one.",
+    },
+    RouteField {
         name: "strip_prefix",
         kind: ValueKind::Switch,
         default: Fallback::Value("0"),

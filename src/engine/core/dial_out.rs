@@ -54,7 +54,7 @@ impl Core {
             held: 0,
         };
         let peer_addr = match &dial.address {
-            DialAddress::Tcp(addr) => *addr,
+            DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => *addr,
             DialAddress::Unix(_) => NO_ADDRESS,
         };
         self.wheel.catch_up(now);

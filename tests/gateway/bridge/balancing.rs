@@ -8,16 +8,23 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
 /// A gateway before some services, in one route `r` with further lines.
-struct Rig {
-    gateway: Gateway,
-    services: Vec<Listener>,
+pub struct Rig {
+    pub gateway: Gateway,
+    pub services: Vec<Listener>,
     _folder: Folder,
 }
 
 impl Rig {
     fn start(services: usize, lines: &str) -> Rig {
-        let services: Vec<_> = (0..services).map(|_| Listener::tcp()).collect();
-        let urls: Vec<_> = services.iter().map(|s| format!("'{}'", s.url)).collect();
+        let services = (0..services).map(|_| Listener::tcp());
+        Rig::before(services.collect(), &[], lines)
+    }
+
+    /// Starts a gateway before these services, and others at these locations.
+    pub fn before(services: Vec<Listener>, others: &[&str], lines: &str) -> Rig {
+        let urls = services.iter().map(|service| &*service.url);
+        let urls: Vec<_> = urls.chain(others.iter().copied()).collect();
+        let urls: Vec<_> = urls.iter().map(|url| format!("'{url}'")).collect();
         let urls = urls.join(", ");
         let folder = Folder::new();
         let route = format!("[[route]]\nname = 'r'\nupstream = [{urls}]\n{lines}\n");
@@ -53,9 +60,19 @@ impl Rig {
 
     /// Returns what the API says of a service.
     fn upstream(&self, at: usize) -> Value {
+        self.row_of(&self.services[at].url)
+    }
+
+    /// Returns the state of the upstream at this location.
+    pub fn state_of(&self, url: &str) -> String {
+        let row = self.row_of(url);
+        row["state"].as_str().expect("a state").to_owned()
+    }
+
+    fn row_of(&self, url: &str) -> Value {
         let list = self.gateway.api("/api/v1/upstreams");
         let mut all = list["upstreams"].as_array().expect("a list").iter();
-        let found = all.find(|row| row["address"] == self.address(at));
+        let found = all.find(|row| row["url"] == url);
         found.expect("an upstream").clone()
     }
 }

@@ -7,6 +7,7 @@ mod balancing;
 mod closes;
 mod failures;
 mod faults;
+mod health;
 mod legs;
 mod losses;
 mod operators;

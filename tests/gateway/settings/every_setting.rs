@@ -108,6 +108,8 @@ fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
             sticky: None,
             slow_start: Micros::from_secs(30),
             max_dialing: 200,
+            health: None,
+            source_addresses: Vec::new(),
             max_age: None,
         }],
         forwarded_https: false,

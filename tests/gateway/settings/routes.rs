@@ -4,7 +4,8 @@ use super::loading::{fault_of, faults_of, printed_with_file, run_with_file};
 use super::printing::assert_in_docs;
 use pulsegate::config::{ROUTE_FIELDS, RouteChange, Settings, route_table};
 use pulsegate::gateway::{
-    Balance, HostHeader, Route, SameSite, SecureCookie, StickyCookie, WebOrigin, WeightedUpstream,
+    Balance, HostHeader, Route, RouteHealth, SameSite, SecureCookie, StickyCookie, WebOrigin,
+    WeightedUpstream,
 };
 use pulsegate::health::{Policy, StaleAction};
 use pulsegate::time::Micros;
@@ -35,6 +36,10 @@ sticky_secure = "always"
 slow_start_ms = 305
 max_dialing = 306
 max_age_ms = 307
+health_path = "/up"
+health_interval_ms = 308
+health_timeout_ms = 309
+source_addresses = ["10.0.0.1", "::1"]
 "#;
 
 const SHORT: &str = "[[route]]\nname = 'a'\nupstream = 'http://a'\n";
@@ -83,6 +88,14 @@ fn every_field_reaches_the_route() {
         }),
         slow_start: Micros::from_millis(305),
         max_dialing: 306,
+        health: Some(RouteHealth {
+            path: "/up".into(),
+            interval: Micros::from_millis(308),
+            timeout: Micros::from_millis(309),
+        }),
+        source_addresses: ["10.0.0.1", "::1"]
+            .map(|ip| ip.parse().expect("an address"))
+            .to_vec(),
         max_age: Some(Micros::from_millis(307)),
     };
     assert_eq!(routes(&settings), [wanted]);

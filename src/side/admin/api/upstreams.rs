@@ -38,9 +38,10 @@ pub(super) struct UpstreamEntry {
     #[schema(example = "10.0.0.1:3000")]
     address: String,
     weight: u32,
-    /// `up`; `avoided`: it could not be reached; `unresponsive`: it answers no pings; `drained` by
-    /// an operator; `vanished`: its name no longer has this address; `removed` from the settings.
-    /// Only one that is up gets new clients, unless none is up.
+    /// `up`; `unhealthy`: its health checks fail; `avoided`: it could not be reached;
+    /// `unresponsive`: it answers no pings; `drained` by an operator; `vanished`: its name no
+    /// longer has this address; `removed` from the settings. Only one that is up gets new clients,
+    /// unless none is up.
     state: &'static str,
     /// How long it is still avoided.
     avoided_ms: u64,
