@@ -11,7 +11,7 @@ use super::refusal::refusal_reply;
 use super::route::Route;
 use super::route_table::RouteTable;
 use super::upstream_row::UpstreamRow;
-use super::upstreams::Endpoints;
+use super::upstreams::{Endpoint, Endpoints};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -32,14 +32,12 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
         name: "client",
         label: "clients",
         ended_by: Some("client"),
-        is_one_service: false,
         policy: Policy::DEFAULT,
     },
     ClassInfo {
         name: "upstream",
         label: "upstream connections",
         ended_by: Some("upstream"),
-        is_one_service: true,
         policy: UPSTREAM_POLICY,
     },
 ];
@@ -203,12 +201,26 @@ impl Bridge {
         }
     }
 
-    /// Returns all upstreams, in the order of their routes' names and their addresses.
-    pub fn upstreams(&self, now: Micros) -> Vec<UpstreamRow> {
-        let mut rows: Vec<_> = self.endpoints.iter().map(|e| e.row(now)).collect();
+    /// Returns the first upstreams, at most [`LISTED_MAX`](Self::LISTED_MAX), in the order of their
+    /// routes' names and their addresses, and how many there are.
+    pub fn upstreams(&self, now: Micros) -> (Vec<UpstreamRow>, usize) {
+        let row = |endpoint: &Endpoint| {
+            let route = self.routes.named(&endpoint.route);
+            let sources = route.map_or(&[][..], |route| &route.source_addresses);
+            endpoint.row(now, sources)
+        };
+        let mut rows: Vec<_> = self
+            .endpoints
+            .iter()
+            .take(Self::LISTED_MAX)
+            .map(row)
+            .collect();
         rows.sort_by(|a, b| (&a.route, &a.address).cmp(&(&b.route, &b.address)));
-        rows
+        (rows, self.endpoints.len())
     }
+
+    /// The most upstreams that are listed at once.
+    pub const LISTED_MAX: usize = 1_000;
 
     pub(super) fn upstream_class(&self) -> Class {
         Class(self.client.0 + 1)

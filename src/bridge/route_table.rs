@@ -112,7 +112,16 @@ impl LiveRoute {
             };
         }
         self.endpoints.retain(|id| all.remove_unused(*id).is_none());
-        for (url, weight, address) in wanted {
+        let room = Endpoints::MAX.saturating_sub(all.len());
+        if wanted.len() > room {
+            log::warn!(
+                "route name={} addresses_left_out={} reason=\"there are {} addresses in all\"",
+                self.name,
+                wanted.len() - room,
+                Endpoints::MAX
+            );
+        }
+        for (url, weight, address) in wanted.into_iter().take(room) {
             let mut endpoint = Endpoint::new(self.name.clone(), url.clone(), address, weight);
             if let Some(now) = now {
                 endpoint.begin(now);
@@ -145,7 +154,15 @@ impl RouteTable {
         routes.find(|live| live.route.serves(&host, request.path()))
     }
 
-    /// Returns the route with this name.
+    /// Returns the settings of the route with this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Route> {
+        let mut routes = self.0.iter();
+        routes
+            .find(|live| *live.route.name == *name)
+            .map(|live| &*live.route)
+    }
+
+    /// Returns the route with this name, to change it.
     pub(super) fn by_name(&mut self, name: &str) -> Option<&mut LiveRoute> {
         self.0.iter_mut().find(|live| *live.route.name == *name)
     }

@@ -42,6 +42,11 @@ impl UpstreamUrl {
         })
     }
 
+    /// Returns the location as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Returns the host and the port to look up; `None` for a Unix socket.
     pub fn host_and_port(&self) -> Option<(&str, u16)> {
         match &self.location {

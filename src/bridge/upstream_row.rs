@@ -26,6 +26,11 @@ pub struct UpstreamRow {
     pub dialing: u64,
     /// Legs whose last ping has been unanswered for a whole interval.
     pub suspects: u64,
+    /// Whether the last attempt to reach it, or its health checks, failed.
+    pub is_failing: bool,
+    /// Connections to it from each of the route's source addresses; 0 for a Unix socket, which
+    /// needs no ports.
+    pub per_source: u64,
 }
 
 /// Whether an upstream gets new clients.

@@ -37,6 +37,7 @@ impl EffectiveValues {
             refused: number(const { row("ALERT_REFUSED") })?,
             capped_by_descriptors: false,
             fds_percent: number(const { row("ALERT_FDS_PERCENT") })?,
+            ports_percent: number(const { row("ALERT_PORTS_PERCENT") })?,
             memory_percent: number(const { row("ALERT_MEMORY_PERCENT") })?,
             limits_for: millis(const { row("ALERT_LIMITS_FOR_MS") })?,
             storm_percent: number(const { row("ALERT_STORM_PERCENT") })?,

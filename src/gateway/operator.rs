@@ -4,7 +4,7 @@ use super::gateway::Gateway;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::bridge::Route;
+use crate::bridge::{Route, UpstreamRow};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub log_dropped: u64,
     /// Counters of the relay.
     pub relay: RelayStats,
+    /// The first upstreams behind the routes.
+    pub upstreams: Vec<UpstreamRow>,
 }
 
 /// The settings that a running gateway can reload.
@@ -157,6 +159,10 @@ impl Gateway {
             classes: self.classes.clone(),
             log_dropped: self.event_log.log_dropped(),
             relay: self.products.relay.stats.clone(),
+            upstreams: self
+                .products
+                .bridge()
+                .map_or_else(Vec::new, |bridge| bridge.upstreams(io.now()).0),
         }
     }
 

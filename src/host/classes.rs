@@ -19,8 +19,6 @@ pub struct ClassInfo {
     /// The name of a peer of this class as the side that ends a connection; `None`: the engine's
     /// words, `peer` and `us`.
     pub ended_by: Option<&'static str>,
-    /// Whether all peers of the class are one service. Many silent ones are then one fault.
-    pub is_one_service: bool,
     /// The default heartbeat policy of its connections; settings may override it.
     pub policy: Policy,
 }
@@ -120,7 +118,6 @@ mod tests {
             name,
             label,
             ended_by: None,
-            is_one_service: false,
             policy: Policy::DEFAULT,
         }
     }

@@ -16,14 +16,12 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
         name: "glasses",
         label: "glasses",
         ended_by: None,
-        is_one_service: false,
         policy: Policy::DEFAULT,
     },
     ClassInfo {
         name: "app",
         label: "apps",
         ended_by: None,
-        is_one_service: false,
         policy: Policy::DEFAULT,
     },
 ];

@@ -50,6 +50,14 @@ pub(super) fn stats() -> ProcessStats {
     }
 }
 
+/// Returns how many local ports the kernel may choose for an outgoing connection (ip(7)).
+pub(super) fn local_ports() -> Option<u64> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ends = range.split_whitespace().map(str::parse::<u64>);
+    let (first, last) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    (last + 1).checked_sub(first)
+}
+
 /// Returns whether something is mounted on `path` itself, as far as this process can see. `path`
 /// may go through symbolic links.
 pub(super) fn is_mount_point(path: &Path) -> bool {

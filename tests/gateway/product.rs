@@ -22,7 +22,6 @@ const SENSORS: [ClassInfo; 1] = [ClassInfo {
     name: "sensor",
     label: "weather sensors",
     ended_by: None,
-    is_one_service: false,
     policy: Policy::DEFAULT,
 }];
 

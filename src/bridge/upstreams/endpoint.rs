@@ -9,6 +9,7 @@ use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
 use crate::host::LogValue;
 use std::cmp::Ordering;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How long an address is avoided after a failure; doubled by each further failure.
@@ -105,8 +106,7 @@ impl Endpoint {
     /// Returns whether an operator means this address of a route: by the address itself, or by the
     /// location that the route names.
     pub(in crate::bridge) fn is_named(&self, route: &str, upstream: &str) -> bool {
-        let is_this = || self.url.to_string() == upstream || self.address_text() == upstream;
-        *self.route == *route && is_this()
+        *self.route == *route && (self.url.as_str() == upstream || self.address_text() == upstream)
     }
 
     /// Returns the address as operators see it.
@@ -133,7 +133,15 @@ impl Endpoint {
     }
 
     /// Returns the address with all its numbers.
-    pub(in crate::bridge) fn row(&self, now: Micros) -> UpstreamRow {
+    /// `sources` are the source addresses of its route.
+    pub(in crate::bridge) fn row(&self, now: Micros, sources: &[IpAddr]) -> UpstreamRow {
+        let per_source = match &self.address {
+            DialAddress::Tcp(to) | DialAddress::TcpFrom(to, _) => {
+                let fitting = sources.iter().filter(|s| s.is_ipv4() == to.is_ipv4());
+                (self.open + self.dialing).div_ceil(fitting.count().max(1) as u64)
+            }
+            DialAddress::Unix(_) => 0,
+        };
         let state = match self.listing {
             Listing::Removed => UpstreamCondition::Removed,
             Listing::Vanished => UpstreamCondition::Vanished,
@@ -153,6 +161,8 @@ impl Endpoint {
             pairs: self.open,
             dialing: self.dialing,
             suspects: self.suspects,
+            is_failing: self.failures > 0 || self.is_unhealthy(),
+            per_source,
         }
     }
 

@@ -4,10 +4,10 @@ use super::endpoint::{Endpoint, Listing};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::ConnMap;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The number of an address, which is not given to another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::bridge) struct EndpointId(u32);
 
 /// A connection to an address.
@@ -45,13 +45,22 @@ pub(in crate::bridge) enum Choice {
 /// All addresses, and the connections to them.
 #[derive(Debug, Default)]
 pub(in crate::bridge) struct Endpoints {
-    endpoints: HashMap<EndpointId, Endpoint>,
+    /// In the order in which they were added.
+    endpoints: BTreeMap<EndpointId, Endpoint>,
     /// The number of the next address.
     next: u32,
     legs: ConnMap<UpstreamLeg>,
 }
 
 impl Endpoints {
+    /// The most addresses; more are most likely a mistake of a name server.
+    pub(in crate::bridge) const MAX: usize = 4_096;
+
+    /// Returns how many addresses there are.
+    pub(in crate::bridge) fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
     /// Adds an address.
     pub(in crate::bridge) fn add(&mut self, endpoint: Endpoint) -> EndpointId {
         let id = EndpointId(self.next);

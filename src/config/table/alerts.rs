@@ -268,6 +268,16 @@ pub(super) const ADVANCED: &[Setting] = &[
                of their limit. 0 turns it off.",
     },
     Setting {
+        name: "ALERT_PORTS_PERCENT",
+        kind: PERCENT,
+        default: Fallback::Value("90"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The alert upstream_ports_near_limit fires when the connections from one source \
+               address to one upstream reach this percentage of the local ports. 0 turns it off.",
+    },
+    Setting {
         name: "ALERT_MEMORY_PERCENT",
         kind: PERCENT,
         default: Fallback::Value("90"),
@@ -284,8 +294,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a percentage must be reached before near_capacity, fds_near_limit or \
-               memory_near_limit fires; 0 is at once.",
+        help: "How long a percentage must be reached before near_capacity, fds_near_limit, \
+               upstream_ports_near_limit or memory_near_limit fires; 0 is at once.",
     },
     Setting {
         name: "ALERT_STORM_PERCENT",

@@ -147,7 +147,12 @@ fn max_connections_counts_clients_only() {
     let refused = bridge.ask("/", "").response();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(bridge.service.try_accept().is_none());
-    assert_eq!(bridge.gateway.metrics().get("pulsegate_pairs"), 3.0);
+    let upstream = bridge.service.socket_addr();
+    let labels = format!("{{route=\"default\",upstream=\"{upstream}\"}}");
+    for (metric, value) in [("pulsegate_pairs", 3.0), ("pulsegate_upstream_up", 1.0)] {
+        let metrics = bridge.gateway.metrics();
+        assert_eq!(metrics.get(&format!("{metric}{labels}")), value);
+    }
     let (client, leg) = pairs.pop().expect("a pair");
     drop(client);
     leg.expect_close();

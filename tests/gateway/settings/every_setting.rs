@@ -276,6 +276,7 @@ fn alerts() -> AlertSettings {
         refused: 36,
         capped_by_descriptors: false,
         fds_percent: 30,
+        ports_percent: 29,
         memory_percent: 31,
         limits_for: Micros::from_millis(32),
         storm_percent: 33,

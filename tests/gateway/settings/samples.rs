@@ -102,6 +102,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("ALERT_CAPACITY_PERCENT", "35"),
     ("ALERT_REFUSED", "36"),
     ("ALERT_FDS_PERCENT", "30"),
+    ("ALERT_PORTS_PERCENT", "29"),
     ("ALERT_MEMORY_PERCENT", "31"),
     ("ALERT_LIMITS_FOR_MS", "32"),
     ("ALERT_STORM_PERCENT", "33"),

@@ -13,9 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The most upstreams that are listed.
-const LISTED_MAX: usize = 1_000;
-
 /// The upstreams behind the routes, by route and address.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Upstreams)]
@@ -104,12 +101,12 @@ pub(super) async fn list(
 ) -> Result<Json<UpstreamList>, Problem> {
     let rows = loop_query::query(&admin.queries, |gateway, io| {
         let bridge = gateway.bridge();
-        bridge.map_or_else(Vec::new, |bridge| bridge.upstreams(io.now()))
+        bridge.map_or_else(Default::default, |bridge| bridge.upstreams(io.now()))
     });
-    let rows = rows.await?;
+    let (rows, total) = rows.await?;
     Ok(Json(UpstreamList {
-        total: rows.len(),
-        upstreams: rows.into_iter().take(LISTED_MAX).map(Into::into).collect(),
+        total,
+        upstreams: rows.into_iter().map(Into::into).collect(),
     }))
 }
 

@@ -2,17 +2,36 @@
 
 use super::scrape::Scrape;
 use super::writer::MetricsWriter;
+use crate::gateway::{UpstreamCondition, UpstreamRow};
+use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 impl Scrape {
     pub(super) fn bridge(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
-        writer.gauge(
-            "pulsegate_pairs",
-            "Linked pairs of a client and a connection to the upstream; at least one of the two \
-             exists",
-            stats.pairs as i64,
-        )?;
+        let rows = &self.snapshot.upstreams;
+        let labels = |row: &UpstreamRow| {
+            [
+                ("route", row.route.to_string()),
+                ("upstream", row.address.clone()),
+            ]
+        };
+        let help = "Pairs of a client and a connection to an upstream, by route and upstream";
+        writer.family("pulsegate_pairs", help, MetricType::Gauge, |family| {
+            for row in rows {
+                let pairs = row.pairs as i64;
+                family.encode_family(&labels(row))?.encode_gauge(&pairs)?;
+            }
+            Ok(())
+        })?;
+        let help = "Whether an upstream gets new clients, by route and upstream";
+        writer.family("pulsegate_upstream_up", help, MetricType::Gauge, |family| {
+            for row in rows {
+                let is_up = i64::from(row.state == UpstreamCondition::Up);
+                family.encode_family(&labels(row))?.encode_gauge(&is_up)?;
+            }
+            Ok(())
+        })?;
         writer.gauge(
             "pulsegate_dials_in_progress",
             "Connections to the upstream that are not WebSockets yet",

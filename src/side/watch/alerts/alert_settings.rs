@@ -65,6 +65,9 @@ pub struct AlertSettings {
     pub capped_by_descriptors: bool,
     /// Threshold of `fds_near_limit`: open descriptors in percent of their limit.
     pub fds_percent: u64,
+    /// Threshold of `upstream_ports_near_limit`: connections to one upstream in percent of the
+    /// local ports.
+    pub ports_percent: u64,
     /// Threshold of `memory_near_limit`: memory in use in percent of the nearest limit.
     pub memory_percent: u64,
     /// How long the threshold of connections, descriptors or memory must be reached before its
@@ -107,6 +110,7 @@ impl Default for AlertSettings {
             refused: 1,
             capped_by_descriptors: false,
             fds_percent: 90,
+            ports_percent: 90,
             memory_percent: 90,
             limits_for: Micros::from_secs(60),
             storm_percent: 50,

@@ -55,11 +55,12 @@ async fn take_sample(queries: &GatewayQueries, down: impl Fn() -> Vec<DownApp>) 
         let (flapping, _) = gateway.flapping_identities(io);
         (gateway.snapshot(io), gateway.top_user_agents(io), flapping)
     });
-    let (mut counters, mut flapping_now) = (None, Vec::new());
+    let (mut counters, mut flapping_now, mut upstreams) = (None, Vec::new(), Vec::new());
     if let Ok((snapshot, agents, flapping)) = asked.await {
         let counted = Counters::from(&snapshot);
         counters = Some(Counters { agents, ..counted });
         flapping_now = flapping;
+        upstreams = snapshot.upstreams;
     }
     let process_stats = process::stats();
     Sample {
@@ -68,6 +69,8 @@ async fn take_sample(queries: &GatewayQueries, down: impl Fn() -> Vec<DownApp>) 
         down: down(),
         fds: process_stats.open_fds.zip(process_stats.max_fds),
         memory: process::memory(),
+        upstreams,
+        local_ports: process::local_ports(),
         ..Sample::default()
     }
 }

@@ -20,6 +20,7 @@ mod sample;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod upstream_rules;
 
 pub use self::alert_settings::{AlertSettings, WebhookUrl};
 pub(in crate::side) use self::alert_table::{Alert, AlertState};

@@ -5,7 +5,7 @@ use super::alert_rule::{Measurement, labels};
 use super::losses::{MassDeath, MassDeathLimits};
 use super::rule_input::RuleInput;
 use super::sample::{Fleet, percent};
-use crate::gateway::{LogValue, is_service_unresponsive};
+use crate::gateway::LogValue;
 use crate::side::down_app::DownApp;
 use std::collections::BTreeMap;
 
@@ -74,32 +74,6 @@ fn with_common(
         Some(common) => format!("{summary}; {common}: check that client's release"),
         None => summary,
     }
-}
-
-/// A service is unresponsive if more than this percentage of its connections, and at least ten, do
-/// not answer.
-pub(super) const UNRESPONSIVE_PERCENT: f64 = 50.0;
-
-pub(super) fn upstream_unresponsive(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
-    let fleet = input.fleet.as_ref()?;
-    let infos = fleet.now.classes.infos().iter().enumerate();
-    let services = infos.filter(|(_, info)| info.is_one_service);
-    let measurement = |(class, _): (usize, _)| {
-        let name = fleet.class_name(class);
-        let (live, silent) = (fleet.now.live[class], fleet.now.suspects[class]);
-        let is_unresponsive = is_service_unresponsive(live, silent);
-        let value = percent(silent, live);
-        Measurement {
-            labels: labels([("class", name)]),
-            value: if is_unresponsive { value } else { 0.0 },
-            threshold: UNRESPONSIVE_PERCENT,
-            summary: format!(
-                "the service behind the gateway does not answer: {silent} of {live} connections \
-                 of class {name} are silent"
-            ),
-        }
-    };
-    Some(services.map(measurement).collect())
 }
 
 pub(super) fn many_suspects(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {

@@ -5,10 +5,12 @@ use super::gateway_rules::{
     at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
 };
 use super::peer_rules::{
-    UNRESPONSIVE_PERCENT, app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high,
-    stale_closes, upstream_unresponsive,
+    app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
 };
 use super::rule_input::RuleInput;
+use super::upstream_rules::{
+    UNRESPONSIVE_PERCENT, upstream_down, upstream_ports_near_limit, upstream_unresponsive,
+};
 use crate::base::time::Micros;
 
 /// All rules, in the order of evaluation: a rule that explains others is before them.
@@ -26,6 +28,19 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: upstream_unresponsive,
     },
     AlertRule {
+        name: UPSTREAM_DOWN,
+        severity: Severity::Critical,
+        action: "Look whether the service runs, and listens where the route says. Clients go to \
+                 the other upstreams of the route; if there is none, they are answered 502. The \
+                 gateway tries again by itself.",
+        threshold: |_| 1.0,
+        // A service that restarts at once is no trouble.
+        hold: |_| Micros::from_secs(10),
+        explained_by: no_other,
+        yields: false,
+        measure: upstream_down,
+    },
+    AlertRule {
         name: MASS_DEATH,
         severity: Severity::Critical,
         action: "If the summary names a user agent, check that client's release. Otherwise check \
@@ -33,7 +48,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  The gateway needs no restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE],
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN],
         yields: false,
         measure: mass_death,
     },
@@ -45,7 +60,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  Compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, MASS_DEATH],
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN, MASS_DEATH],
         yields: false,
         measure: many_suspects,
     },
@@ -57,7 +72,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  behind a NAT or a proxy that drops idle connections.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, MASS_DEATH],
+        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN, MASS_DEATH],
         yields: false,
         measure: stale_closes,
     },
@@ -148,6 +163,18 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: fds_near_limit,
     },
     AlertRule {
+        name: "upstream_ports_near_limit",
+        severity: Severity::Warning,
+        action: "Name more source_addresses in the route, let the service listen on a Unix socket \
+                 or on further ports, or widen net.ipv4.ip_local_port_range. Without a port a \
+                 new client is answered 503.",
+        threshold: |s| s.ports_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: no_other,
+        yields: false,
+        measure: upstream_ports_near_limit,
+    },
+    AlertRule {
         name: "memory_near_limit",
         severity: Severity::Critical,
         action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or \
@@ -173,6 +200,7 @@ pub(super) const RULES: &[AlertRule] = &[
 
 // Rules that explain others.
 const UPSTREAM_UNRESPONSIVE: &str = "upstream_unresponsive";
+const UPSTREAM_DOWN: &str = "upstream_down";
 pub(super) const MASS_DEATH: &str = "mass_death";
 const AT_CAPACITY: &str = "at_capacity";
 const NEAR_CAPACITY: &str = "near_capacity";

@@ -4,7 +4,7 @@
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Histogram;
-use crate::gateway::{AgentCount, Classes, Identity, Snapshot};
+use crate::gateway::{AgentCount, Classes, Identity, Snapshot, UpstreamRow};
 use crate::side::down_app::DownApp;
 use crate::side::process::MemoryUse;
 use std::collections::VecDeque;
@@ -30,6 +30,10 @@ pub(super) struct Sample {
     pub(super) fds: Option<(u64, u64)>,
     /// Memory in use, and the nearest limit.
     pub(super) memory: Option<MemoryUse>,
+    /// The upstreams behind the routes.
+    pub(super) upstreams: Vec<UpstreamRow>,
+    /// The local ports from which the kernel chooses one for a connection to an upstream.
+    pub(super) local_ports: Option<u64>,
 }
 
 /// The loop's counters that the rules need. Lists are indexed by class and as long as `classes`.

@@ -1,0 +1,104 @@
+//! The rules about the upstreams behind the routes.
+
+use super::super::alert_table::AlertState::Resolved;
+use super::super::sample::Counters;
+use super::fleet_harness::{FleetHarness, labels};
+use crate::base::time::Micros;
+use crate::gateway::{BRIDGE_CLASSES, Classes, RELAY_CLASSES, UpstreamCondition, UpstreamRow};
+
+/// Returns a fleet of 500 pairs with one upstream, and none with another.
+fn fleet() -> FleetHarness {
+    let classes = Classes::new(RELAY_CLASSES.into_iter().chain(BRIDGE_CLASSES));
+    let mut fleet = FleetHarness::of(Counters {
+        live: vec![0, 0, 500, 500],
+        opened: vec![0, 0, 500, 500],
+        places: (500, 10_000),
+        ..Counters::zero(classes)
+    });
+    let row = |address: &str, pairs| UpstreamRow {
+        route: "chat".into(),
+        url: format!("http://{address}"),
+        address: address.to_owned(),
+        weight: 1,
+        state: UpstreamCondition::Up,
+        avoided_for: Micros::ZERO,
+        pairs,
+        dialing: 0,
+        suspects: 0,
+        is_failing: false,
+        per_source: pairs,
+    };
+    fleet.sample.upstreams = vec![row("10.0.0.1:80", 500), row("10.0.0.2:80", 0)];
+    fleet.sample.local_ports = Some(28_000);
+    fleet
+}
+
+#[test]
+fn more_than_half_of_its_connections_are_silent() {
+    let mut fleet = fleet();
+    fleet.sample.upstreams[0].suspects = 251;
+    fleet.counters().suspects[3] = 251;
+    fleet.evaluate();
+    let alert = fleet.expect_firing("upstream_unresponsive");
+    let of_it = labels([("route", "chat"), ("upstream", "10.0.0.1:80")]);
+    assert_eq!(alert.labels, of_it);
+    assert_eq!(
+        alert.summary,
+        "the upstream 10.0.0.1:80 of route chat does not answer: 251 of 500 connections are silent"
+    );
+    // It explains the suspects, however long they last.
+    fleet.evaluate_times(60);
+    fleet.expect_reports(&[]);
+    fleet.sample.upstreams[0].suspects = 0;
+    fleet.counters().suspects[3] = 0;
+    fleet.evaluate_times(30);
+    fleet.expect_reports(&[("upstream_unresponsive", Resolved)]);
+}
+
+#[test]
+fn half_of_them_or_fewer_than_ten_are_no_frozen_service() {
+    let mut fleet = fleet();
+    for (pairs, suspects) in [(500, 250), (9, 9), (0, 0)] {
+        let row = &mut fleet.sample.upstreams[0];
+        (row.pairs, row.suspects) = (pairs, suspects);
+        fleet.evaluate_times(5);
+        fleet.expect_reports(&[]);
+    }
+}
+
+#[test]
+fn an_upstream_that_fails_is_down_once_and_explains_the_losses() {
+    let mut fleet = fleet();
+    fleet.sample.upstreams[1].is_failing = true;
+    fleet.evaluate();
+    fleet.expect_reports(&[]);
+    fleet.evaluate();
+    let alert = fleet.expect_firing("upstream_down");
+    let of_it = labels([("route", "chat"), ("upstream", "10.0.0.2:80")]);
+    assert_eq!(alert.labels, of_it);
+    assert!(alert.summary.contains("is down: it cannot be reached"));
+    fleet.evaluate_times(60);
+    fleet.expect_reports(&[]);
+    // A drain by an operator is no trouble.
+    fleet.sample.upstreams[1].state = UpstreamCondition::Drained;
+    fleet.expect_resolved("upstream_down");
+}
+
+#[test]
+fn ports_run_short() {
+    let mut fleet = fleet();
+    fleet.sample.upstreams[0].per_source = 25_200;
+    fleet.evaluate_times(7);
+    let alert = fleet.expect_firing("upstream_ports_near_limit");
+    assert!(
+        alert
+            .summary
+            .contains("take 25200 of 28000 local ports, 90.0 %")
+    );
+    fleet.sample.upstreams[0].per_source = 20_000;
+    fleet.expect_resolved("upstream_ports_near_limit");
+    fleet.settings.ports_percent = 0;
+    fleet.sample.upstreams[0].per_source = 28_000;
+    fleet.evaluate_times(30);
+    fleet.expect_reports(&[]);
+}
