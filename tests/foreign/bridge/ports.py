@@ -32,9 +32,10 @@ def made():
         commands += [inside("ip", "link", "set", name, "up", space=space) for name in (link, "lo")]
     commands.append(inside("sh", "-c", f"echo 20000 {20000 + PORTS - 1} >/proc/sys/net/ipv4/ip_local_port_range"))
     for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            print(f"!!! LEFT OUT: network namespaces are not allowed here: {done.stderr.strip()} !!!")
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as e:
+            print(f"!!! LEFT OUT: network namespaces are not allowed here: {getattr(e, 'stderr', None) or e} !!!")
             return False
     return True
 
