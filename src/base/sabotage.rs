@@ -89,6 +89,24 @@ pub enum Bug {
     AnswerLost,
     /// A connection whose partner is behind is read on.
     NeverPaused,
+    /// A pair that has ended stays counted for its upstream.
+    #[cfg(feature = "gateway")]
+    LegStaysCounted,
+    /// An upstream that is gone is kept after its last connection.
+    #[cfg(feature = "gateway")]
+    UpstreamKept,
+    /// A drained upstream gets new clients.
+    #[cfg(feature = "gateway")]
+    DrainedChosen,
+    /// One request more than allowed waits for an upstream.
+    #[cfg(feature = "gateway")]
+    DialingUnlimited,
+    /// Requests in a queue are not passed on when an upstream has room.
+    #[cfg(feature = "gateway")]
+    QueueForgotten,
+    /// The planned end of a pair stays after the pair has ended.
+    #[cfg(feature = "gateway")]
+    AgeForgotten,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
     /// An item that does not fit in a queue between threads is not counted.
@@ -176,6 +194,17 @@ impl Bug {
         Bug::MasksMixed,
         Bug::PingInsideFrame,
         Bug::BothClosesAsOne,
+    ];
+
+    /// The bugs of balancing, which its simulation finds.
+    #[cfg(feature = "gateway")]
+    pub const OF_BALANCING: [Bug; 6] = [
+        Bug::LegStaysCounted,
+        Bug::UpstreamKept,
+        Bug::DrainedChosen,
+        Bug::DialingUnlimited,
+        Bug::QueueForgotten,
+        Bug::AgeForgotten,
     ];
 
     /// More bugs of links, which the simulation of pairs finds.

@@ -2,6 +2,7 @@
 
 use super::balance::stable_hash;
 use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use std::collections::{BTreeSet, HashMap};
 
@@ -29,9 +30,18 @@ impl AgeLimits {
 
     /// Forgets a pair that has ended.
     pub(super) fn remove(&mut self, id: ConnId) {
+        if sabotage::on(Bug::AgeForgotten) {
+            return;
+        }
         if let Some(end) = self.ends.remove(&id) {
             self.order.remove(&(end, id));
         }
+    }
+
+    /// Returns how many pairs have a planned end.
+    #[cfg(feature = "testing")]
+    pub(super) fn len(&self) -> usize {
+        self.ends.len().max(self.order.len())
     }
 
     /// Returns when the next pair ends.

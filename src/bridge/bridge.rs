@@ -219,6 +219,14 @@ impl Bridge {
         (rows, self.endpoints.len())
     }
 
+    /// Returns how many requests wait in queues, and how much else is kept for requests and pairs
+    /// beside the upstreams. For tests.
+    #[cfg(feature = "testing")]
+    pub fn kept(&self) -> (usize, usize) {
+        let queued = self.queued.len();
+        (queued, queued + self.pending.len() + self.ages.len())
+    }
+
     /// The most upstreams that are listed at once.
     pub const LISTED_MAX: usize = 1_000;
 

@@ -51,6 +51,12 @@ impl PendingRequests {
         Some(pending)
     }
 
+    /// Returns how many requests wait for an answer.
+    #[cfg(feature = "testing")]
+    pub(super) fn len(&self) -> usize {
+        self.by_dial.len().max(self.dials.len())
+    }
+
     /// Removes the request of a client that has left. Returns the connection to the upstream.
     pub(super) fn abandon(&mut self, client: ConnId) -> Option<ConnId> {
         let dial = self.dials.remove(&client)?;

@@ -31,10 +31,14 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Makes the newest request the oldest again, which has waited before and keeps its time.
-    pub(super) fn restore_first(&mut self, until: Micros) {
-        if let Some(mut queued) = self.0.pop_back() {
-            queued.until = until;
+    /// Takes the newest request.
+    pub(super) fn pop_newest(&mut self) -> Option<QueuedRequest> {
+        self.0.pop_back()
+    }
+
+    /// Puts requests back that are older than all others, the oldest first.
+    pub(super) fn put_first(&mut self, requests: Vec<QueuedRequest>) {
+        for queued in requests.into_iter().rev() {
             self.0.push_front(queued);
         }
     }

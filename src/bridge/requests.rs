@@ -13,6 +13,7 @@ use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
 use super::upstreams::{Choice, EndpointId, Wish};
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::{
     Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
@@ -174,9 +175,7 @@ impl Bridge {
             return Err(busy(client));
         }
         self.queued.insert(client, route);
-        if self.queue_timer.is_none() {
-            self.queue_timer = Some(io.start_timer(QUEUE_STEP));
-        }
+        self.set_queue_timer(io);
         Ok(())
     }
 
@@ -191,34 +190,39 @@ impl Bridge {
 
     /// Passes on requests of a route that wait, as far as upstreams have room.
     pub(super) fn serve_queue(&mut self, io: &mut Io<'_>, route: &str) {
+        if sabotage::on(Bug::QueueForgotten) {
+            return;
+        }
+        // Those that may not go where there is room: it was tried for them already.
+        let mut kept = Vec::new();
         while let Some(live) = self.routes.by_name(route)
-            && !live.queue.is_empty()
             && live.has_room(&self.endpoints)
             && let Some(queued) = live.queue.pop()
         {
-            let client = queued.pending.client;
-            self.queued.remove(&client);
-            let until = queued.until;
+            let (client, until) = (queued.pending.client, queued.until);
             let before = live.queue.len();
+            self.queued.remove(&client);
             if let Err((cause, reply)) = self.dial(io, queued.pending, queued.request) {
                 io.answer(client, Verdict::Reply { reply, cause });
             }
-            // Those that it may have are full: it was put at the end, and keeps its time.
-            let Some(live) = self.routes.by_name(route) else {
-                return;
-            };
-            if live.queue.len() > before {
-                live.queue.restore_first(until);
-                return;
+            if let Some(live) = self.routes.by_name(route)
+                && live.queue.len() > before
+            {
+                let again = live.queue.pop_newest();
+                kept.extend(again.map(|queued| QueuedRequest { until, ..queued }));
             }
+        }
+        if let Some(live) = self.routes.by_name(route) {
+            live.queue.put_first(kept);
         }
     }
 
-    /// Answers the requests that have waited in a queue for too long.
+    /// Answers the requests that have waited in a queue for too long, and passes on others: an
+    /// upstream may have been added or resumed.
     pub(super) fn expire_queues(&mut self, io: &mut Io<'_>) {
         self.queue_timer = None;
         let now = io.now();
-        let mut is_waiting = false;
+        let mut waiting = Vec::new();
         for live in self.routes.iter_mut() {
             while let Some(queued) = live.queue.pop_expired(now) {
                 let client = queued.pending.client;
@@ -226,9 +230,20 @@ impl Bridge {
                 let (cause, reply) = busy(client);
                 io.answer(client, Verdict::Reply { reply, cause });
             }
-            is_waiting |= !live.queue.is_empty();
+            if !live.queue.is_empty() {
+                waiting.push(live.route.name.clone());
+            }
         }
-        if is_waiting {
+        for route in &waiting {
+            self.serve_queue(io, route);
+        }
+        if !waiting.is_empty() {
+            self.set_queue_timer(io);
+        }
+    }
+
+    fn set_queue_timer(&mut self, io: &mut Io<'_>) {
+        if self.queue_timer.is_none() {
             self.queue_timer = Some(io.start_timer(QUEUE_STEP));
         }
     }
@@ -338,8 +353,6 @@ fn wish(io: &Io<'_>, client: ConnId, request: &Request, route: &Route) -> Wish {
     Wish {
         token: token.unwrap_or_default().into(),
         key,
-        max_dialing: u64::from(route.max_dialing),
-        slow_start: route.slow_start,
     }
 }
 

@@ -6,7 +6,7 @@ use super::request_queue::RequestQueue;
 use super::route::Route;
 use super::upstream::UpstreamUrl;
 use super::upstream_request::HostHeader;
-use super::upstreams::{Choice, Endpoint, EndpointId, Endpoints, Listing, Wish};
+use super::upstreams::{Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, Wish};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
 use std::sync::Arc;
@@ -53,7 +53,12 @@ impl LiveRoute {
         now: Micros,
     ) -> Choice {
         self.start = self.start.wrapping_add(1);
-        all.choose(&self.endpoints, tried, self.start, wish, now)
+        // The limits of today: the request may have waited over a reload.
+        let rules = ChoiceRules {
+            max_dialing: u64::from(self.route.max_dialing),
+            slow_start: self.route.slow_start,
+        };
+        all.choose(&self.endpoints, tried, self.start, wish, rules, now)
     }
 
     /// Returns the health checks of the addresses.
@@ -102,14 +107,14 @@ impl LiveRoute {
                 **url == endpoint.url && *address == endpoint.address
             };
             let has_url = |url: &UpstreamUrl| self.route.upstreams.iter().any(|u| u.url == *url);
-            endpoint.listing = match wanted.iter().position(is_same) {
+            match wanted.iter().position(is_same) {
                 Some(at) => {
                     endpoint.weight = wanted.remove(at).1;
-                    Listing::Listed
+                    endpoint.listing = Listing::Listed;
                 }
-                None if has_url(&endpoint.url) => Listing::Vanished,
-                None => Listing::Removed,
-            };
+                None if has_url(&endpoint.url) => endpoint.listing = Listing::Vanished,
+                None => endpoint.remove(),
+            }
         }
         self.endpoints.retain(|id| all.remove_unused(*id).is_none());
         let room = Endpoints::MAX.saturating_sub(all.len());
@@ -134,7 +139,7 @@ impl LiveRoute {
     fn remove(self, all: &mut Endpoints) {
         for id in self.endpoints {
             if let Some(endpoint) = all.get_mut(id) {
-                endpoint.listing = Listing::Removed;
+                endpoint.remove();
                 all.remove_unused(id);
             }
         }

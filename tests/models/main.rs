@@ -14,3 +14,4 @@ mod pairs;
 mod sabotage;
 mod sessions;
 mod simulation;
+mod upstreams;

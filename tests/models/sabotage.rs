@@ -48,6 +48,13 @@ fn every_deliberate_bug_of_links_is_caught() {
     assert_caught(&bugs, |seed| crate::simulation::pairs::run(seed, 600));
 }
 
+#[test]
+fn every_deliberate_bug_of_balancing_is_caught() {
+    assert_caught(&Bug::OF_BALANCING, |seed| {
+        crate::simulation::balancing::run(seed, 400)
+    });
+}
+
 /// Asserts that each bug makes some seed fail. `tests/models/engine.rs`, `tests/models/pairs.rs`,
 /// `tests/models/mail.rs` and `tests/models/sessions.rs` show that none fails without it.
 #[track_caller]

@@ -1,5 +1,6 @@
 //! One address behind a route, and what is known of it.
 
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
 use crate::bridge::frozen::{FrozenGuard, UpstreamState};
@@ -184,6 +185,12 @@ impl Endpoint {
         self.warm_since = Some(now);
     }
 
+    /// Notes that the settings no longer have the address. That ends its drain, too.
+    pub(in crate::bridge) fn remove(&mut self) {
+        self.listing = Listing::Removed;
+        self.is_drained = false;
+    }
+
     /// Returns whether pairs are to leave the address.
     pub(in crate::bridge) fn is_left(&self) -> bool {
         self.is_drained || self.listing == Listing::Removed
@@ -196,7 +203,7 @@ impl Endpoint {
 
     /// Returns whether new clients may go to the address.
     pub(super) fn is_candidate(&self) -> bool {
-        self.listing == Listing::Listed && !self.is_drained
+        self.listing == Listing::Listed && (!self.is_drained || sabotage::on(Bug::DrainedChosen))
     }
 
     /// Returns whether the address is reachable, and its service answers its pings.

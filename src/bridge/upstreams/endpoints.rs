@@ -2,6 +2,7 @@
 
 use super::endpoint::{Endpoint, Listing};
 use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::ConnMap;
 use std::collections::BTreeMap;
@@ -25,6 +26,11 @@ pub(in crate::bridge) struct Wish {
     pub(in crate::bridge) token: Box<[u8]>,
     /// The hash of the value by which its route balances.
     pub(in crate::bridge) key: Option<u64>,
+}
+
+/// What a route asks of the choice.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::bridge) struct ChoiceRules {
     /// The most requests that wait for an answer of one address.
     pub(in crate::bridge) max_dialing: u64,
     /// The time over which an address that comes back gets its part.
@@ -85,6 +91,7 @@ impl Endpoints {
         tried: &[EndpointId],
         start: usize,
         wish: &Wish,
+        rules: ChoiceRules,
         now: Micros,
     ) -> Choice {
         let start = start % among.len().max(1);
@@ -97,7 +104,8 @@ impl Endpoints {
             .filter_map(|id| Some((*id, self.get(*id)?)))
             .filter(|(_, endpoint)| endpoint.is_candidate())
             .filter(|(_, endpoint)| {
-                let has_room = endpoint.dialing < wish.max_dialing;
+                let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
+                let has_room = endpoint.dialing < rules.max_dialing + beyond;
                 is_full |= !has_room;
                 has_room
             })
@@ -109,7 +117,7 @@ impl Endpoints {
             well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });
         let chosen = chosen.or_else(|| {
-            let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, wish.slow_start);
+            let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, rules.slow_start);
             candidates.iter().min_by(|(_, a), (_, b)| compare(a, b))
         });
         match chosen {
@@ -162,6 +170,7 @@ impl Endpoints {
         let state = self.legs.remove(leg)?;
         let endpoint = self.endpoints.get_mut(&state.endpoint)?;
         match state.is_open {
+            true if sabotage::on(Bug::LegStaysCounted) => {}
             true => endpoint.open -= 1,
             false => endpoint.dialing -= 1,
         }
@@ -174,7 +183,9 @@ impl Endpoints {
     /// Removes an address that is not listed and to which there is no connection.
     pub(in crate::bridge) fn remove_unused(&mut self, id: EndpointId) -> Option<Endpoint> {
         let endpoint = self.get(id)?;
-        let is_gone = endpoint.listing != Listing::Listed && endpoint.is_unused();
+        let is_gone = endpoint.listing != Listing::Listed
+            && endpoint.is_unused()
+            && !sabotage::on(Bug::UpstreamKept);
         is_gone.then(|| self.endpoints.remove(&id))?
     }
 
@@ -219,19 +230,24 @@ mod tests {
         (all, ids)
     }
 
-    fn wish() -> Wish {
-        Wish {
-            max_dialing: 200,
-            ..Wish::default()
-        }
-    }
+    const RULES: ChoiceRules = ChoiceRules {
+        max_dialing: 200,
+        slow_start: Micros::ZERO,
+    };
+
+    const ONE_EACH: ChoiceRules = ChoiceRules {
+        max_dialing: 1,
+        ..RULES
+    };
 
     #[test]
     fn clients_are_spread_evenly_and_equal_ones_take_turns() {
         let (mut all, ids) = endpoints(3);
         let mut chosen = Vec::new();
         for nth in 0..6 {
-            let Choice::Endpoint(best) = all.choose(&ids, &[], nth, &wish(), Micros::ZERO) else {
+            let Choice::Endpoint(best) =
+                all.choose(&ids, &[], nth, &Wish::default(), RULES, Micros::ZERO)
+            else {
                 panic!("no address");
             };
             all.dialed(ConnId::new(nth as u32, 1), best);
@@ -241,19 +257,19 @@ mod tests {
         // One client leaves: its place is taken first.
         assert!(all.ended(ConnId::new(4, 1)).is_none());
         assert_eq!(
-            all.choose(&ids, &[], 0, &wish(), Micros::ZERO),
+            all.choose(&ids, &[], 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Endpoint(ids[1])
         );
         assert_eq!(
-            all.choose(&ids, &ids[1..], 0, &wish(), Micros::ZERO),
+            all.choose(&ids, &ids[1..], 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Endpoint(ids[0])
         );
         assert_eq!(
-            all.choose(&ids, &ids, 0, &wish(), Micros::ZERO),
+            all.choose(&ids, &ids, 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Nothing
         );
         assert_eq!(
-            all.choose(&[], &[], 5, &wish(), Micros::ZERO),
+            all.choose(&[], &[], 5, &Wish::default(), RULES, Micros::ZERO),
             Choice::Nothing
         );
     }
@@ -273,7 +289,7 @@ mod tests {
         assert_eq!(all.pairs_to_leave(), 1);
         assert!(all.remove_unused(ids[0]).is_none());
         assert_eq!(
-            all.choose(&ids, &[], 0, &wish(), Micros::ZERO),
+            all.choose(&ids, &[], 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Endpoint(ids[1])
         );
         assert!(all.ended(dialed).is_none());
@@ -287,41 +303,47 @@ mod tests {
         let (mut all, ids) = endpoints(3);
         let now = Micros::from_secs(5);
         let token: Box<[u8]> = all.get(ids[2]).expect("there").token.as_bytes().into();
-        let sticky = Wish { token, ..wish() };
+        let sticky = Wish {
+            token,
+            ..Wish::default()
+        };
         let by_key = |key| Wish {
             key: Some(key),
-            ..wish()
+            ..Wish::default()
         };
-        let of_key = all.choose(&ids, &[], 0, &by_key(7), now);
+        let of_key = all.choose(&ids, &[], 0, &by_key(7), RULES, now);
         for start in 0..3 {
-            let chosen = all.choose(&ids, &[], start, &sticky, now);
+            let chosen = all.choose(&ids, &[], start, &sticky, RULES, now);
             assert_eq!(chosen, Choice::Endpoint(ids[2]));
-            assert_eq!(all.choose(&ids, &[], start, &by_key(7), now), of_key);
+            assert_eq!(all.choose(&ids, &[], start, &by_key(7), RULES, now), of_key);
         }
         // Not to one that is avoided.
         all.get_mut(ids[2]).expect("there").unreachable(now, "");
-        let other = all.choose(&ids, &[], 0, &sticky, now);
+        let other = all.choose(&ids, &[], 0, &sticky, RULES, now);
         assert_eq!(other, Choice::Endpoint(ids[0]));
         let Choice::Endpoint(avoided) = of_key else {
             panic!("{of_key:?}");
         };
         all.get_mut(avoided).expect("there").unreachable(now, "");
-        assert_ne!(all.choose(&ids, &[], 0, &by_key(7), now), of_key);
+        assert_ne!(all.choose(&ids, &[], 0, &by_key(7), RULES, now), of_key);
         // Not to one that an operator has drained, and not beyond the limit of requests.
         all.get_mut(ids[0]).expect("there").is_drained = true;
-        let one_each = Wish {
-            max_dialing: 1,
-            ..wish()
-        };
         for (leg, id) in [(1, ids[1]), (2, ids[2])] {
-            let chosen = all.choose(&ids, &[], 0, &one_each, now + Micros::from_secs(60));
+            let chosen = all.choose(
+                &ids,
+                &[],
+                0,
+                &Wish::default(),
+                ONE_EACH,
+                now + Micros::from_secs(60),
+            );
             assert_eq!(chosen, Choice::Endpoint(id));
             all.dialed(ConnId::new(leg, 1), id);
         }
-        let chosen = all.choose(&ids, &[], 0, &one_each, now);
+        let chosen = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, now);
         assert_eq!(chosen, Choice::Full);
         all.opened(ConnId::new(1, 1));
-        let chosen = all.choose(&ids, &[], 0, &one_each, now);
+        let chosen = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, now);
         assert_eq!(chosen, Choice::Endpoint(ids[1]));
     }
 }

@@ -4,4 +4,4 @@ mod endpoint;
 mod endpoints;
 
 pub(super) use endpoint::{Endpoint, Listing};
-pub(super) use endpoints::{Choice, EndpointId, Endpoints, Wish};
+pub(super) use endpoints::{Choice, ChoiceRules, EndpointId, Endpoints, Wish};

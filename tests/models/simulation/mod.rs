@@ -2,6 +2,8 @@
 //! what each peer did, and checks of the engine's promises after each step. Shared by
 //! `tests/models/engine.rs`, `tests/models/pairs.rs` and `tests/models/sabotage.rs`.
 
+pub mod balancing;
+mod bridge_host;
 mod host;
 mod host_actions;
 mod messages;

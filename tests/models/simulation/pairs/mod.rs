@@ -3,7 +3,6 @@
 
 mod ends;
 mod hearing;
-mod host;
 mod liveness;
 mod opening;
 mod side;

@@ -1,7 +1,7 @@
 //! Openings of pairs: a client's request, the dial, the answer, and frames right behind either.
 
-use super::host::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::side::Side;
+use super::world::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::world::{Pair, Stage, TICK, World};
 use pulsegate::cause::Cause;
 use pulsegate::testing::{OnDial, upgrade_request, upgrade_response};

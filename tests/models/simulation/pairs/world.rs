@@ -1,11 +1,12 @@
 //! The engine and its pairs; each step is one random action and all checks.
 
-use super::host::{CLIENT, Host};
 use super::opening::Opening;
 use super::side::{Side, Silenced};
+use crate::simulation::bridge_host::{CLIENT, Host};
 use fastrand::Rng;
 use pulsegate::cause::Cause;
 use pulsegate::engine::{ClassConfig, Config};
+use pulsegate::gateway::{Route, WeightedUpstream};
 use pulsegate::health::Policy;
 use pulsegate::testing::Net;
 use pulsegate::time::Micros;
@@ -14,6 +15,10 @@ pub(super) const TICK: Micros = Micros::from_millis(5);
 
 /// The longest message, in the worlds that limit them.
 pub(super) const MAX_MESSAGE: u32 = 310_000;
+
+pub(super) const CONNECT_TIMEOUT: Micros = Micros::from_millis(700);
+
+pub(super) const ANSWER_TIMEOUT: Micros = Micros::from_millis(1_100);
 
 pub(super) const CLOSE_TIMEOUT: Micros = Micros::from_millis(500);
 
@@ -84,6 +89,17 @@ impl Pair {
     }
 }
 
+/// Returns the route for all clients, with one service.
+fn route(limits_messages: bool) -> Route {
+    let upstream = WeightedUpstream::parse("http://127.0.0.1:80").expect("a location");
+    Route {
+        connect_timeout: CONNECT_TIMEOUT,
+        answer_timeout: ANSWER_TIMEOUT,
+        max_message_bytes: if limits_messages { MAX_MESSAGE } else { 0 },
+        ..Route::to("default", vec![upstream])
+    }
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -99,7 +115,7 @@ impl World {
         };
         let limits_messages = rng.bool();
         World {
-            net: Net::new(config, Host::new(limits_messages)),
+            net: Net::new(config, Host::new(vec![route(limits_messages)])),
             rng,
             pairs: Vec::new(),
             limits_messages,

@@ -1,42 +1,31 @@
 //! The host: the bridge itself, and a record of what it was told.
 
-use super::world::MAX_MESSAGE;
 use pulsegate::cause::Cause;
 use pulsegate::engine::{
     Ending, Handler, Io, Message, Overdue, PairEnd, PhaseView, Request, Response, ResponseVerdict,
-    Verdict,
+    TimerId, Verdict,
 };
-use pulsegate::gateway::{Bridge, BridgeOptions, Product, Proxies, Route, WeightedUpstream};
+use pulsegate::gateway::{Bridge, BridgeOptions, Product, Proxies, Route};
 use pulsegate::time::Micros;
 use pulsegate::{Class, ConnId, HealthChange};
 use std::collections::HashMap;
 
-pub(super) const CLIENT: Class = Class(0);
+pub const CLIENT: Class = Class(0);
 
-pub(super) const CONNECT_TIMEOUT: Micros = Micros::from_millis(700);
-
-pub(super) const ANSWER_TIMEOUT: Micros = Micros::from_millis(1_100);
-
-pub(super) struct Host {
-    bridge: Bridge,
+pub struct Host {
+    pub bridge: Bridge,
     /// When the end of each connection was reported.
-    pub(super) ended: HashMap<ConnId, Micros>,
+    pub ended: HashMap<ConnId, Micros>,
     /// The pairs that did not end with a close frame: the connection that ended, its partner, and
     /// why.
-    pub(super) pair_ends: Vec<(ConnId, ConnId, Cause)>,
-    pub(super) wrong: Vec<String>,
+    pub pair_ends: Vec<(ConnId, ConnId, Cause)>,
+    pub wrong: Vec<String>,
 }
 
 impl Host {
-    pub(super) fn new(limits_messages: bool) -> Self {
-        let upstream = WeightedUpstream::parse("http://127.0.0.1:80").expect("a location");
+    pub fn new(routes: Vec<Route>) -> Self {
         let mut bridge = Bridge::new(BridgeOptions {
-            routes: vec![Route {
-                connect_timeout: CONNECT_TIMEOUT,
-                answer_timeout: ANSWER_TIMEOUT,
-                max_message_bytes: if limits_messages { MAX_MESSAGE } else { 0 },
-                ..Route::to("default", vec![upstream])
-            }],
+            routes,
             forwarded_https: false,
             proxies: Proxies::default(),
         });
@@ -59,7 +48,10 @@ impl Host {
 impl Handler for Host {
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         let decision = self.bridge.on_request(io, id, request);
-        decision.expect("the bridge serves every path").verdict
+        match decision {
+            Some(decision) => decision.verdict,
+            None => Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
+        }
     }
 
     fn on_response(&mut self, io: &mut Io<'_>, id: ConnId, response: &Response) -> ResponseVerdict {
@@ -100,5 +92,11 @@ impl Handler for Host {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         self.report(io, id);
         self.bridge.on_reject(io, id, end);
+    }
+
+    fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
+        if !self.bridge.on_timer(io, timer) {
+            self.wrong.push("a timer belongs to nothing".to_owned());
+        }
     }
 }
