@@ -22,7 +22,9 @@ impl AgeLimits {
     /// Plans the end of a pair that opens now, at about this age: 10 % less or more.
     pub(super) fn add(&mut self, id: ConnId, age: Micros, now: Micros) {
         let jitter = age.0 / JITTER_PART;
-        let shift = stable_hash((id.slot(), id.generation(), now.0)) % (2 * jitter + 1);
+        let parts = [id.to_string(), now.0.to_string()];
+        let hash = stable_hash(&[parts[0].as_bytes(), parts[1].as_bytes()]);
+        let shift = hash % (2 * jitter + 1);
         let end = now + Micros(age.0 - jitter + shift);
         self.ends.insert(id, end);
         self.order.insert((end, id));

@@ -1,8 +1,8 @@
 //! Balancing: which upstream of a route a new client goes to.
 
 use super::request_key::RequestKey;
+use sha2::{Digest, Sha256};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How a route chooses an upstream for a new client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,12 +35,19 @@ impl fmt::Display for Balance {
     }
 }
 
-/// Returns a hash that is the same in every process with this build.
-pub(super) fn stable_hash(value: impl Hash) -> u64 {
-    // SipHash-1-3 with the key 0.
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+/// Returns a hash of some bytes that is the same on every machine and in every version: the first
+/// eight bytes of SHA-256.
+pub(super) fn stable_hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let [first, ..] = hash.as_chunks().0 else {
+        return 0;
+    };
+    u64::from_be_bytes(*first)
 }
 
 /// Returns the score of an upstream for a key: the client goes to the one with the highest score
@@ -49,8 +56,16 @@ pub(super) fn stable_hash(value: impl Hash) -> u64 {
 pub(super) fn rendezvous_score(key: u64, upstream: u64, weight: u32) -> f64 {
     const STEPS: f64 = u64::MAX as f64 + 2.0;
     // Above 0 and below 1.
-    let uniform = (stable_hash((key, upstream)) as f64 + 1.0) / STEPS;
+    let uniform = (mixed(key ^ mixed(upstream)) as f64 + 1.0) / STEPS;
     -f64::from(weight) / uniform.ln()
+}
+
+/// Mixes all bits (the finalizer of SplitMix64).
+fn mixed(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
 }
 
 #[cfg(test)]
@@ -76,7 +91,7 @@ mod tests {
             let best = scores.max_by(|a, b| a.0.total_cmp(&b.0));
             best.expect("an upstream").1
         };
-        (0..10_000).map(best).collect()
+        (0..10_000).map(|n| best(mixed(n))).collect()
     }
 
     #[test]
@@ -91,6 +106,13 @@ mod tests {
         for (was, is) in before.iter().zip(&after) {
             assert!(was == is || *was == 2);
         }
-        assert_eq!(stable_hash("a"), stable_hash("a"));
+    }
+
+    /// All gateways of a fleet must agree, whatever their versions.
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(stable_hash(&[b"a"]), 0x3B19_6FD4_907B_EDF5);
+        assert_ne!(stable_hash(&[b"a", b"b"]), stable_hash(&[b"ab"]));
+        assert_eq!(mixed(0), 0xE220_A839_7B1D_CDAF);
     }
 }

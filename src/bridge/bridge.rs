@@ -5,6 +5,7 @@ use super::age_limits::AgeLimits;
 use super::handshake_failure::HandshakeFailure;
 use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
+use super::leaving_walk::LeavingWalk;
 use super::pair_ends::{GOING_AWAY, Leg, partner_close};
 use super::pending::PendingRequests;
 use super::refusal::refusal_reply;
@@ -20,7 +21,7 @@ use crate::engine::{
     TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
-use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision, SpreadClose};
+use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -86,8 +87,10 @@ pub struct Bridge {
     pub(super) ages: AgeLimits,
     /// Closes the pairs that reach their planned age.
     pub(super) age_timer: Option<TimerId>,
-    /// Closes the pairs of upstreams that were removed or drained.
-    pub(super) leaving: Option<SpreadClose>,
+    /// Close the pairs of upstreams that were removed or drained.
+    pub(super) leaving: Vec<LeavingWalk>,
+    /// The number of the last of these walks.
+    pub(super) walks: u32,
 }
 
 impl Bridge {
@@ -106,10 +109,12 @@ impl Bridge {
             sources: 0,
             ages: AgeLimits::default(),
             age_timer: None,
-            leaving: None,
+            leaving: Vec::new(),
+            walks: 0,
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
-        bridge.routes.set(options.routes, endpoints, known, None);
+        // There were no routes, so no request waits.
+        let _ = bridge.routes.set(options.routes, endpoints, known, None);
         bridge
     }
 
@@ -136,8 +141,10 @@ impl Bridge {
     /// whose upstream a changed route still has. The other pairs are closed evenly over `spread`.
     pub fn set_routes(&mut self, io: &mut Io<'_>, routes: Vec<Route>, spread: Micros) {
         let now = Some(io.now());
-        self.routes
+        let stranded = self
+            .routes
             .set(routes, &mut self.endpoints, &self.known, now);
+        self.refuse_stranded(io, stranded);
         self.close_leaving(io, spread);
     }
 
@@ -195,7 +202,7 @@ impl Bridge {
             return;
         };
         match (endpoint.checked(result.is_ok(), now), result) {
-            (Some(true), _) => endpoint.log("up", "its health check is answered"),
+            (Some(true), _) => endpoint.log("up", "the health check succeeded"),
             (Some(false), Err(why)) => endpoint.log("unhealthy", &why),
             _ => {}
         }
@@ -209,6 +216,8 @@ impl Bridge {
             let sources = route.map_or(&[][..], |route| &route.source_addresses);
             endpoint.row(now, sources)
         };
+        let unresolved = self.routes.unresolved(&self.known);
+        let total = self.endpoints.len() + unresolved.len();
         let mut rows: Vec<_> = self
             .endpoints
             .iter()
@@ -216,7 +225,8 @@ impl Bridge {
             .map(row)
             .collect();
         rows.sort_by(|a, b| (&a.route, &a.address).cmp(&(&b.route, &b.address)));
-        (rows, self.endpoints.len())
+        rows.extend(unresolved.into_iter().take(Self::LISTED_MAX - rows.len()));
+        (rows, total)
     }
 
     /// Returns how many requests wait in queues, and how much else is kept for requests and pairs
@@ -292,6 +302,12 @@ impl Product for Bridge {
                 return Some(ResponseVerdict::Refuse(why));
             }
         };
+        let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
+        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_left()) {
+            let why = endpoint.why_left();
+            self.refuse_left(io, client, why);
+            return Some(ResponseVerdict::Refuse(why.to_owned()));
+        }
         let rules = LinkRules {
             compression: accepted.is_compressed,
             max_message_bytes: pending.route.max_message_bytes,
@@ -345,14 +361,14 @@ impl Product for Bridge {
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, _: Option<&Identity>, end: &Ending) {
         let pending = self.pending.take(id);
-        if pending.is_some() {
-            self.judge_upstream(id, end, io.now());
+        if let Some(pending) = &pending {
+            self.judge_upstream(id, pending, end, io.now());
         }
         self.ages.remove(id);
         let endpoint = self.endpoints.of_leg(id);
         let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
         let route = endpoint.map(|endpoint| endpoint.route.clone());
-        if let Some((at, endpoint)) = self.endpoints.ended(id) {
+        if let Some((at, endpoint)) = self.endpoints.ended(id, io.now()) {
             self.routes.forget(&endpoint.route, at);
         }
         if let Some(pending) = pending {
@@ -368,10 +384,8 @@ impl Product for Bridge {
             self.expire_queues(io);
         } else if self.age_timer == Some(timer) {
             self.close_old(io);
-        } else if self.leaving.as_ref().is_some_and(|walk| walk.owns(timer)) {
-            self.close_due(io);
         } else {
-            return false;
+            return self.close_due(io, timer);
         }
         true
     }

@@ -10,11 +10,14 @@ pub(crate) enum HandshakeFailure {
     /// No connection to the upstream could be made.
     #[error("the upstream cannot be reached")]
     Unreachable,
+    /// No address of the upstream is known.
+    #[error("the name of the upstream was not found")]
+    Unresolved,
     /// This process has no descriptor for a connection to the upstream.
     #[error("the gateway has no room for another connection")]
     NoRoom,
     /// Every upstream has as many requests to answer as are allowed.
-    #[error("the upstream has too many requests to answer")]
+    #[error("max_dialing requests wait for each upstream already")]
     Busy,
     /// The upstream accepted the connection, and ended it without an answer.
     #[error("the upstream closed the connection without an answer")]
@@ -37,6 +40,7 @@ impl HandshakeFailure {
             HandshakeFailure::TooSlow(_) => 504,
             HandshakeFailure::NoRoom | HandshakeFailure::Busy | HandshakeFailure::Closed(_) => 503,
             HandshakeFailure::Unreachable
+            | HandshakeFailure::Unresolved
             | HandshakeFailure::NoAnswer
             | HandshakeFailure::BadAnswer(_) => 502,
         };

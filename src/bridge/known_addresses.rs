@@ -17,10 +17,10 @@ impl KnownAddresses {
     /// Sets the addresses of a host name with a port. Returns whether they are others than before.
     /// An empty answer changes nothing: a name that exists has an address.
     pub(super) fn set(&mut self, host: &str, port: u16, addresses: &[SocketAddr]) -> bool {
-        let mut addresses: Vec<SocketAddr> =
-            addresses.iter().take(ADDRESSES_MAX).copied().collect();
+        let mut addresses = addresses.to_vec();
         addresses.sort();
         addresses.dedup();
+        addresses.truncate(ADDRESSES_MAX);
         let key = (Box::from(host), port);
         if addresses.is_empty() || self.0.get(&key) == Some(&addresses) {
             return false;

@@ -17,6 +17,7 @@ mod handshake_failure;
 mod health_check;
 mod hop;
 mod known_addresses;
+mod leaving_walk;
 mod offer;
 mod pair_ends;
 mod pending;

@@ -6,11 +6,14 @@ use super::upstreams::{EndpointId, Wish};
 use crate::base::id::ConnId;
 use crate::engine::DialRequest;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A request that was passed to an upstream and is not answered yet.
 pub(super) struct PendingRequest {
     pub(super) client: ConnId,
+    /// The client's address.
+    pub(super) address: IpAddr,
     pub(super) route: Arc<Route>,
     pub(super) offer: Offer,
     /// What the client asks of an upstream.

@@ -2,16 +2,13 @@
 //! that reach their planned age.
 
 use super::bridge::Bridge;
-use super::upstreams::Listing;
-use crate::base::cause::Cause;
+use super::leaving_walk::{LeavingWalk, close_pair};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Io, PhaseView};
+use crate::engine::{Io, TimerId};
 use crate::host::SpreadClose;
 
-/// The reasons in the close frames.
-const REMOVED: &str = "upstream removed";
-const DRAINED: &str = "upstream drained";
+/// The reason in the close frames of old pairs.
 const OLD: &str = "planned age reached";
 
 /// The most pairs that are closed for their age in one step.
@@ -20,37 +17,43 @@ const CLOSES: usize = 256;
 /// The time from one step to the next, if more pairs are due.
 const STEP: Micros = Micros::from_millis(10);
 
+/// The most walks at one time.
+const WALKS: usize = 16;
+
 impl Bridge {
-    /// Closes the pairs of upstreams that were removed or drained, evenly over `spread`.
+    /// Closes the pairs of upstreams that were removed or drained just now, evenly over `spread`.
+    /// Earlier ones keep their time.
     pub(super) fn close_leaving(&mut self, io: &mut Io<'_>, spread: Micros) {
-        if let Some(mut before) = self.leaving.take() {
-            before.stop(io);
+        // Each walk costs work, so a further one takes the place of the last.
+        if self.leaving.len() >= WALKS
+            && let Some(mut last) = self.leaving.pop()
+        {
+            last.walk.stop(io);
+            for endpoint in self.endpoints.iter_mut() {
+                if endpoint.leaving == Some(last.number) {
+                    endpoint.leaving = None;
+                }
+            }
         }
-        let pairs = self.endpoints.pairs_to_leave();
+        self.walks = self.walks.wrapping_add(1);
+        let number = self.walks;
+        let pairs = self.endpoints.begin_leaving(number);
         if pairs > 0 {
-            self.leaving = Some(SpreadClose::new(io.now(), spread, pairs));
-            self.close_due(io);
+            let mut walk = LeavingWalk::new(number, SpreadClose::new(io.now(), spread, pairs));
+            walk.step(io, &self.endpoints);
+            self.leaving.push(walk);
         }
     }
 
-    /// Closes the pairs of such upstreams that are due.
-    pub(super) fn close_due(&mut self, io: &mut Io<'_>) {
-        let endpoints = &self.endpoints;
-        let Some(walk) = &mut self.leaving else {
-            return;
+    /// Closes the pairs that are due in the walk with this timer. Returns whether there is one.
+    pub(super) fn close_due(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let mut walks = self.leaving.iter_mut();
+        let Some(walk) = walks.find(|leaving| leaving.walk.owns(timer)) else {
+            return false;
         };
-        walk.step(io, |io, id, view| {
-            let endpoint = endpoints.of_leg(id).and_then(|at| endpoints.get(at));
-            let left = endpoint.filter(|e| e.is_left() && view.phase == PhaseView::Open);
-            if let Some(endpoint) = left {
-                let reason = match endpoint.listing {
-                    Listing::Removed => REMOVED,
-                    Listing::Listed | Listing::Vanished => DRAINED,
-                };
-                close_pair(io, id, reason);
-            }
-            left.is_some()
-        });
+        walk.step(io, &self.endpoints);
+        self.leaving.retain(|leaving| leaving.walk.is_running());
+        true
     }
 
     /// Plans the end of a pair by its leg to the upstream, if its route has a planned age.
@@ -82,13 +85,5 @@ impl Bridge {
             let wait = (next - io.now()).max(STEP).min(LATE_MOST);
             self.age_timer = Some(io.start_timer(wait));
         }
-    }
-}
-
-/// Ends a pair by its leg to the upstream. The client's leg is closed, and the upstream is told so.
-fn close_pair(io: &mut Io<'_>, leg: ConnId, reason: &str) {
-    if let Some(client) = io.partner(leg) {
-        let cause = Cause::DRAINING;
-        io.close_for(client, cause, cause.close_code(), reason);
     }
 }

@@ -32,6 +32,9 @@ const DIALS_MAX: usize = 8;
 /// How long a request waits until an upstream has room for it.
 const QUEUE_PATIENCE: Micros = Micros::from_secs(5);
 
+/// How many requests that may not go where there is room are looked at in one step.
+const QUEUE_LOOK: usize = 64;
+
 /// The time from one search for expired requests to the next.
 const QUEUE_STEP: Micros = Micros::from_millis(100);
 
@@ -77,6 +80,7 @@ impl Bridge {
         };
         let pending = Box::new(PendingRequest {
             client: id,
+            address: io.peer_addr(id).unwrap_or(request.peer_addr()).ip(),
             wish: wish(io, id, request, &route),
             route: route.clone(),
             offer,
@@ -121,7 +125,7 @@ impl Bridge {
         let (id, listed) = match chosen {
             Some((Choice::Endpoint(id), listed)) => (id, listed),
             Some((Choice::Full, _)) => return self.enqueue(io, pending, request),
-            Some((Choice::Nothing, _)) | None => return Err(unreachable()),
+            Some((Choice::Nothing, _)) | None => return Err(self.no_upstream(&pending)),
         };
         let Some(endpoint) = self.endpoints.get(id) else {
             return Err(unreachable());
@@ -145,6 +149,23 @@ impl Bridge {
             }
             Err(DialError::Stopped) => Err(no_room(pending.client)),
             Err(e) => Err((Cause::INTERNAL, Reply::error(503, &e.to_string()))),
+        }
+    }
+
+    /// Returns the answer to a request for which no upstream is left.
+    fn no_upstream(&mut self, pending: &PendingRequest) -> Refusal {
+        let live = self.routes.by_name(&pending.route.name);
+        let Some(live) = live else {
+            return unreachable();
+        };
+        if live.is_drained(&self.endpoints) {
+            let why = "every upstream of the route is drained".to_owned();
+            let reply = HandshakeFailure::Closed(why).reply();
+            return (Cause::DRAINING, with_retry_after(reply, pending.client));
+        }
+        match live.listed(&self.endpoints) {
+            0 => (Cause::CONNECT_FAILED, HandshakeFailure::Unresolved.reply()),
+            _ => unreachable(),
         }
     }
 
@@ -179,6 +200,23 @@ impl Bridge {
         Ok(())
     }
 
+    /// Answers requests that wait for routes which are gone.
+    pub(super) fn refuse_stranded(&mut self, io: &mut Io<'_>, stranded: Vec<QueuedRequest>) {
+        for queued in stranded {
+            let client = queued.pending.client;
+            self.queued.remove(&client);
+            self.refuse_left(io, client, "the route was removed");
+        }
+    }
+
+    /// Answers a request whose upstream takes no clients any more.
+    pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &str) {
+        let reply = HandshakeFailure::Closed(why.to_owned()).reply();
+        let reply = with_retry_after(reply, client);
+        let cause = Cause::DRAINING;
+        io.answer(client, Verdict::Reply { reply, cause });
+    }
+
     /// Removes the request of a client that has left from its queue, if it is in one.
     pub(super) fn leave_queue(&mut self, client: ConnId) {
         if let Some(route) = self.queued.remove(&client)
@@ -195,7 +233,8 @@ impl Bridge {
         }
         // Those that may not go where there is room: it was tried for them already.
         let mut kept = Vec::new();
-        while let Some(live) = self.routes.by_name(route)
+        while kept.len() < QUEUE_LOOK
+            && let Some(live) = self.routes.by_name(route)
             && live.has_room(&self.endpoints)
             && let Some(queued) = live.queue.pop()
         {
@@ -296,7 +335,13 @@ impl Bridge {
     }
 
     /// Notes what the end of a dial says of the upstream.
-    pub(super) fn judge_upstream(&mut self, id: ConnId, end: &Ending, now: Micros) {
+    pub(super) fn judge_upstream(
+        &mut self,
+        id: ConnId,
+        pending: &PendingRequest,
+        end: &Ending,
+        now: Micros,
+    ) {
         let Some(endpoint) = self.endpoints.of_leg(id) else {
             return;
         };
@@ -307,10 +352,12 @@ impl Bridge {
             cause if [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&cause) => {
                 endpoint.unreachable(now, &end.reason);
             }
-            // What this process has done, or lacks, says nothing of the upstream.
-            cause if cause == Cause::AT_CAPACITY => {}
-            cause if [EndedBy::Operator, EndedBy::Server].contains(&cause.by()) => {}
-            _ => endpoint.unanswered(now, &end.reason),
+            cause if cause == Cause::ANSWER_TIMEOUT => {
+                endpoint.unanswered(pending.address, now, &end.reason);
+            }
+            // A client can make a service end a connection without an answer. What this process has
+            // done, or lacks, says nothing of the upstream.
+            _ => {}
         }
     }
 
@@ -348,7 +395,11 @@ fn wish(io: &Io<'_>, client: ConnId, request: &Request, route: &Route) -> Wish {
     let address = io.peer_addr(client).unwrap_or(request.peer_addr()).ip();
     let key = match &route.balance {
         Balance::LeastConnections => None,
-        Balance::Hash(key) => key.value(request, address).map(stable_hash),
+        Balance::Hash(key) => {
+            let value = key.value(request, address);
+            let value = value.filter(|value| !value.is_empty());
+            value.map(|value| stable_hash(&[&*value]))
+        }
     };
     Wish {
         token: token.unwrap_or_default().into(),

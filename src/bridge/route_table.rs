@@ -2,10 +2,11 @@
 
 use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
-use super::request_queue::RequestQueue;
+use super::request_queue::{QueuedRequest, RequestQueue};
 use super::route::Route;
 use super::upstream::UpstreamUrl;
 use super::upstream_request::HostHeader;
+use super::upstream_row::{UpstreamCondition, UpstreamRow};
 use super::upstreams::{Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, Wish};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
@@ -84,6 +85,15 @@ impl LiveRoute {
             .collect()
     }
 
+    /// Returns whether all addresses are drained, and there are some.
+    pub(super) fn is_drained(&self, all: &Endpoints) -> bool {
+        let endpoints = self.endpoints.iter().filter_map(|id| all.get(*id));
+        let mut listed = endpoints
+            .filter(|e| e.listing == Listing::Listed)
+            .peekable();
+        listed.peek().is_some() && listed.all(|endpoint| endpoint.is_drained)
+    }
+
     /// Returns whether one of the addresses may get another request.
     pub(super) fn has_room(&self, all: &Endpoints) -> bool {
         let most = u64::from(self.route.max_dialing);
@@ -115,6 +125,9 @@ impl LiveRoute {
                 None if has_url(&endpoint.url) => endpoint.listing = Listing::Vanished,
                 None => endpoint.remove(),
             }
+            if self.route.health.is_none() {
+                endpoint.forget_checks();
+            }
         }
         self.endpoints.retain(|id| all.remove_unused(*id).is_none());
         let room = Endpoints::MAX.saturating_sub(all.len());
@@ -135,14 +148,15 @@ impl LiveRoute {
         }
     }
 
-    /// Removes the route: its pairs are to be closed.
-    fn remove(self, all: &mut Endpoints) {
+    /// Removes the route: its pairs are to be closed. Returns the requests that wait in its queue.
+    fn remove(mut self, all: &mut Endpoints) -> Vec<QueuedRequest> {
         for id in self.endpoints {
             if let Some(endpoint) = all.get_mut(id) {
                 endpoint.remove();
                 all.remove_unused(id);
             }
         }
+        std::iter::from_fn(|| self.queue.pop()).collect()
     }
 }
 
@@ -173,14 +187,15 @@ impl RouteTable {
     }
 
     /// Replaces all routes. One that is the same as before, or has the same name, keeps its
-    /// addresses and its connections.
+    /// addresses, its connections and its queue. Returns the requests that wait for routes that are
+    /// gone.
     pub(super) fn set(
         &mut self,
         routes: Vec<Route>,
         all: &mut Endpoints,
         known: &KnownAddresses,
         now: Option<Micros>,
-    ) {
+    ) -> Vec<QueuedRequest> {
         let mut old = std::mem::take(&mut self.0);
         for route in routes {
             let before = old.iter().position(|live| live.route.name == route.name);
@@ -201,12 +216,13 @@ impl RouteTable {
             };
             self.0.push(live);
         }
-        old.into_iter().for_each(|live| live.remove(all));
+        let stranded = old.into_iter().flat_map(|live| live.remove(all)).collect();
         let is_general = |live: &LiveRoute| live.route.host.is_none();
         self.0.sort_by(|a, b| {
             let by_host = is_general(a).cmp(&is_general(b));
             by_host.then(b.route.path.len().cmp(&a.route.path.len()))
         });
+        stranded
     }
 
     /// Applies new addresses of names to all routes.
@@ -218,6 +234,31 @@ impl RouteTable {
     ) {
         let routes = self.0.iter_mut();
         routes.for_each(|live| live.reconcile(all, known, now));
+    }
+
+    /// Returns the upstreams whose names were not found yet.
+    pub(super) fn unresolved(&self, known: &KnownAddresses) -> Vec<UpstreamRow> {
+        let routes = self.0.iter();
+        let upstreams = routes.flat_map(|live| {
+            let upstreams = live.route.upstreams.iter();
+            upstreams.map(move |upstream| (live, upstream))
+        });
+        let unresolved = upstreams.filter(|(_, upstream)| known.of(&upstream.url).is_empty());
+        unresolved
+            .map(|(live, upstream)| UpstreamRow {
+                route: live.name.clone(),
+                url: upstream.url.to_string(),
+                address: String::new(),
+                weight: upstream.weight,
+                state: UpstreamCondition::Unresolved,
+                avoided_for: Micros::ZERO,
+                pairs: 0,
+                dialing: 0,
+                suspects: 0,
+                is_failing: true,
+                per_source: 0,
+            })
+            .collect()
     }
 
     /// Returns the health checks of all addresses.
@@ -350,18 +391,21 @@ mod tests {
             ["Tcp(127.0.0.1:2) 3", "Tcp(127.0.0.1:3) 1"]
         );
         assert_eq!(
-            (all.pairs_to_leave(), listing(&all, leg)),
+            (all.begin_leaving(1), listing(&all, leg)),
             (1, Some(Listing::Removed))
         );
         // An upstream that is named again before its last pair has ended goes on.
         let again = ["http://127.0.0.1:1"];
         table.set(vec![route("r", None, "/r", &again)], &mut all, &known, None);
         assert_eq!(listed(&mut table, &all, "r"), ["Tcp(127.0.0.1:1) 1"]);
-        assert_eq!(all.pairs_to_leave(), 0);
+        assert_eq!(all.begin_leaving(1), 0);
 
         table.set(Vec::new(), &mut all, &known, None);
-        assert_eq!(all.pairs_to_leave(), 1);
-        assert!(all.ended(leg).is_some(), "the last of a route that is gone");
+        assert_eq!(all.begin_leaving(1), 1);
+        assert!(
+            all.ended(leg, Micros::ZERO).is_some(),
+            "the last of a route that is gone"
+        );
     }
 
     #[test]
@@ -385,8 +429,8 @@ mod tests {
         known.set("a", 80, &[address(2), address(3)]);
         table.reconcile(&mut all, &known, None);
         assert_eq!(listing(&all, leg), Some(Listing::Vanished));
-        assert_eq!(all.pairs_to_leave(), 0);
-        let (gone, _) = all.ended(leg).expect("the last one");
+        assert_eq!(all.begin_leaving(1), 0);
+        let (gone, _) = all.ended(leg, Micros::ZERO).expect("the last one");
         table.forget("r", gone);
         assert_eq!(table.by_name("r").expect("there").endpoints.len(), 2);
     }

@@ -12,7 +12,7 @@ pub struct UpstreamRow {
     pub route: Arc<str>,
     /// The location that the route names.
     pub url: String,
-    /// The address with its port, or the path of a Unix socket.
+    /// The address with its port, or the path of a Unix socket; empty if none is known.
     pub address: String,
     /// The weight.
     pub weight: u32,
@@ -39,6 +39,8 @@ pub struct UpstreamRow {
 pub enum UpstreamCondition {
     /// It does.
     Up,
+    /// Its name was not found yet.
+    Unresolved,
     /// Its health checks fail, and it is avoided while another one is up.
     Unhealthy,
     /// It could not be reached, and is avoided while another one is up.
@@ -58,6 +60,7 @@ impl UpstreamCondition {
     pub fn name(self) -> &'static str {
         match self {
             UpstreamCondition::Up => "up",
+            UpstreamCondition::Unresolved => "unresolved",
             UpstreamCondition::Unhealthy => "unhealthy",
             UpstreamCondition::Avoided => "avoided",
             UpstreamCondition::Unresponsive => "unresponsive",

@@ -102,8 +102,9 @@ impl EffectiveValues {
             && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {
             let allowed = "a loopback address, unless AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or \
-                           APPS_FILE is set, or ALLOW_UNAUTHENTICATED is 1: otherwise every client \
-                           that reaches this address could connect as any user";
+                           APPS_FILE is set, UPSTREAM or a route serves all paths, or \
+                           ALLOW_UNAUTHENTICATED is 1: otherwise every client that reaches this \
+                           address could connect as any user";
             faults.push(self.fault(address, allowed.to_owned()));
         }
 

@@ -115,5 +115,14 @@ impl EffectiveValues {
                 faults.push(newer.fault(*given, allowed));
             }
         }
+        for route in &self.routes {
+            let same = |other: &&RouteValues| other.name() == route.name();
+            if let Some(other) = newer.routes.iter().find(same)
+                && route.restricts_origins()
+                && !other.restricts_origins()
+            {
+                faults.push(other.origins_removed());
+            }
+        }
     }
 }

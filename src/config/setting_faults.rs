@@ -164,6 +164,9 @@ impl From<AppRegistryError> for Requirement {
     }
 }
 
+/// The most faults that are told.
+const FAULTS_MAX: usize = 100;
+
 /// All faults, one line each. The command line comes first, then the settings in the order of the
 /// table, including the file with its unknown keys. Conflicts between settings come last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
@@ -181,13 +184,17 @@ impl SettingFaults {
         self.0.is_empty()
     }
 
+    /// Adds a fault. Beyond a hundred they are not kept: the file is something else than settings.
     pub(super) fn push(&mut self, fault: SettingFault) {
-        self.0.push(fault);
+        if self.0.len() < FAULTS_MAX {
+            self.0.push(fault);
+        }
     }
 }
 
 fn list(faults: &[SettingFault]) -> String {
     let mut text = match faults.len() {
+        FAULTS_MAX => format!("at least {FAULTS_MAX} settings are wrong:"),
         1 => "1 setting is wrong:".to_owned(),
         n => format!("{n} settings are wrong:"),
     };
@@ -303,10 +310,17 @@ impl fmt::Display for RouteFault {
             }
             RouteFault::UnknownKey(key) => {
                 write!(f, "{key:?} is unknown; ")?;
+                if super::SETTINGS
+                    .iter()
+                    .any(|s| s.name.eq_ignore_ascii_case(key))
+                {
+                    return f
+                        .write_str("it is a setting, and must stand before the first [[route]]");
+                }
                 if let Some(field) = suggestion::suggest_field(key) {
                     write!(f, "did you mean {field}? ")?;
                 }
-                f.write_str("docs/bridge.md lists all fields")
+                f.write_str("docs/routes.md lists all fields")
             }
         }
     }

@@ -37,11 +37,6 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Returns the delay and the spread of a drain.
-    pub(crate) fn drain_times(&self) -> (Micros, Micros) {
-        *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads the settings again and applies those that can change while the gateway runs. The
     /// report says what was read; the loop applies its part in its next turn.
     pub(crate) fn reload(&mut self) -> ReloadReport {

@@ -38,6 +38,12 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(CliAction::Run(settings)) => settings,
         Ok(CliAction::Check(settings)) => {
+            if let Some(bridge) = &settings.bridge
+                && let Err(e) = upstreams::check_not_own(&bridge.routes, settings.listen_addr)
+            {
+                print_failure(&e.to_string());
+                return ExitCode::from(2);
+            }
             let proxies = settings.proxy_warnings();
             for warning in settings.warnings().into_iter().chain(proxies) {
                 let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
@@ -95,6 +101,7 @@ fn serve(
     queue: LogQueue,
     signals: Signals,
 ) -> io::Result<()> {
+    let watched = config_watch::look(&settings.files());
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
     let limits = ResourceLimits {
         descriptors,
@@ -254,7 +261,7 @@ fn serve(
         check_policy: |policy| {
             config::check_policy(policy).map_err(|faults| PolicyRefused(faults.to_string()))
         },
-        drain_times,
+        drain_times: drain_times.clone(),
         drain: drain.clone(),
         reload: {
             let reloader = reloader.clone();
@@ -265,9 +272,9 @@ fn serve(
         },
     })?;
     if settings.config_watch {
-        config_watch::start(reloader.clone())?;
+        config_watch::start(reloader.clone(), watched)?;
     }
-    signals::start_thread(signals, queries, drain, reloader)?;
+    signals::start_threads(signals, queries, drain, drain_times, reloader)?;
     log::info!(
         "start version={} listen={} admin={} max_connections={max_connections} \
          max_buffered_bytes={} descriptors={descriptors} backlog={}",

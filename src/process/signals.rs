@@ -7,6 +7,7 @@ use crate::gateway::GatewayQueries;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Starts the shutdown: the delay before accepting stops, and the spread of the closes.
@@ -24,30 +25,39 @@ pub(crate) fn install_handlers() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXFSZ])
 }
 
-/// Starts the thread that handles signals. It runs until the process ends.
+/// Starts the thread that handles signals, and the thread `reload`, so that a long reload delays no
+/// other signal. They run until the process ends.
 ///
 /// # Errors
-/// If the thread cannot be started.
-pub(crate) fn start_thread(
+/// If a thread cannot be started.
+pub(crate) fn start_threads(
     mut signals: Signals,
     queries: GatewayQueries,
     drain: StartDrain,
+    drain_times: Arc<Mutex<(Micros, Micros)>>,
     reloader: Arc<Mutex<Reloader>>,
 ) -> io::Result<()> {
+    // A reload that waits covers all signals until it begins.
+    let (ask, asked) = sync_channel::<()>(1);
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || {
+            while asked.recv().is_ok() {
+                lock(&reloader).reload();
+            }
+        })?;
     let mut stop_signals = 0;
     let run = move || {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => log_statistics(&queries),
-                SIGHUP => {
-                    lock(&reloader).reload();
-                }
+                SIGHUP => drop(ask.try_send(())),
                 SIGXFSZ => {}
                 _ => {
                     stop_signals += 1;
                     match stop_signals {
                         1 => {
-                            let (delay, spread) = lock(&reloader).drain_times();
+                            let (delay, spread) = *lock(&drain_times);
                             begin_drain(&queries, delay, spread);
                             // Also if the queue was full, and to notify the service manager.
                             drain(delay, spread);
@@ -69,9 +79,9 @@ pub(crate) fn start_thread(
     Ok(())
 }
 
-/// Locks the reloader; a panic in another thread leaves it usable.
-fn lock(reloader: &Mutex<Reloader>) -> MutexGuard<'_, Reloader> {
-    reloader.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a mutex; a panic in another thread leaves its data usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Begins a drain and logs the times that apply: if a drain by the API is going on, the shorter

@@ -138,7 +138,9 @@ fn connect(domain: Domain, addr: &SockAddr, source: Option<IpAddr>) -> io::Resul
         // (ip(7)). A kernel without it has fewer ports.
         #[cfg(target_os = "linux")]
         let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        let bound = socket.bind(&SocketAddr::new(source, 0).into());
+        // Not as if this host had no ports left.
+        bound.map_err(|e| io::Error::other(format!("the source address {source}: {e}")))?;
     }
     match socket.connect(addr) {
         Ok(()) => {}

@@ -1,5 +1,6 @@
 //! Active health checks of upstreams: a GET request to each, again and again.
 
+use super::lock::lock;
 use super::loop_query;
 use crate::base::time::Timestamp;
 use crate::engine::DialAddress;
@@ -10,9 +11,9 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 const STEP: Duration = Duration::from_millis(500);
 
 /// The most checks that are under way.
-const CHECKS_MAX: usize = 32;
+const CHECKS_MAX: usize = 64;
 
 /// The largest body that an answer may have, in bytes; more is not read.
 const BODY_MAX: usize = 64 * 1024;
@@ -30,6 +31,7 @@ const BODY_MAX: usize = 64 * 1024;
 /// Makes the checks that the routes ask for, until the process ends.
 pub(super) async fn run(queries: GatewayQueries) {
     let room = Arc::new(Semaphore::new(CHECKS_MAX));
+    let under_way: Arc<Mutex<HashSet<UpstreamNumber>>> = Arc::default();
     let mut last: HashMap<UpstreamNumber, Timestamp> = HashMap::new();
     loop {
         tokio::time::sleep(STEP).await;
@@ -39,21 +41,23 @@ pub(super) async fn run(queries: GatewayQueries) {
         });
         // A loop that stalls is not asked again at once.
         let Ok(checks) = checks.await else { continue };
-        last.retain(|upstream, _| checks.iter().any(|check| check.upstream == *upstream));
+        let numbers: HashSet<UpstreamNumber> = checks.iter().map(|c| c.upstream).collect();
+        last.retain(|upstream, _| numbers.contains(upstream));
         let now = Timestamp::now();
         for check in checks {
             let before = last.get(&check.upstream);
-            if before.is_some_and(|before| now.since(*before) < check.interval) {
+            let is_due = before.is_none_or(|before| now.since(*before) >= check.interval);
+            if !is_due || !lock(&under_way).insert(check.upstream) {
                 continue;
             }
-            let Ok(permit) = room.clone().try_acquire_owned() else {
-                break;
-            };
             last.insert(check.upstream, now);
-            let queries = queries.clone();
+            let (queries, room, under_way) = (queries.clone(), room.clone(), under_way.clone());
             tokio::spawn(async move {
+                // Those that are due wait in their order.
+                let permit = room.acquire_owned().await;
                 let result = ask(&check).await.map_err(|e| e.to_string());
                 drop(permit);
+                lock(&under_way).remove(&check.upstream);
                 let number = check.upstream;
                 let told = queries.send(move |gateway, io| {
                     if let Some(bridge) = gateway.bridge() {
@@ -84,7 +88,9 @@ async fn ask(check: &HealthCheck) -> io::Result<()> {
     };
     match status? {
         100..400 => Ok(()),
-        status => Err(io::Error::other(format!("the answer is {status}"))),
+        status => Err(io::Error::other(format!(
+            "the answer is {status}, not below 400"
+        ))),
     }
 }
 

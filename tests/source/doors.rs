@@ -56,7 +56,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "subtle",
         &["side/admin/admin_token.rs", "host/auth/app_registry.rs"],
     ),
-    ("sha2", &["host/auth/"]),
+    ("sha2", &["host/auth/", "bridge/balance.rs"]),
     ("hmac", &["host/auth/"]),
     (
         "data_encoding",

@@ -19,9 +19,12 @@ const AVOIDED_FIRST: Micros = Micros::from_secs(1);
 /// The longest time for which an address is avoided.
 const AVOIDED_MOST: Micros = Micros::from_secs(30);
 
-/// After this many requests without an answer, one after the other, an address is avoided. One may
-/// be a request that is slow by itself.
-const SILENT_MOST: u32 = 3;
+/// After this many failures an address is avoided for the longest time.
+const FAILURES_OF_MOST: u32 = 5;
+
+/// After requests of this many different clients without an answer, one after the other, an address
+/// is avoided. One may be a request that is slow by itself.
+const SILENT_MOST: usize = 3;
 
 /// After this many failed health checks, one after the other, an address is unhealthy.
 const FAILURES: u32 = 2;
@@ -67,10 +70,14 @@ pub(in crate::bridge) struct Endpoint {
     pub(in crate::bridge) frozen: FrozenGuard,
     /// Failures in a row.
     failures: u32,
-    /// Requests in a row that were not answered.
-    silent: u32,
+    /// The clients whose requests were not answered since the last answer.
+    silent_for: Vec<IpAddr>,
     /// Until when the address is avoided.
     avoided_until: Micros,
+    /// Whether its service answers no pings. This outlives the connections that have shown it.
+    is_unresponsive: bool,
+    /// The walk that closes its pairs, if one does.
+    pub(in crate::bridge) leaving: Option<u32>,
     /// Failed health checks in a row.
     failed_checks: u32,
 }
@@ -83,9 +90,10 @@ impl Endpoint {
         address: DialAddress,
         weight: u32,
     ) -> Self {
+        let text = text_of(&address);
         Endpoint {
-            token: sticky_token(&route, &address),
-            hash: stable_hash(&address),
+            token: sticky_token(&route, &text),
+            hash: stable_hash(&[text.as_bytes()]),
             is_drained: false,
             warm_since: None,
             route,
@@ -98,8 +106,10 @@ impl Endpoint {
             suspects: 0,
             frozen: FrozenGuard::default(),
             failures: 0,
-            silent: 0,
+            silent_for: Vec::new(),
             avoided_until: Micros::ZERO,
+            is_unresponsive: false,
+            leaving: None,
             failed_checks: 0,
         }
     }
@@ -112,10 +122,7 @@ impl Endpoint {
 
     /// Returns the address as operators see it.
     fn address_text(&self) -> String {
-        match &self.address {
-            DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => addr.to_string(),
-            DialAddress::Unix(path) => path.display().to_string(),
-        }
+        text_of(&self.address)
     }
 
     /// Logs a change of the address's state.
@@ -148,8 +155,8 @@ impl Endpoint {
             Listing::Vanished => UpstreamCondition::Vanished,
             Listing::Listed if self.is_drained => UpstreamCondition::Drained,
             Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
-            Listing::Listed if self.avoided_until > now => UpstreamCondition::Avoided,
-            Listing::Listed if self.state().is_unresponsive() => UpstreamCondition::Unresponsive,
+            Listing::Listed if self.is_unresponsive => UpstreamCondition::Unresponsive,
+            Listing::Listed if self.failures > 0 => UpstreamCondition::Avoided,
             Listing::Listed => UpstreamCondition::Up,
         };
         UpstreamRow {
@@ -185,8 +192,16 @@ impl Endpoint {
         self.warm_since = Some(now);
     }
 
+    /// Forgets the results of health checks that are not made any more.
+    pub(in crate::bridge) fn forget_checks(&mut self) {
+        self.failed_checks = 0;
+    }
+
     /// Notes that the settings no longer have the address. That ends its drain, too.
     pub(in crate::bridge) fn remove(&mut self) {
+        if self.is_drained {
+            self.log("removed", "its drain has ended, too");
+        }
         self.listing = Listing::Removed;
         self.is_drained = false;
     }
@@ -201,6 +216,14 @@ impl Endpoint {
         self.is_candidate() && self.dialing < most
     }
 
+    /// Returns why pairs are to leave the address, for their close frames.
+    pub(in crate::bridge) fn why_left(&self) -> &'static str {
+        match self.listing {
+            Listing::Removed => "upstream removed",
+            Listing::Listed | Listing::Vanished => "upstream drained",
+        }
+    }
+
     /// Returns whether new clients may go to the address.
     pub(super) fn is_candidate(&self) -> bool {
         self.listing == Listing::Listed && (!self.is_drained || sabotage::on(Bug::DrainedChosen))
@@ -209,7 +232,7 @@ impl Endpoint {
     /// Returns whether the address is reachable, and its service answers its pings.
     pub(super) fn is_well(&self, now: Micros) -> bool {
         let is_avoided = self.avoided_until > now || self.is_unhealthy();
-        !is_avoided && !self.state().is_unresponsive()
+        !is_avoided && !self.is_unresponsive
     }
 
     /// Returns whether the health checks of the address fail.
@@ -259,12 +282,21 @@ impl Endpoint {
             self.begin(now);
             self.log("up", "a request was answered");
         }
-        (self.failures, self.silent) = (0, 0);
+        if self.is_unresponsive {
+            self.is_unresponsive = false;
+            self.log("up", "a request was answered");
+        }
+        self.failures = 0;
+        self.silent_for.clear();
         self.avoided_until = Micros::ZERO;
     }
 
-    /// Notes that connecting failed. The address is avoided for a while.
+    /// Notes that connecting failed. The address is avoided for a while. Dials that were under way
+    /// then fail for the same reason, and count once.
     pub(in crate::bridge) fn unreachable(&mut self, now: Micros, why: &str) {
+        if self.avoided_until > now {
+            return;
+        }
         if self.failures == 0 {
             self.log("avoided", why);
         }
@@ -273,24 +305,56 @@ impl Endpoint {
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
     }
 
-    /// Notes that a request was not answered, or the answer was invalid.
-    pub(in crate::bridge) fn unanswered(&mut self, now: Micros, why: &str) {
-        self.silent = self.silent.saturating_add(1);
-        if self.silent >= SILENT_MOST {
+    /// Notes that a request of a client with this address was not answered in time. One client
+    /// alone cannot make the upstream look bad, whatever it asks for.
+    pub(in crate::bridge) fn unanswered(&mut self, client: IpAddr, now: Micros, why: &str) {
+        if self.silent_for.contains(&client) {
+            return;
+        }
+        self.silent_for.push(client);
+        // One that was frozen a while ago is on trial.
+        if self.silent_for.len() >= SILENT_MOST || self.failures > 0 {
+            self.silent_for.clear();
             self.unreachable(now, why);
         }
     }
 
+    /// Judges the service by its pings, after a connection has become suspect or was heard again.
+    pub(super) fn judge_pings(&mut self, is_heard: bool) {
+        let is_unresponsive = self.state().is_unresponsive();
+        if is_unresponsive && !self.is_unresponsive {
+            self.is_unresponsive = true;
+            let what = format!("{} of {} connections are silent", self.suspects, self.open);
+            self.log("unresponsive", &what);
+        } else if self.is_unresponsive && !is_unresponsive && is_heard {
+            self.is_unresponsive = false;
+            self.log("up", "pings are answered");
+        }
+    }
+
+    /// Judges the service after a connection has ended. When the last one to a silent service has
+    /// ended, no ping will tell that it answers again, so requests are tried now and then.
+    pub(super) fn judge_end(&mut self, now: Micros) {
+        if self.is_unresponsive && self.open == 0 {
+            self.is_unresponsive = false;
+            self.failures = self.failures.max(FAILURES_OF_MOST);
+            self.avoided_until = now + AVOIDED_MOST;
+            self.log(
+                "avoided",
+                "its last connection has ended, and it answered no ping",
+            );
+        }
+    }
+
     /// Compares two addresses as the place for a new client: the lesser one is better. First those
-    /// that are reachable and whose service answers its pings; of these, the one with the fewest
-    /// connections for its weight. Of addresses that are avoided, the one that is avoided for the
-    /// shortest time.
+    /// that are healthy, reachable, and whose service answers its pings; of equal ones, the one
+    /// with the fewest connections for its weight.
     pub(super) fn compare(&self, other: &Self, now: Micros, slow_start: Micros) -> Ordering {
         let rank = |endpoint: &Self| {
             (
                 endpoint.is_unhealthy(),
-                endpoint.avoided_for(now),
-                endpoint.state().is_unresponsive(),
+                endpoint.avoided_until > now,
+                endpoint.is_unresponsive,
             )
         };
         // With the new client.
@@ -301,6 +365,13 @@ impl Endpoint {
             mine.cmp(&theirs)
         };
         rank(self).cmp(&rank(other)).then_with(by_load)
+    }
+}
+
+fn text_of(address: &DialAddress) -> String {
+    match address {
+        DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => addr.to_string(),
+        DialAddress::Unix(path) => path.display().to_string(),
     }
 }
 
@@ -342,6 +413,8 @@ mod tests {
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
             failing.unreachable(now, "");
+            // Others that were under way fail, too.
+            failing.unreachable(now + Micros(1), "");
             let end = now + Micros::from_secs(seconds);
             assert_eq!(
                 failing.compare(&other, end - Micros(1), Micros::ZERO),
@@ -349,14 +422,19 @@ mod tests {
             );
             now = end;
         }
+        now += Micros::from_secs(60);
         failing.answered(now);
         failing.unreachable(now, "");
         now += Micros::from_secs(1);
         assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
-        // Only the third request without an answer counts as a failure.
+        // Requests without an answer count if they are of three clients.
         failing.answered(now);
-        for expected in [Ordering::Less, Ordering::Less, Ordering::Greater] {
-            failing.unanswered(now, "");
+        let client = |last| IpAddr::from([192, 0, 2, last]);
+        for _ in 0..9 {
+            failing.unanswered(client(0), now, "");
+        }
+        for (last, expected) in [(1, Ordering::Less), (2, Ordering::Greater)] {
+            failing.unanswered(client(last), now, "");
             assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
         }
     }
@@ -366,9 +444,24 @@ mod tests {
         let now = Micros::ZERO;
         let (mut frozen, mut other) = (endpoint(1), endpoint(1));
         (frozen.open, frozen.suspects, other.open) = (19, 10, 500);
+        frozen.judge_pings(false);
         assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Greater);
         other.unreachable(now, "");
         assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
+        other.answered(now);
+        // Its connections are closed: it is not well because nothing tells that it is frozen.
+        (frozen.open, frozen.suspects) = (0, 0);
+        frozen.judge_end(now);
+        let later = now + Micros::from_secs(29);
+        assert!(!frozen.is_well(later) && frozen.row(later, &[]).is_failing);
+        frozen.answered(later);
+        assert!(frozen.is_well(later));
+        // A connection that is heard again tells that it goes on.
+        (frozen.open, frozen.suspects) = (19, 10);
+        frozen.judge_pings(false);
+        frozen.suspects = 9;
+        frozen.judge_pings(true);
+        assert!(frozen.is_well(later));
     }
 
     #[test]

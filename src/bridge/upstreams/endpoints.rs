@@ -96,34 +96,35 @@ impl Endpoints {
     ) -> Choice {
         let start = start % among.len().max(1);
         let (before, from) = among.split_at(start);
-        let mut is_full = false;
         let candidates: Vec<(EndpointId, &Endpoint)> = from
             .iter()
             .chain(before)
             .filter(|id| !tried.contains(id))
             .filter_map(|id| Some((*id, self.get(*id)?)))
             .filter(|(_, endpoint)| endpoint.is_candidate())
-            .filter(|(_, endpoint)| {
-                let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
-                let has_room = endpoint.dialing < rules.max_dialing + beyond;
-                is_full |= !has_room;
-                has_room
-            })
             .collect();
+        let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
+        let has_room = |e: &Endpoint| e.dialing < rules.max_dialing + beyond;
         let well = || candidates.iter().filter(|(_, e)| e.is_well(now));
         let is_own = |(_, e): &&(EndpointId, &Endpoint)| e.token.as_bytes() == &*wish.token;
-        let chosen = well().find(is_own).or_else(|| {
+        let own = well().find(is_own).or_else(|| {
             let key = wish.key?;
             well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });
-        let chosen = chosen.or_else(|| {
-            let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, rules.slow_start);
-            candidates.iter().min_by(|(_, a), (_, b)| compare(a, b))
+        let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, rules.slow_start);
+        // A client waits for the one that it belongs to, rather than go to one that is not well.
+        let best = own.or_else(|| {
+            let is_any_well = well().next().is_some();
+            let with_room = candidates.iter().filter(|(_, e)| has_room(e));
+            with_room
+                .filter(|(_, e)| !is_any_well || e.is_well(now))
+                .min_by(|(_, a), (_, b)| compare(a, b))
         });
-        match chosen {
-            Some((id, _)) => Choice::Endpoint(*id),
-            None if is_full => Choice::Full,
-            None => Choice::Nothing,
+        match best {
+            Some((id, endpoint)) if has_room(endpoint) => Choice::Endpoint(*id),
+            Some(_) => Choice::Full,
+            None if candidates.is_empty() => Choice::Nothing,
+            None => Choice::Full,
         }
     }
 
@@ -161,12 +162,17 @@ impl Endpoints {
         if let Some(endpoint) = self.endpoints.get_mut(&state.endpoint) {
             endpoint.suspects += u64::from(is_suspect);
             endpoint.suspects -= u64::from(was_suspect);
+            endpoint.judge_pings(!is_suspect);
         }
     }
 
     /// Notes that a connection has ended. Returns the address if it is gone, too, because it is not
     /// listed and this was the last connection to it.
-    pub(in crate::bridge) fn ended(&mut self, leg: ConnId) -> Option<(EndpointId, Endpoint)> {
+    pub(in crate::bridge) fn ended(
+        &mut self,
+        leg: ConnId,
+        now: Micros,
+    ) -> Option<(EndpointId, Endpoint)> {
         let state = self.legs.remove(leg)?;
         let endpoint = self.endpoints.get_mut(&state.endpoint)?;
         match state.is_open {
@@ -176,6 +182,7 @@ impl Endpoints {
         }
         endpoint.suspects -= u64::from(state.is_suspect);
         endpoint.frozen.forget(leg);
+        endpoint.judge_end(now);
         self.remove_unused(state.endpoint)
             .map(|endpoint| (state.endpoint, endpoint))
     }
@@ -183,7 +190,9 @@ impl Endpoints {
     /// Removes an address that is not listed and to which there is no connection.
     pub(in crate::bridge) fn remove_unused(&mut self, id: EndpointId) -> Option<Endpoint> {
         let endpoint = self.get(id)?;
+        // A name may have an address again that an operator has drained.
         let is_gone = endpoint.listing != Listing::Listed
+            && !endpoint.is_drained
             && endpoint.is_unused()
             && !sabotage::on(Bug::UpstreamKept);
         is_gone.then(|| self.endpoints.remove(&id))?
@@ -204,13 +213,21 @@ impl Endpoints {
         self.endpoints.values_mut()
     }
 
-    /// Returns how many pairs have a leg to an address that pairs are to leave.
-    pub(in crate::bridge) fn pairs_to_leave(&self) -> u64 {
-        let left = self
-            .endpoints
-            .values()
-            .filter(|endpoint| endpoint.is_left());
-        left.map(|endpoint| endpoint.open).sum()
+    /// Gives the addresses that pairs are to leave from now on to the walk with this number.
+    /// Returns how many pairs they have.
+    pub(in crate::bridge) fn begin_leaving(&mut self, walk: u32) -> u64 {
+        let mut pairs = 0;
+        for endpoint in self.endpoints.values_mut() {
+            match endpoint.leaving {
+                None if endpoint.is_left() => {
+                    endpoint.leaving = Some(walk);
+                    pairs += endpoint.open;
+                }
+                Some(_) if !endpoint.is_left() => endpoint.leaving = None,
+                _ => {}
+            }
+        }
+        pairs
     }
 }
 
@@ -255,7 +272,7 @@ mod tests {
         }
         assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
         // One client leaves: its place is taken first.
-        assert!(all.ended(ConnId::new(4, 1)).is_none());
+        assert!(all.ended(ConnId::new(4, 1), Micros::ZERO).is_none());
         assert_eq!(
             all.choose(&ids, &[], 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Endpoint(ids[1])
@@ -286,16 +303,16 @@ mod tests {
         let state = all.get(ids[0]).expect("there").state();
         assert_eq!((state.open, state.silent), (1, 1));
         all.get_mut(ids[0]).expect("there").listing = Listing::Removed;
-        assert_eq!(all.pairs_to_leave(), 1);
+        assert_eq!((all.begin_leaving(7), all.begin_leaving(8)), (1, 0));
         assert!(all.remove_unused(ids[0]).is_none());
         assert_eq!(
             all.choose(&ids, &[], 0, &Wish::default(), RULES, Micros::ZERO),
             Choice::Endpoint(ids[1])
         );
-        assert!(all.ended(dialed).is_none());
-        let (gone, endpoint) = all.ended(open).expect("the last one");
+        assert!(all.ended(dialed, Micros::ZERO).is_none());
+        let (gone, endpoint) = all.ended(open, Micros::ZERO).expect("the last one");
         assert_eq!((gone, endpoint.suspects), (ids[0], 0));
-        assert!(all.get(ids[0]).is_none() && all.ended(open).is_none());
+        assert!(all.get(ids[0]).is_none() && all.ended(open, Micros::ZERO).is_none());
     }
 
     #[test]
@@ -345,5 +362,34 @@ mod tests {
         all.opened(ConnId::new(1, 1));
         let chosen = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, now);
         assert_eq!(chosen, Choice::Endpoint(ids[1]));
+    }
+
+    #[test]
+    fn a_client_waits_rather_than_go_to_an_address_that_is_not_well() {
+        let (mut all, ids) = endpoints(2);
+        let now = Micros::from_secs(5);
+        all.get_mut(ids[1]).expect("there").unreachable(now, "");
+        all.dialed(ConnId::new(1, 1), ids[0]);
+        let choose = |all: &Endpoints, wish: &Wish| all.choose(&ids, &[], 1, wish, ONE_EACH, now);
+        assert_eq!(choose(&all, &Wish::default()), Choice::Full);
+        all.opened(ConnId::new(1, 1));
+        assert_eq!(choose(&all, &Wish::default()), Choice::Endpoint(ids[0]));
+        // If none is well, any may be tried.
+        all.get_mut(ids[0]).expect("there").unreachable(now, "");
+        assert_eq!(choose(&all, &Wish::default()), Choice::Endpoint(ids[1]));
+        let later = now + Micros::from_secs(2);
+        // It waits for the one that its cookie names, too.
+        let token: Box<[u8]> = all.get(ids[1]).expect("there").token.as_bytes().into();
+        let sticky = Wish {
+            token,
+            ..Wish::default()
+        };
+        all.dialed(ConnId::new(2, 1), ids[1]);
+        assert_eq!(
+            all.choose(&ids, &[], 0, &sticky, ONE_EACH, later),
+            Choice::Full
+        );
+        let other = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, later);
+        assert_eq!(other, Choice::Endpoint(ids[0]));
     }
 }

@@ -1,11 +1,8 @@
 //! The rules that involve several fields or several routes.
 
 use super::values::RouteValues;
-use crate::config::setting_faults::{SettingFault, SettingFaults};
+use crate::config::setting_faults::SettingFaults;
 use crate::config::table::{ROUTE_FIELDS, field};
-
-/// The most routes: the table is searched for each new client.
-const ROUTES_MAX: usize = 256;
 
 /// The name of the route that the setting `UPSTREAM` makes.
 pub(in crate::config) const UPSTREAM_ROUTE: &str = "default";
@@ -29,12 +26,6 @@ pub(in crate::config) fn check_routes(
     has_upstream: bool,
     faults: &mut SettingFaults,
 ) {
-    if routes.len() > ROUTES_MAX {
-        faults.push(SettingFault::TooManyRoutes {
-            routes: routes.len(),
-            most: ROUTES_MAX,
-        });
-    }
     for (nth, route) in routes.iter().enumerate() {
         let before = &routes[..nth];
         let at = const { field("name") };

@@ -5,6 +5,9 @@ use crate::config::setting_faults::{RouteFault, SettingFault, SettingFaults};
 use crate::config::table::{ROUTE_FIELDS, field};
 use toml::de::{DeTable, DeValue};
 
+/// The most routes: the table is searched for each new client.
+const ROUTES_MAX: usize = 256;
+
 /// A route as the file gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct GivenRoute {
@@ -41,6 +44,13 @@ impl GivenRoute {
             faults.push(SettingFault::RoutesForm(found));
             return Vec::new();
         };
+        if tables.len() > ROUTES_MAX {
+            faults.push(SettingFault::TooManyRoutes {
+                routes: tables.len(),
+                most: ROUTES_MAX,
+            });
+            return Vec::new();
+        }
         let numbered = tables.into_iter().zip(1..);
         numbered
             .map(|(table, nth)| GivenRoute::read(table, nth, faults))

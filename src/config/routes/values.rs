@@ -139,6 +139,18 @@ impl RouteValues {
         }
     }
 
+    /// Returns whether only pages of some origins may connect.
+    pub(in crate::config) fn restricts_origins(&self) -> bool {
+        let origins = &self.fields[const { field("allowed_origins") }].value;
+        matches!(origins, Some(SettingValue::Origins(_)))
+    }
+
+    /// Returns the fault that a reload would let pages of all origins connect.
+    pub(in crate::config) fn origins_removed(&self) -> SettingFault {
+        let allowed = "given: a reload does not remove it; only a restart does".to_owned();
+        self.fault(const { field("allowed_origins") }, allowed)
+    }
+
     /// Returns the host and the path without a slash at its end, if both are valid.
     pub(super) fn place(&self) -> Option<(Option<&str>, &str)> {
         let host = match self.fields[const { field("host") }].value.as_ref()? {

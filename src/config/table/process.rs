@@ -59,8 +59,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: false,
         help: "Whether a change of CONFIG_FILE, APPS_FILE or a file with a secret causes a reload \
-               as SIGHUP does. The files are looked at each second. A file that is gone causes \
-               none.",
+               as SIGHUP does. The files are looked at each second. A missing file \
+               causes none.",
     },
     Setting {
         name: "DRAIN_DELAY_MS",

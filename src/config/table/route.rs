@@ -1,7 +1,7 @@
 //! The fields of a route: one table `[[route]]` of the file that `CONFIG_FILE` names.
 
 use super::all::{SETTINGS, row, same};
-use super::bounds::{TIME, TIME_OR_NONE};
+use super::bounds::{DAY_MS, TIME, TIME_OR_NONE};
 use super::definition::Fallback;
 use crate::config::value_kind::{Unit, ValueKind};
 
@@ -52,7 +52,7 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         default: Fallback::Absent,
         is_required: true,
         rule: Some("no two routes have the same"),
-        help: "The route in logs, metrics and the API.",
+        help: "The route in the log of upstreams, in metrics and in the API.",
     },
     RouteField {
         name: "path",
@@ -122,7 +122,7 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         is_required: false,
         rule: None,
         help: "An upstream that is new or comes back gets its part of the clients little by \
-               little over this time; 0: at once.",
+               little over this time; 0: no slow start.",
     },
     RouteField {
         name: "max_dialing",
@@ -143,7 +143,8 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         default: Fallback::Value("0"),
         is_required: false,
         rule: None,
-        help: "Pairs are closed at this age, 10 % less or more: the client gets 1012. 0: at none.",
+        help: "The age at which a pair is closed, varied at random by up to 10 %: the client gets \
+               1012. 0: no limit.",
     },
     RouteField {
         name: "health_path",
@@ -151,13 +152,17 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         default: Fallback::Absent,
         is_required: false,
         rule: None,
-        help: "A path of the service that is asked with GET again and again. An upstream that \
-               does not answer it with a status below 400 twice in a row gets no new clients \
-               while another one is up.",
+        help: "The path of a health check: the gateway sends GET to it every health_interval_ms. \
+               An upstream that does not answer with a status below 400 twice in a row gets no \
+               new clients while another one is up.",
     },
     RouteField {
         name: "health_interval_ms",
-        kind: TIME,
+        kind: ValueKind::Number {
+            unit: Unit::Milliseconds,
+            min: 1_000,
+            max: DAY_MS,
+        },
         default: Fallback::Value("5000"),
         is_required: false,
         rule: None,

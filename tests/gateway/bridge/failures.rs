@@ -213,7 +213,7 @@ fn an_address_of_a_name_that_is_the_gateway_itself_is_left_out() {
     gateway.line(&["[WARN] dns host=localhost", "it would dial itself"]);
     let mut client = Client::connect(([127, 0, 0, 1], port).into());
     client.write(super::legs::request("/", "").as_bytes());
-    assert_failed(client, 502, "the upstream cannot be reached");
+    assert_failed(client, 502, "the name of the upstream was not found");
     gateway.end();
 }
 

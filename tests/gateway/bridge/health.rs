@@ -41,7 +41,7 @@ impl Checked {
 #[test]
 fn a_service_whose_health_check_fails_twice_is_avoided_until_one_succeeds() {
     let checked = Checked::start();
-    let lines = "health_path = '/up'\nhealth_interval_ms = 20\nhealth_timeout_ms = 5000";
+    let lines = "health_path = '/up'\nhealth_interval_ms = 1000\nhealth_timeout_ms = 5000";
     let rig = Rig::before(vec![], &[&checked.url], lines);
     let state = || rig.state_of(&checked.url);
     let becomes = |wanted: &str| {
@@ -64,7 +64,7 @@ fn a_service_whose_health_check_fails_twice_is_avoided_until_one_succeeds() {
 #[test]
 fn clients_go_to_a_healthy_service_and_to_any_if_there_is_none() {
     let checked = Checked::start();
-    let lines = "health_path = '/up'\nhealth_interval_ms = 20\nslow_start_ms = 0";
+    let lines = "health_path = '/up'\nhealth_interval_ms = 1000\nslow_start_ms = 0";
     // The scripted service answers no check: it is unhealthy in the end.
     let rig = Rig::before(vec![Listener::tcp()], &[&checked.url], lines);
     checked.status.store(500, Ordering::Relaxed);

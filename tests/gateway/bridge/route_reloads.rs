@@ -3,7 +3,7 @@
 use super::legs::Bridge;
 use super::routes::{ask, gateway, route};
 use crate::folder::Folder;
-use crate::sockets::{Client, Gateway, Listener, Server};
+use crate::sockets::{Client, Gateway, Listener, Server, eventually};
 
 /// Opens a pair through the gateway.
 #[track_caller]
@@ -106,5 +106,40 @@ fn an_upstream_can_be_replaced() {
     assert_eq!(leg.expect_close(), (1001, "upstream removed".to_owned()));
     let (mut client, mut leg) = pair(&gateway, "/", &new);
     Bridge::assert_linked(&mut client, &mut leg);
+    gateway.end();
+}
+
+/// Requests that wait for room at an upstream are answered when their route is gone, and so are
+/// those that an upstream accepts after its removal.
+#[test]
+fn requests_under_way_are_answered_when_their_route_is_removed() {
+    let [gone, kept] = [(); 2].map(|()| Listener::tcp());
+    let folder = Folder::new();
+    let kept_route = route("kept", &kept, "path = '/kept'");
+    let lines = "max_dialing = 1\nanswer_timeout_ms = 60000";
+    let before = format!("{kept_route}{}", route("gone", &gone, lines));
+    let gateway = gateway(&folder.file("settings.toml", before));
+    let mut first = ask(&gateway, "/", "");
+    let mut leg = gone.accept();
+    leg.read_head();
+    let mut second = ask(&gateway, "/", "");
+    eventually("a request that waits", || {
+        let overview = gateway.api("/api/v1/overview");
+        (overview["opening"] == 3).then_some(())
+    });
+    folder.file("settings.toml", &kept_route);
+    gateway.signal("HUP");
+    let response = second.response();
+    assert_eq!(response.status, 503, "{response:?}");
+    assert!(
+        response.body.contains("the route was removed"),
+        "{response:?}"
+    );
+    // The service agrees too late.
+    let agreement = leg.agreement("");
+    leg.write(agreement.as_bytes());
+    let response = first.response();
+    assert_eq!(response.status, 503, "{response:?}");
+    assert!(response.body.contains("upstream removed"), "{response:?}");
     gateway.end();
 }

@@ -189,6 +189,13 @@ fn a_name_that_is_not_found_stops_no_start_and_its_clients_are_answered_502() {
     gateway.line(&["[WARN] dns host=name.invalid port=81 outcome=failed"]);
     let response = ask(&gateway, "/bad", "").response();
     assert_eq!(response.status, 502, "{response:?}");
+    assert!(
+        response
+            .body
+            .contains("the name of the upstream was not found")
+    );
+    let list = gateway.api("/api/v1/upstreams");
+    assert_eq!(list["upstreams"][1]["state"], "unresolved", "{list}");
     reaches(&gateway, "/", "test", &service, "/");
     gateway.end();
 }

@@ -90,6 +90,13 @@ pub fn wrong_variable(name: &str, value: &str, must: &str) {
     assert_eq!(fault("", &[&format!("{name}={value}")]), told);
 }
 
+/// Starts the program with this settings file.
+pub fn start_with_file(content: impl AsRef<[u8]>) -> Result<CliAction, SettingFaults> {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", content);
+    start("", &[&format!("CONFIG_FILE={file}")])
+}
+
 /// Returns the settings of a start with this settings file.
 pub fn run_with_file(content: impl AsRef<[u8]>) -> Settings {
     let folder = Folder::new();

@@ -31,8 +31,9 @@ fn one_message_tells_every_fault() {
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
   LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, unless AUTH_JWT_SECRET, \
-AUTH_JWT_SECRET_FILE or APPS_FILE is set, or ALLOW_UNAUTHENTICATED is 1: otherwise every client \
-that reaches this address could connect as any user
+AUTH_JWT_SECRET_FILE or APPS_FILE is set, UPSTREAM or a route serves all paths, or \
+ALLOW_UNAUTHENTICATED is 1: otherwise every client that reaches this address could connect as any \
+user
   CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 \
   (flag)
   MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 \

@@ -37,7 +37,7 @@ slow_start_ms = 305
 max_dialing = 306
 max_age_ms = 307
 health_path = "/up"
-health_interval_ms = 308
+health_interval_ms = 1308
 health_timeout_ms = 309
 source_addresses = ["10.0.0.1", "::1"]
 "#;
@@ -90,7 +90,7 @@ fn every_field_reaches_the_route() {
         max_dialing: 306,
         health: Some(RouteHealth {
             path: "/up".into(),
-            interval: Micros::from_millis(308),
+            interval: Micros::from_millis(1308),
             timeout: Micros::from_millis(309),
         }),
         source_addresses: ["10.0.0.1", "::1"]
@@ -323,6 +323,36 @@ fn a_reload_names_the_routes_that_change_and_applies_them() {
     let changes = run_with_file(route("a", "")).diff(&general);
     let changed = RouteChange::Changed("a".into(), vec!["client_judge"]);
     assert_eq!(changes.routes, [changed]);
+}
+
+#[test]
+fn a_reload_does_not_let_all_pages_connect_to_a_route() {
+    let with = |lines: &str| run_with_file(format!("{SHORT}{lines}"));
+    let closed = with("allowed_origins = ['https://a.example']\n");
+    let faults = closed.reloaded(&with("")).expect_err("it would be open");
+    let told = "route \"a\" (file): allowed_origins=\"\": must be given: a reload does not remove \
+                it; only a restart does";
+    assert!(faults.to_string().contains(told), "{faults}");
+    let other = with("allowed_origins = ['https://b.example']\n");
+    assert!(closed.reloaded(&other).is_ok());
+    assert!(with("").reloaded(&closed).is_ok());
+}
+
+/// A file that is something else is not told line by line.
+#[test]
+fn at_most_a_hundred_faults_are_told() {
+    let lines: String = (0..5_000).map(|n| format!("x{n} = 1\n")).collect();
+    let faults = super::loading::start_with_file(&lines).expect_err("faults");
+    assert_eq!(faults.iter().count(), 100);
+    assert!(
+        faults
+            .to_string()
+            .starts_with("at least 100 settings are wrong:")
+    );
+    let setting = fault_of(format!("{SHORT}log_level = 'warn'\n"));
+    let told =
+        "\"log_level\" is unknown; it is a setting, and must stand before the first [[route]]";
+    assert!(setting.ends_with(told), "{setting}");
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! A walk that closes the pairs of upstreams that were removed or drained.
+
+use super::upstreams::{Endpoint, Endpoints};
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::engine::{Io, PhaseView};
+use crate::host::SpreadClose;
+
+/// A walk that closes the pairs of some upstreams.
+pub(super) struct LeavingWalk {
+    pub(super) number: u32,
+    pub(super) walk: SpreadClose,
+}
+
+impl LeavingWalk {
+    pub(super) fn new(number: u32, walk: SpreadClose) -> Self {
+        LeavingWalk { number, walk }
+    }
+
+    /// Closes the pairs that are due.
+    pub(super) fn step(&mut self, io: &mut Io<'_>, endpoints: &Endpoints) {
+        let number = self.number;
+        self.walk.step(io, |io, id, view| {
+            let endpoint = endpoints.of_leg(id).and_then(|at| endpoints.get(at));
+            let is_theirs = |e: &&Endpoint| e.is_left() && e.leaving == Some(number);
+            let left = endpoint.filter(|e| is_theirs(e) && view.phase == PhaseView::Open);
+            if let Some(endpoint) = left {
+                close_pair(io, id, endpoint.why_left());
+            }
+            left.is_some()
+        });
+    }
+}
+
+/// Ends a pair by its leg to the upstream. The client's leg is closed, and the upstream is told so.
+pub(super) fn close_pair(io: &mut Io<'_>, leg: ConnId, reason: &str) {
+    if let Some(client) = io.partner(leg) {
+        let cause = Cause::DRAINING;
+        io.close_for(client, cause, cause.close_code(), reason);
+    }
+}
