@@ -54,9 +54,9 @@ pub(super) fn stable_hash(parts: &[&[u8]]) -> u64 {
 /// (weighted rendezvous hashing; Schindelhauer and Schomaker, *Weighted Distributed Hash Tables*,
 /// SPAA 2005). If an upstream comes or goes, only its own clients move.
 pub(super) fn rendezvous_score(key: u64, upstream: u64, weight: u32) -> f64 {
-    const STEPS: f64 = u64::MAX as f64 + 2.0;
-    // Above 0 and below 1.
-    let uniform = (mixed(key ^ mixed(upstream)) as f64 + 1.0) / STEPS;
+    const STEPS: f64 = (1_u64 << 52) as f64;
+    // Above 0 and below 1: an f64 holds 52 bits and a half exactly.
+    let uniform = ((mixed(key ^ mixed(upstream)) >> 12) as f64 + 0.5) / STEPS;
     -f64::from(weight) / uniform.ln()
 }
 

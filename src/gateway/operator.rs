@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub relay: RelayStats,
     /// The first upstreams behind the routes.
     pub upstreams: Vec<UpstreamRow>,
+    /// How many upstreams there are.
+    pub upstreams_total: usize,
 }
 
 /// The settings that a running gateway can reload.
@@ -145,6 +147,9 @@ impl Gateway {
     pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
         let drained =
             |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
+        let bridge = self.products.bridge();
+        let (upstreams, upstreams_total) =
+            bridge.map_or_else(Default::default, |bridge| bridge.upstreams(io.now()));
         Snapshot {
             stats: io.stats().clone(),
             now: io.now(),
@@ -159,10 +164,8 @@ impl Gateway {
             classes: self.classes.clone(),
             log_dropped: self.event_log.log_dropped(),
             relay: self.products.relay.stats.clone(),
-            upstreams: self
-                .products
-                .bridge()
-                .map_or_else(Vec::new, |bridge| bridge.upstreams(io.now()).0),
+            upstreams,
+            upstreams_total,
         }
     }
 

@@ -81,7 +81,7 @@ def check_expression(where, expression, known):
                 fault(f"{where}: {label} is never {value}")
     for group in re.findall(r"\b(?:by|without|on)\s*\(([^)]*)\)", expression):
         for label in re.split(r",\s*", group):
-            if label not in (*values, "instance", "le", "version"):
+            if label not in (*values, "instance", "le", "version", "route", "upstream"):
                 fault(f"{where}: no such label: {label}")
 
 

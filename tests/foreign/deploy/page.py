@@ -438,6 +438,66 @@ def descriptors_that_run_out_are_named(browser, binary):
     print("so is one whose no file descriptor was free")
 
 
+ROUTES = """
+[[route]]
+name = "chat"
+upstream = ["http://{service}", "http://127.0.0.1:1"]
+"""
+UPSTREAMS = "return [...document.querySelectorAll('#upstreams-rows tbody tr')].map(r => [...r.cells].slice(0, 3).map(c => c.innerText.trim()).concat(r.querySelector('button').textContent))"
+
+
+def upstreams_are_shown_and_drained(browser, binary, source):
+    """A relay is the service; the other upstream of the route is not there."""
+    service = Gateway(binary)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
+        settings.write(ROUTES.replace("{service}", service.listen))
+        settings.flush()
+        gateway = Gateway(binary, CONFIG_FILE=settings.name)
+    try:
+        browser.go(service.url)
+        until(5, "the service's page is live", lambda: browser.text("#link-text") == "live")
+        hidden = browser.run("return ['#upstreams', '#upstreams-link'].every(s => document.querySelector(s).hidden)")
+        expect(hidden, "a gateway without routes shows upstreams")
+        browser.go(gateway.url)
+        peers = [Peer(gateway.listen, f"/glasses-ws?user=routed{n}") for n in range(4)]
+        rows = lambda: {row[0].split("\n")[0]: row[1:] for row in browser.run(UPSTREAMS)}
+        row = lambda: rows().get(service.listen)
+        until(5, "its pairs are shown", lambda: row() == ["up", "4", "Drain…"])
+        until(5, "what is not there is avoided", lambda: rows()["127.0.0.1:1"][0].startswith("avoided"))
+        expect(browser.text("#upstreams-told") == "1 of 2 upstreams up", browser.text("#upstreams-told"))
+        for width, scheme in [(1280, "dark"), (360, "light")]:
+            browser.look(width, 800, scheme, width < 600)
+            wide = browser.run("return document.documentElement.scrollWidth")
+            expect(wide <= width, f"at {width} px it is {wide} px wide")
+            axe(browser, source, f"upstreams, {width} px, {scheme}")
+        browser.look(1280, 900, "light")
+        drain = f"#upstreams-rows [aria-label='Drain… {service.listen} of route chat']"
+        browser.run(f"document.querySelector(\"{drain}\").scrollIntoView({{block: 'center'}})")
+        browser.click(drain)
+        until(3, "what it will do", lambda: service.listen in browser.text("#upstream-what") and "Its 4 pairs" in browser.text("#upstream-what"))
+        axe(browser, source, "drain of an upstream, 1280 px, light")
+        browser.press(ESCAPE)
+        expect(row() == ["up", "4", "Drain…"] and not any(peer.closed for peer in peers), "Escape drained it")
+        browser.run(f"document.querySelector(\"{drain}\").scrollIntoView({{block: 'center'}})")
+        browser.click(drain)
+        browser.type("#upstream-form [name=spread]", "0")
+        browser.click("#upstream-form .danger")
+        until(5, "the clients are told", lambda: all(peer.closed for peer in peers))
+        expect({peer.closed for peer in peers} == {(1012, "upstream drained")}, [peer.closed for peer in peers])
+        until(5, "it is drained", lambda: row() == ["drained", "0", "Resume"])
+        browser.click(f"#upstreams-rows [aria-label='Resume {service.listen} of route chat']")
+        until(5, "it is up again", lambda: row() == ["up", "0", "Drain…"])
+        Peer(gateway.listen, "/glasses-ws?user=routed-again")
+        until(5, "it gets new clients", lambda: row() == ["up", "1", "Drain…"])
+    except Exception:
+        print("-- pulsegate", *gateway.process.lines[-12:], sep="\n   ", file=sys.stderr)
+        raise
+    finally:
+        gateway.process.stop()
+        service.process.stop()
+    print("upstreams are shown, and one is drained and resumed")
+
+
 EMPTY = """
 const found = [];
 for (const grid of document.querySelectorAll('.dials, .gauges')) {
@@ -683,6 +743,7 @@ def scenario(browser, binary, swarm, source):
     a_full_house_is_not_green(browser, binary)
     descriptors_that_run_out_are_named(browser, binary)
     a_token_is_asked_for(browser, binary)
+    upstreams_are_shown_and_drained(browser, binary, source)
     it_comes_back(browser, binary)
     expect(not (wrong := browser.console()), f"the page's console: {wrong}")
 

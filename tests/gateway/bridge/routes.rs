@@ -196,6 +196,33 @@ fn a_name_that_is_not_found_stops_no_start_and_its_clients_are_answered_502() {
     );
     let list = gateway.api("/api/v1/upstreams");
     assert_eq!(list["upstreams"][1]["state"], "unresolved", "{list}");
+    let up = r#"pulsegate_upstream_up{route="bad",upstream="http://name.invalid:81"}"#;
+    assert_eq!(gateway.metrics().get(up), 0.0);
     reaches(&gateway, "/", "test", &service, "/");
+    gateway.end();
+}
+
+#[test]
+fn an_address_that_two_locations_lead_to_is_one_series() {
+    let service = Listener::tcp();
+    let at = service.socket_addr();
+    let folder = Folder::new();
+    let routes = format!(
+        "[[route]]\nname = 'r'\nupstream = ['http://{at}', 'http://localhost:{}']\n",
+        at.port()
+    );
+    let gateway = gateway(&folder.file("settings.toml", routes));
+    eventually("both are known", || {
+        let list = gateway.api("/api/v1/upstreams");
+        let rows = list["upstreams"].as_array().expect("a list").iter();
+        let here = rows.filter(|row| row["address"] == at.to_string());
+        (here.count() == 2).then_some(())
+    });
+    let metrics = gateway.metrics();
+    for metric in ["pulsegate_pairs", "pulsegate_upstream_up"] {
+        let series = format!("{metric}{{route=\"r\",upstream=\"{at}\"}}");
+        let found = metrics.samples().filter(|(name, _)| *name == series);
+        assert_eq!(found.count(), 1, "{}", metrics.0);
+    }
     gateway.end();
 }

@@ -5,6 +5,7 @@ use super::common::{ClassName, ClockReading, by_class, drained_classes, rfc3339}
 use super::connections::ConnectionBody;
 use super::overview::{LastMinute, StateCounts};
 use super::troubled::{TroubledBody, troubled};
+use super::upstreams::UpstreamEntry;
 use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
 use crate::gateway::{ConnPage, PageRequest, RelayStats, Sort};
@@ -24,6 +25,9 @@ use utoipa::ToSchema;
 
 /// How many peers each list in a document has.
 const LISTED_PEERS: usize = 10;
+
+/// How many upstreams a document has at most.
+const LISTED_UPSTREAMS: usize = 60;
 
 /// The gateway at one moment, as the page shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,6 +71,11 @@ pub(super) struct LiveDocument {
     alerts: Vec<AlertBody>,
     /// The peers with the most trouble over hours.
     troubled: Vec<TroubledBody>,
+    /// The upstreams behind the routes, by route and address. If there are more than 60, those that
+    /// are not up come before others.
+    upstreams: Vec<UpstreamEntry>,
+    /// How many upstreams there are.
+    upstreams_total: usize,
 }
 
 /// What happened since the previous document, per second.
@@ -173,6 +182,8 @@ impl LiveBuilder {
             relay: RelayTotals::of(&snapshot.relay),
             alerts: alerts(admin),
             troubled: troubled(admin, LISTED_PEERS).0,
+            upstreams_total: snapshot.upstreams_total,
+            upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The upstreams behind the routes: a list, and the actions on one of them.
 
 use super::common::parse_span;
-use crate::gateway::UpstreamRow;
+use crate::gateway::{UpstreamCondition, UpstreamRow};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{JsonBody, Problem};
 use crate::side::lock::lock;
@@ -35,10 +35,10 @@ pub(super) struct UpstreamEntry {
     #[schema(example = "10.0.0.1:3000")]
     address: String,
     weight: u32,
-    /// `up`; `unhealthy`: its health checks fail; `avoided`: it could not be reached;
-    /// `unresponsive`: it answers no pings; `drained` by an operator; `vanished`: its name no
-    /// longer has this address; `removed` from the settings. Only one that is up gets new clients,
-    /// unless none is up.
+    /// `up`; `unresolved`: its name was not found yet; `unhealthy`: its health checks fail;
+    /// `avoided`: it could not be reached; `unresponsive`: it answers no pings; `drained` by an
+    /// operator; `vanished`: its name no longer has this address; `removed` from the settings. Only
+    /// one that is up gets new clients, unless none is up.
     state: &'static str,
     /// How long it is still avoided.
     avoided_ms: u64,
@@ -48,6 +48,21 @@ pub(super) struct UpstreamEntry {
     dialing: u64,
     /// Pairs of which its last ping has been unanswered for a whole interval.
     suspects: u64,
+}
+
+impl UpstreamEntry {
+    /// Returns some of these upstreams in their order; if there are more, those that are not up.
+    pub(super) fn first(mut rows: Vec<UpstreamRow>, limit: usize) -> Vec<Self> {
+        if rows.len() > limit {
+            let (up, mut chosen): (Vec<_>, Vec<_>) = rows
+                .into_iter()
+                .partition(|row| row.state == UpstreamCondition::Up);
+            chosen.extend(up);
+            chosen.truncate(limit);
+            rows = chosen;
+        }
+        rows.into_iter().map(Into::into).collect()
+    }
 }
 
 impl From<UpstreamRow> for UpstreamEntry {

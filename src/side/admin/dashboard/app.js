@@ -6,6 +6,7 @@ import * as live from './live.js';
 import * as chart from './chart.js';
 import * as lists from './lists.js';
 import * as detail from './detail.js';
+import * as upstreams from './upstreams.js';
 
 /** A document that is older is old: they come each second. */
 const OLD = 3_000;
@@ -96,6 +97,7 @@ const listener = new Listener({
     show($('forget'), hasToken());
     live.render(told);
     lists.blocked(told.blocked);
+    upstreams.render(told.upstreams, told.upstreams_total);
     fresh();
     if (first) slow();
   },
@@ -136,6 +138,7 @@ const how = { open: detail.open, announce, toast, endedOf: lists.endedOf };
 live.build(how);
 chart.build();
 lists.build(how);
+upstreams.build(how);
 detail.build(how);
 setInterval(fresh, 500);
 start();

@@ -1,6 +1,6 @@
 // One connection, looked at again each second; and what can be done: kick, drain. Each is asked for twice.
 
-import { $, bytes, className, count, el, mark, micros, moment, plural, say, setWord, show, span, svg, visible, words } from './dom.js';
+import { $, busy, bytes, className, count, el, mark, micros, moment, plural, say, setWord, show, span, svg, visible, words } from './dom.js';
 import { act, ask } from './api.js';
 
 const AGAIN = 1_000;
@@ -230,15 +230,6 @@ async function kick(event) {
   } finally {
     done();
   }
-}
-
-/** The button cannot be pressed twice. */
-function busy(form) {
-  const button = form.querySelector('[type=submit]');
-  button.disabled = true;
-  return () => {
-    button.disabled = false;
-  };
 }
 
 // ---- drain ----

@@ -99,6 +99,17 @@ export const className = name => CLASSES[name] ?? name ?? '–';
 /** A cause as the log has it, with spaces. */
 export const words = name => String(name).replaceAll('_', ' ');
 
+// ---- forms ----
+
+/** Disables the form's button, so that it cannot be pressed twice; returns what enables it again. */
+export function busy(form) {
+  const button = form.querySelector('[type=submit]');
+  button.disabled = true;
+  return () => {
+    button.disabled = false;
+  };
+}
+
 // ---- tables ----
 
 /** How long a table under the pointer stays as it is. */

@@ -4,31 +4,30 @@ use super::scrape::Scrape;
 use super::writer::MetricsWriter;
 use crate::gateway::{UpstreamCondition, UpstreamRow};
 use prometheus_client::metrics::MetricType;
+use std::collections::BTreeMap;
 use std::fmt;
 
 impl Scrape {
     pub(super) fn bridge(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
-        let rows = &self.snapshot.upstreams;
-        let labels = |row: &UpstreamRow| {
-            [
-                ("route", row.route.to_string()),
-                ("upstream", row.address.clone()),
-            ]
-        };
+        let rows = by_upstream(&self.snapshot.upstreams);
         let help = "Pairs of a client and a connection to an upstream, by route and upstream";
         writer.family("pulsegate_pairs", help, MetricType::Gauge, |family| {
-            for row in rows {
-                let pairs = row.pairs as i64;
-                family.encode_family(&labels(row))?.encode_gauge(&pairs)?;
+            for (&(route, upstream), &(pairs, _)) in &rows {
+                let labels = [("route", route), ("upstream", upstream)];
+                family
+                    .encode_family(&labels)?
+                    .encode_gauge(&(pairs as i64))?;
             }
             Ok(())
         })?;
         let help = "Whether an upstream gets new clients, by route and upstream";
         writer.family("pulsegate_upstream_up", help, MetricType::Gauge, |family| {
-            for row in rows {
-                let is_up = i64::from(row.state == UpstreamCondition::Up);
-                family.encode_family(&labels(row))?.encode_gauge(&is_up)?;
+            for (&(route, upstream), &(_, is_up)) in &rows {
+                let labels = [("route", route), ("upstream", upstream)];
+                family
+                    .encode_family(&labels)?
+                    .encode_gauge(&i64::from(is_up))?;
             }
             Ok(())
         })?;
@@ -73,4 +72,22 @@ impl Scrape {
             Ok(())
         })
     }
+}
+
+/// Returns the pairs, and whether new clients are sent there, by route and upstream. An upstream
+/// that several locations of a route lead to counts once, because no series may occur twice. One
+/// without an address has its location.
+fn by_upstream(rows: &[UpstreamRow]) -> BTreeMap<(&str, &str), (u64, bool)> {
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let upstream = if row.address.is_empty() {
+            &row.url
+        } else {
+            &row.address
+        };
+        let (pairs, is_up) = all.entry((&*row.route, upstream.as_str())).or_default();
+        *pairs += row.pairs;
+        *is_up |= row.state == UpstreamCondition::Up;
+    }
+    all
 }
