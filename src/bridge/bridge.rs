@@ -78,8 +78,8 @@ pub struct Bridge {
     known: KnownAddresses,
     pub(super) endpoints: Endpoints,
     pub(super) pending: PendingRequests,
-    /// The route of each client whose request waits in a queue.
-    pub(super) queued: HashMap<ConnId, Arc<Route>>,
+    /// The route of each client whose request waits in a queue, and the bytes that it is charged.
+    pub(super) queued: HashMap<ConnId, (Arc<Route>, usize)>,
     /// Expires requests in queues.
     pub(super) queue_timer: Option<TimerId>,
     /// Counts the requests, so that source addresses take turns.
@@ -403,7 +403,7 @@ impl Product for Bridge {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
-        self.leave_queue(id);
+        self.leave_queue(io, id);
         if let Some(upstream) = self.pending.abandon(id) {
             close_for_lost_client(io, upstream);
         }

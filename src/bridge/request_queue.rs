@@ -4,6 +4,7 @@ use super::pending::PendingRequest;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::DialRequest;
+use crate::wire::http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
 
 /// The most requests of one route that wait.
@@ -15,6 +16,20 @@ pub(super) struct QueuedRequest {
     pub(super) request: DialRequest,
     /// When it has waited long enough.
     pub(super) until: Micros,
+}
+
+impl QueuedRequest {
+    /// Returns how many bytes the request takes.
+    pub(super) fn allocated(&self) -> usize {
+        let request = &self.request;
+        let values = request.headers.iter().map(|(_, value)| value.len());
+        let field = size_of::<(HeaderName, HeaderValue)>();
+        size_of::<Self>()
+            + size_of::<PendingRequest>()
+            + request.target.capacity()
+            + request.headers.capacity() * field
+            + values.sum::<usize>()
+    }
 }
 
 /// The requests of one route that wait, the oldest first.

@@ -22,6 +22,7 @@ use crate::host::LogValue;
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::SET_COOKIE;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Time beyond the limits of the dial within which the client's request is answered.
 const ANSWER_MARGIN: Micros = Micros::from_secs(1);
@@ -37,6 +38,9 @@ const QUEUE_LOOK: usize = 64;
 
 /// The time from one search for expired requests to the next.
 const QUEUE_STEP: Micros = Micros::from_millis(100);
+
+/// How many upstreams are compared in one unit of work.
+const UPSTREAMS_PER_UNIT: u32 = 8;
 
 /// The answer to a request that is not passed on.
 type Refusal = (Cause, Reply);
@@ -127,6 +131,7 @@ impl Bridge {
             Some((Choice::Full, _)) => return self.enqueue(io, pending, request),
             Some((Choice::Nothing, _)) | None => return Err(self.no_upstream(&pending)),
         };
+        io.spend(listed as u32 / UPSTREAMS_PER_UNIT);
         let Some(endpoint) = self.endpoints.get(id) else {
             return Err(unreachable());
         };
@@ -192,10 +197,12 @@ impl Bridge {
             request,
             until: io.now() + QUEUE_PATIENCE,
         };
-        if live.queue.push(queued).is_err() {
+        let bytes = queued.allocated();
+        if !io.has_room(bytes) || live.queue.push(queued).is_err() {
             return Err(busy(client));
         }
-        self.queued.insert(client, route);
+        io.charge(bytes);
+        self.queued.insert(client, (route, bytes));
         self.set_queue_timer(io);
         Ok(())
     }
@@ -204,7 +211,7 @@ impl Bridge {
     pub(super) fn refuse_stranded(&mut self, io: &mut Io<'_>, stranded: Vec<QueuedRequest>) {
         for queued in stranded {
             let client = queued.pending.client;
-            self.queued.remove(&client);
+            self.unqueue(io, client);
             self.refuse_left(io, client, "the route was removed");
         }
     }
@@ -217,9 +224,16 @@ impl Bridge {
         io.answer(client, Verdict::Reply { reply, cause });
     }
 
+    /// Notes that the request of a client waits no longer. Returns the route of its queue.
+    fn unqueue(&mut self, io: &mut Io<'_>, client: ConnId) -> Option<Arc<Route>> {
+        let (route, bytes) = self.queued.remove(&client)?;
+        io.release(bytes);
+        Some(route)
+    }
+
     /// Removes the request of a client that has left from its queue, if it is in one.
-    pub(super) fn leave_queue(&mut self, client: ConnId) {
-        if let Some(route) = self.queued.remove(&client)
+    pub(super) fn leave_queue(&mut self, io: &mut Io<'_>, client: ConnId) {
+        if let Some(route) = self.unqueue(io, client)
             && let Some(live) = self.routes.by_name(&route.name)
         {
             live.queue.remove(client);
@@ -240,7 +254,7 @@ impl Bridge {
         {
             let (client, until) = (queued.pending.client, queued.until);
             let before = live.queue.len();
-            self.queued.remove(&client);
+            self.unqueue(io, client);
             if let Err((cause, reply)) = self.dial(io, queued.pending, queued.request) {
                 io.answer(client, Verdict::Reply { reply, cause });
             }
@@ -261,17 +275,18 @@ impl Bridge {
     pub(super) fn expire_queues(&mut self, io: &mut Io<'_>) {
         self.queue_timer = None;
         let now = io.now();
-        let mut waiting = Vec::new();
+        let (mut expired, mut waiting) = (Vec::new(), Vec::new());
         for live in self.routes.iter_mut() {
-            while let Some(queued) = live.queue.pop_expired(now) {
-                let client = queued.pending.client;
-                self.queued.remove(&client);
-                let (cause, reply) = busy(client);
-                io.answer(client, Verdict::Reply { reply, cause });
-            }
+            let queue = std::iter::from_fn(|| live.queue.pop_expired(now));
+            expired.extend(queue.map(|queued| queued.pending.client));
             if !live.queue.is_empty() {
                 waiting.push(live.route.name.clone());
             }
+        }
+        for client in expired {
+            self.unqueue(io, client);
+            let (cause, reply) = busy(client);
+            io.answer(client, Verdict::Reply { reply, cause });
         }
         for route in &waiting {
             self.serve_queue(io, route);

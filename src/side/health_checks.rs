@@ -37,10 +37,12 @@ pub(super) async fn run(queries: GatewayQueries) {
         tokio::time::sleep(STEP).await;
         let checks = loop_query::query(&queries, |gateway, _| {
             let bridge = gateway.bridge();
-            bridge.map_or_else(Vec::new, |bridge| bridge.health_checks())
+            bridge.map(|bridge| bridge.health_checks())
         });
         // A loop that stalls is not asked again at once.
         let Ok(checks) = checks.await else { continue };
+        // Without routes at the start there never are any.
+        let Some(checks) = checks else { return };
         let numbers: HashSet<UpstreamNumber> = checks.iter().map(|c| c.upstream).collect();
         last.retain(|upstream, _| numbers.contains(upstream));
         let now = Timestamp::now();

@@ -282,6 +282,10 @@ impl World {
     /// Checks that no request waits for long while an upstream has room.
     fn check_queue(&mut self) -> Result<(), String> {
         let (queued, _) = self.net.host().bridge.kept();
+        let charged = self.net.engine().stats().host_bytes;
+        if (queued == 0) != (charged == 0) {
+            return Err(format!("{queued} requests wait, charged {charged} bytes"));
+        }
         let now = self.net.now();
         let mut candidates = self.listed.difference(&self.drained);
         let has_room = candidates.any(|port| {
