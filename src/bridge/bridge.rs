@@ -59,6 +59,8 @@ pub struct BridgeOptions {
     pub routes: Vec<Route>,
     /// Whether every client uses https, whatever the request says.
     pub forwarded_https: bool,
+    /// Whether plain HTTP requests are passed to the upstreams, too.
+    pub http_pass: bool,
     /// The proxies in front of the gateway.
     pub proxies: Proxies,
 }
@@ -73,6 +75,7 @@ fn close_for_lost_client(io: &mut Io<'_>, upstream: ConnId) {
 pub struct Bridge {
     client: Class,
     pub(super) forwarded_https: bool,
+    pub(super) http_pass: bool,
     pub(super) proxies: Proxies,
     pub(super) routes: RouteTable,
     known: KnownAddresses,
@@ -99,6 +102,7 @@ impl Bridge {
         let mut bridge = Bridge {
             client: Class(0),
             forwarded_https: options.forwarded_https,
+            http_pass: options.http_pass,
             proxies: options.proxies,
             routes: RouteTable::default(),
             known: KnownAddresses::default(),

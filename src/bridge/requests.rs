@@ -82,10 +82,11 @@ impl Bridge {
             Ok(made) => made,
             Err(reply) => return Some(refused(reply)),
         };
+        let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,
-            address: io.peer_addr(id).unwrap_or(request.peer_addr()).ip(),
-            wish: wish(io, id, request, &route),
+            address,
+            wish: wish(address, request, &route),
             route: route.clone(),
             offer,
             is_https: hop.is_https,
@@ -129,7 +130,9 @@ impl Bridge {
         let (id, listed) = match chosen {
             Some((Choice::Endpoint(id), listed)) => (id, listed),
             Some((Choice::Full, _)) => return self.enqueue(io, pending, request),
-            Some((Choice::Nothing, _)) | None => return Err(self.no_upstream(&pending)),
+            Some((Choice::Nothing, _)) | None => {
+                return Err(self.no_upstream(&route.name, pending.client.generation()));
+            }
         };
         io.spend(listed as u32 / UPSTREAMS_PER_UNIT);
         let Some(endpoint) = self.endpoints.get(id) else {
@@ -157,16 +160,16 @@ impl Bridge {
         }
     }
 
-    /// Returns the answer to a request for which no upstream is left.
-    fn no_upstream(&mut self, pending: &PendingRequest) -> Refusal {
-        let live = self.routes.by_name(&pending.route.name);
-        let Some(live) = live else {
+    /// Returns the answer to a request for which no upstream of the route is left. Clients with
+    /// different `nth` are told to come back at different times.
+    pub(super) fn no_upstream(&mut self, route: &str, nth: u32) -> Refusal {
+        let Some(live) = self.routes.by_name(route) else {
             return unreachable();
         };
         if live.is_drained(&self.endpoints) {
             let why = "every upstream of the route is drained".to_owned();
             let reply = HandshakeFailure::Closed(why).reply();
-            return (Cause::DRAINING, with_retry_after(reply, pending.client));
+            return (Cause::DRAINING, with_retry_after(reply, nth));
         }
         match live.listed(&self.endpoints) {
             0 => (Cause::CONNECT_FAILED, HandshakeFailure::Unresolved.reply()),
@@ -175,7 +178,7 @@ impl Bridge {
     }
 
     /// Returns the number of the source address for the next request: they take turns.
-    fn next_source(&mut self) -> usize {
+    pub(super) fn next_source(&mut self) -> usize {
         self.sources = self.sources.wrapping_add(1);
         self.sources
     }
@@ -219,7 +222,7 @@ impl Bridge {
     /// Answers a request whose upstream takes no clients any more.
     pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &str) {
         let reply = HandshakeFailure::Closed(why.to_owned()).reply();
-        let reply = with_retry_after(reply, client);
+        let reply = with_retry_after(reply, client.generation());
         let cause = Cause::DRAINING;
         io.answer(client, Verdict::Reply { reply, cause });
     }
@@ -344,7 +347,7 @@ impl Bridge {
         };
         let mut reply = failure.reply();
         if reply.status == 503 {
-            reply = with_retry_after(reply, client);
+            reply = with_retry_after(reply, client.generation());
         }
         io.answer(client, Verdict::Reply { reply, cause });
     }
@@ -392,7 +395,7 @@ impl Bridge {
 
 /// Returns the address to dial, from one of the route's source addresses. Also returns whether
 /// there is no other source.
-fn from_source(address: &DialAddress, route: &Route, nth: usize) -> (DialAddress, bool) {
+pub(super) fn from_source(address: &DialAddress, route: &Route, nth: usize) -> (DialAddress, bool) {
     let DialAddress::Tcp(to) = address else {
         return (address.clone(), true);
     };
@@ -404,10 +407,9 @@ fn from_source(address: &DialAddress, route: &Route, nth: usize) -> (DialAddress
     }
 }
 
-/// Returns what a client asks for.
-fn wish(io: &Io<'_>, client: ConnId, request: &Request, route: &Route) -> Wish {
+/// Returns what a client with this address asks for.
+pub(super) fn wish(address: IpAddr, request: &Request, route: &Route) -> Wish {
     let token = route.sticky.as_ref().map(|sticky| sticky.value(request));
-    let address = io.peer_addr(client).unwrap_or(request.peer_addr()).ip();
     let key = match &route.balance {
         Balance::LeastConnections => None,
         Balance::Hash(key) => {
@@ -428,16 +430,16 @@ fn unreachable() -> Refusal {
 }
 
 fn no_room(client: ConnId) -> Refusal {
-    let reply = with_retry_after(HandshakeFailure::NoRoom.reply(), client);
+    let reply = with_retry_after(HandshakeFailure::NoRoom.reply(), client.generation());
     (Cause::AT_CAPACITY, reply)
 }
 
 fn busy(client: ConnId) -> Refusal {
-    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client);
+    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client.generation());
     (Cause::AT_CAPACITY, reply)
 }
 
-/// Adds Retry-After to a reply: 5 to 20 s, different for clients that came one after the other.
-fn with_retry_after(reply: Reply, client: ConnId) -> Reply {
-    reply.with_retry_after(5 + client.generation() % 16)
+/// Adds Retry-After to a reply: 5 to 20 s, different for clients with different `nth`.
+fn with_retry_after(reply: Reply, nth: u32) -> Reply {
+    reply.with_retry_after(5 + nth % 16)
 }

@@ -53,10 +53,34 @@ impl LiveRoute {
         wish: &Wish,
         now: Micros,
     ) -> Choice {
+        // The limit of today: the request may have waited over a reload.
+        let most = u64::from(self.route.max_dialing);
+        self.choose_within(all, tried, wish, most, now)
+    }
+
+    /// Returns the best address for a request that `max_dialing` does not count, but none of
+    /// `tried`.
+    pub(super) fn choose_unlimited(
+        &mut self,
+        all: &Endpoints,
+        tried: &[EndpointId],
+        wish: &Wish,
+        now: Micros,
+    ) -> Choice {
+        self.choose_within(all, tried, wish, u64::MAX, now)
+    }
+
+    fn choose_within(
+        &mut self,
+        all: &Endpoints,
+        tried: &[EndpointId],
+        wish: &Wish,
+        max_dialing: u64,
+        now: Micros,
+    ) -> Choice {
         self.start = self.start.wrapping_add(1);
-        // The limits of today: the request may have waited over a reload.
         let rules = ChoiceRules {
-            max_dialing: u64::from(self.route.max_dialing),
+            max_dialing,
             slow_start: self.route.slow_start,
         };
         all.choose(&self.endpoints, tried, self.start, wish, rules, now)

@@ -1,6 +1,6 @@
 //! The request to the upstream, from the client's.
 
-use super::end_to_end::{NamedFields, passed_fields};
+use super::end_to_end::{Field, NamedFields, passed_fields};
 use super::forwarded::write_forwarding_fields;
 use super::hop::Hop;
 use super::offer::Offer;
@@ -71,6 +71,40 @@ pub(crate) fn upstream_request(
 ) -> Result<UpstreamRequest, Reply> {
     let (offer, extensions) =
         Offer::read(request).map_err(|fault| Reply::error(400, &fault.to_string()))?;
+    let head = passed_head(request, hop, host_header, upstream, path)?;
+    let mut dial_request = DialRequest::new(head.target, head.host);
+    dial_request.headers = head.fields;
+    let extensions = extensions.map(|value| (SEC_WEBSOCKET_EXTENSIONS, value));
+    dial_request.headers.extend(extensions);
+    match dial_request.fault() {
+        None => Ok(UpstreamRequest {
+            dial_request,
+            offer,
+        }),
+        Some(fault) => Err(Reply::error(400, &fault.to_string())),
+    }
+}
+
+/// The part of a request that passes to the upstream as it is, or rewritten.
+#[derive(Debug)]
+pub(crate) struct PassedHead {
+    /// The path and the query.
+    pub(crate) target: String,
+    /// The value of Host.
+    pub(crate) host: HeaderValue,
+    /// The other header fields.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// Returns the part of a request that passes to the upstream. A request that cannot be passed on is
+/// an error: the reply says why.
+pub(super) fn passed_head(
+    request: &Request,
+    hop: &Hop,
+    host_header: &HostHeader,
+    upstream: &HeaderValue,
+    path: &str,
+) -> Result<PassedHead, Reply> {
     let client_host = request.host();
     if client_host.as_ref().is_some_and(|host| !is_host(host)) {
         return Err(Reply::error(
@@ -90,22 +124,17 @@ pub(crate) fn upstream_request(
     };
     let mut fields = passed_fields(request.headers(), named_fields);
     fields.retain(|(name, _)| *name != HOST);
-    fields.extend(extensions.map(|value| (SEC_WEBSOCKET_EXTENSIONS, value)));
     write_forwarding_fields(&mut fields, hop, client_host.as_ref());
     let mut target = path.to_owned();
     if let Some(query) = request.query() {
         target.push('?');
         target.push_str(query);
     }
-    let mut dial_request = DialRequest::new(target, host.clone());
-    dial_request.headers = fields;
-    match dial_request.fault() {
-        None => Ok(UpstreamRequest {
-            dial_request,
-            offer,
-        }),
-        Some(fault) => Err(Reply::error(400, &fault.to_string())),
-    }
+    Ok(PassedHead {
+        target,
+        host: host.clone(),
+        fields,
+    })
 }
 
 /// Returns whether a value has only the characters of a host and a port (RFC 9110 §7.2), and no

@@ -19,6 +19,7 @@ use crate::gateway::{
     WebOrigin,
 };
 use crate::health::{HeartbeatMode, Policy, StaleAction};
+use crate::side::HttpSettings;
 
 /// The settings for the timeout and the ping interval of each class.
 pub(super) const CLASSES: [(usize, usize); 3] = [
@@ -69,6 +70,7 @@ impl EffectiveValues {
                 ..upstream_policy(upstream?)
             },
             link_slow_after: self.millis(const { row("SLOW_MS") })?,
+            http: self.http()?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: glasses?,
             app: Policy {
@@ -160,7 +162,22 @@ impl EffectiveValues {
         Some(Some(BridgeSettings {
             routes,
             forwarded_https: self.word(const { row("FORWARDED_PROTO") })? == "https",
+            http_pass: self.word(const { row("HTTP_PASS") })? == "on",
         }))
+    }
+
+    /// Returns the settings of plain HTTP.
+    fn http(&self) -> Option<HttpSettings> {
+        let time = |at: usize| Some(self.millis(at)?.as_duration());
+        Some(HttpSettings {
+            head_max: self.size(const { row("MAX_HEAD_BYTES") })?,
+            head_timeout: time(const { row("HANDSHAKE_TIMEOUT_MS") })?,
+            answer_timeout: time(const { row("HTTP_ANSWER_TIMEOUT_MS") })?,
+            body_idle: time(const { row("HTTP_BODY_IDLE_MS") })?,
+            keep_alive: time(const { row("HTTP_KEEP_ALIVE_MS") })?,
+            upstream_keep_alive: time(const { row("UPSTREAM_KEEP_ALIVE_MS") })?,
+            max_requests: self.size(const { row("HTTP_MAX_REQUESTS") })?,
+        })
     }
 
     /// Returns the route that the setting `UPSTREAM` makes.

@@ -18,7 +18,7 @@ use crate::gateway::{
     RELAY_CLASSES, RelaySettings, ReplayLimits, Route, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
-use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
+use crate::side::{AlertSettings, HttpSettings, WebhookSettings, WebhookUrl};
 
 /// The settings of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct BridgeSettings {
     pub routes: Vec<Route>,
     /// Whether services are told that every client uses https. It changes with a restart only.
     pub forwarded_https: bool,
+    /// Whether plain HTTP requests are passed, too. It changes with a restart only.
+    pub http_pass: bool,
 }
 
 /// The effective settings. All values are checked: each is within its bounds and they fit together.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub upstream: Policy,
     /// How long a linked connection may take no byte of what waits for it.
     pub link_slow_after: Micros,
+    /// The settings of plain HTTP.
+    pub http: HttpSettings,
     /// The path of the health check.
     pub health_path: Box<str>,
     /// The heartbeat policy for connections of glasses.

@@ -103,7 +103,7 @@ impl<H: Handler> Engine<H> {
             ("live", stats.live(), counted),
             (
                 "accepted and dialled less ended",
-                stats.accepted + stats.dialed - reported,
+                stats.accepted + stats.dialed - reported - stats.handed_over,
                 core.table.len() as u64 - told_but_here,
             ),
         ] {

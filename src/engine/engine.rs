@@ -114,6 +114,12 @@ impl<H: Handler> Engine<H> {
         self.len() - self.core.stats.dialed_here as usize
     }
 
+    /// Returns the number of accepted connections that count against the limit on connections:
+    /// those in any phase, and those that were handed over.
+    pub fn places_taken(&self) -> usize {
+        self.accepted_here() + self.handed_over_here()
+    }
+
     /// Returns whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -328,9 +334,11 @@ impl<H: Handler> Engine<H> {
         matches!(self.core.drain, DrainState::Stopped)
     }
 
-    /// Returns whether a drain or stop is complete: the last connection has ended.
+    /// Returns whether a drain or stop is complete: the last connection has ended. A drain waits
+    /// for connections that were handed over, too.
     pub fn is_over(&self) -> bool {
-        self.is_empty() && self.core.drain.is_shutting_down()
+        let is_last = self.handed_over_here() == 0 || self.is_stopping();
+        self.is_empty() && is_last && self.core.drain.is_shutting_down()
     }
 
     /// Ends every connection at once. Nothing is sent.

@@ -55,6 +55,8 @@ pub(crate) enum Flag {
     CloseSent,
     /// The host was told that it would have been closed as stale, and nothing was heard since.
     WouldClose,
+    /// It was handed over and has come back, so its request is served here.
+    Returned,
 }
 
 impl Flags {

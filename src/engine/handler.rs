@@ -44,6 +44,15 @@ pub trait Handler {
         false
     }
 
+    /// Returns whether the host serves this request elsewhere, such as a plain HTTP request on
+    /// another thread. The connection then leaves the loop with all that was read of it
+    /// ([`HandedOver`](crate::engine::HandedOver)), and no further call is made for it. The request
+    /// may have any method and a body. This is the first call for a request, unless the connection
+    /// limit is reached, a drain closes connections, or the connection was handed over before.
+    fn hands_over(&mut self, _request: &Request) -> bool {
+        false
+    }
+
     /// Decides on a request that [`on_health_check`](Handler::on_health_check) has not answered.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 

@@ -248,6 +248,7 @@ impl<H: Handler> Engine<H> {
     /// Ends the turn and resets the counts per turn.
     pub(super) fn end_turn(&mut self, now: Micros) {
         self.end_share(now);
+        self.core.stats.handed_over_here = self.handed_over_here() as u64;
         self.core.end_turn();
     }
 }

@@ -95,11 +95,12 @@ impl<H: Handler> Engine<H> {
             }
         }
         let most = self.core.config.max_head_bytes;
-        let accepts_options = |path: &str| self.handler.accepts_options(path);
-        match http::parse(data, known, most, peer_addr, is_encrypted, accepts_options) {
+        match http::parse(data, known, most, peer_addr, is_encrypted) {
             // The usual case: a head that arrived whole is parsed in place.
             ParsedHead::Complete(request, len) => {
-                self.process_request(id, request, &data[len..], now)
+                if !self.hand_over(id, &request, data) {
+                    self.process_request(id, request, &data[len..], now);
+                }
             }
             ParsedHead::Refused(reply, is_head) => {
                 self.core
@@ -160,6 +161,11 @@ impl<H: Handler> Engine<H> {
     fn process_request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
         self.core.spend(REQUEST_UNITS);
         let is_head = request.is_head();
+        if let Some(reply) = request.refusal(self.handler.accepts_options(request.path())) {
+            self.core
+                .reply(id, &reply, is_head, Cause::BAD_REQUEST, now);
+            return;
+        }
         let no_room = self
             .core
             .table

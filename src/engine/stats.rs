@@ -9,6 +9,11 @@ use crate::base::time::Micros;
 pub struct Stats {
     /// Connections taken from the listener.
     pub accepted: u64,
+    /// Accepted connections that were handed over and have not come back
+    /// ([`Handler::hands_over`](crate::engine::Handler::hands_over)).
+    pub handed_over: u64,
+    /// Connections that are handed over and have not ended.
+    pub handed_over_here: u64,
     /// Connections that this side has dialled.
     pub dialed: u64,
     /// Connections that this side has dialled and that exist now.
@@ -148,6 +153,8 @@ impl Stats {
     pub fn new(classes: usize, causes: CauseTable) -> Self {
         Stats {
             accepted: 0,
+            handed_over: 0,
+            handed_over_here: 0,
             dialed: 0,
             dialed_here: 0,
             dialed_open: 0,
@@ -212,7 +219,7 @@ impl Stats {
     /// Returns the number of connections that are not WebSockets yet: the request or its answer is
     /// still in transit.
     pub fn opening(&self) -> u64 {
-        let made = self.accepted + self.dialed;
+        let made = self.accepted + self.dialed - self.handed_over;
         made - self.opened() - sum(&self.rejected) - sum(&self.dials_failed)
     }
 
@@ -222,9 +229,10 @@ impl Stats {
     }
 
     /// Returns the number of connections that count against the connection limit: WebSockets, and
-    /// those that may become one. Dialled connections do not count.
+    /// those that may become one, and those that were handed over. Dialled connections do not count.
     pub fn places_taken(&self) -> u64 {
-        (self.live() + self.opening()).saturating_sub(self.refused_here + self.dialed_here)
+        (self.live() + self.opening() + self.handed_over_here)
+            .saturating_sub(self.refused_here + self.dialed_here)
     }
 
     /// Returns the number of WebSockets that ended for the cause with this

@@ -20,8 +20,17 @@ impl Handler for Gateway {
     }
 
     fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
-        let is_check = request.path() == &*self.health_path && !request.is_upgrade();
+        let is_check = self.is_health_check(request);
         is_check.then(|| io.health_reply(request))
+    }
+
+    /// Plain HTTP for a route is served by a thread of its own.
+    fn hands_over(&mut self, request: &Request) -> bool {
+        let is_check = self.is_health_check(request);
+        let mut bridge = self.bridge().filter(|_| !is_check);
+        bridge
+            .as_mut()
+            .is_some_and(|bridge| bridge.passes_http(request))
     }
 
     /// Returns whether OPTIONS is allowed for this path: for the health check, because HAProxy

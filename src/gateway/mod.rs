@@ -10,6 +10,7 @@ mod gateway;
 mod handler;
 mod jobs;
 mod operator;
+mod plain_http;
 mod products;
 mod session_list;
 
@@ -22,9 +23,9 @@ pub use self::session_list::{
 };
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
-    BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HealthCheck, HostHeader, RequestKey, Route,
-    RouteHealth, SameSite, SecureCookie, StickyCookie, UpstreamCondition, UpstreamNumber,
-    UpstreamRow, UpstreamUrl, WeightedUpstream,
+    BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HealthCheck, HostHeader, HttpChoice,
+    HttpUpstream, RequestKey, Route, RouteHealth, SameSite, SecureCookie, StickyCookie,
+    UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

@@ -7,7 +7,7 @@ use crate::config::{self, CliAction, ReloadDiff, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Gateway, GatewayQueries, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
-use crate::side::{self, AlertSettings, ReloadReport, Resolver, WebhookSettings};
+use crate::side::{self, AlertSettings, HttpSettings, ReloadReport, Resolver, WebhookSettings};
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub(crate) struct Reloader {
     pub descriptors: usize,
     /// The webhook settings, shared with the thread `jobs`.
     pub webhooks: Arc<Mutex<WebhookSettings>>,
+    /// The settings of plain HTTP, shared with its thread.
+    pub http: Arc<Mutex<HttpSettings>>,
 }
 
 impl Reloader {
@@ -152,6 +154,7 @@ impl Reloader {
         let warnings = warnings.iter().chain(&proxies);
         warnings.for_each(|warning| log::warn!("{warning}"));
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhook_settings();
+        *self.http.lock().unwrap_or_else(PoisonError::into_inner) = settings.http;
         self.settings = settings;
         drop(pending);
         report

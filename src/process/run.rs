@@ -8,7 +8,9 @@ use crate::config::{self, CliAction, ResourceLimits, Settings};
 use crate::engine::Handler;
 use crate::gateway::{BridgeOptions, CAUSES, Gateway, GatewayOptions, Proxies};
 use crate::reactor::{Reactor, granted_backlog, listen};
-use crate::side::{self, AdminToken, PolicyRefused, Resolver, StateFile, WebhookOptions};
+use crate::side::{
+    self, AdminToken, HttpDrain, HttpOptions, PolicyRefused, Resolver, StateFile, WebhookOptions,
+};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -170,6 +172,7 @@ fn serve(
     let bridge = settings.bridge.as_ref().map(|bridge| BridgeOptions {
         routes: bridge.routes.clone(),
         forwarded_https: bridge.forwarded_https,
+        http_pass: bridge.http_pass,
         proxies: Proxies {
             protocol: settings.proxy_protocol,
             trusted: settings.trusted_proxies.clone(),
@@ -212,9 +215,18 @@ fn serve(
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let webhooks = Arc::new(Mutex::new(settings.webhook_settings()));
+    let http_settings = Arc::new(Mutex::new(settings.http));
+    let http_drain = HttpDrain::default();
+    let passes_http = settings.bridge.as_ref().is_some_and(|b| b.http_pass);
+    let http = passes_http.then(|| HttpOptions {
+        settings: http_settings.clone(),
+        drain: http_drain.clone(),
+        returns: reactor.return_sender(),
+    });
     let remote = reactor.remote();
     let drain: signals::StartDrain = Arc::new(move |delay, spread| {
         service::notify_stopping();
+        http_drain.start(delay.as_duration(), spread.as_duration());
         remote.drain(delay, spread);
     });
     let resolver = match &settings.bridge {
@@ -236,6 +248,7 @@ fn serve(
         alerts: alerts.clone(),
         descriptors,
         webhooks: webhooks.clone(),
+        http: http_settings,
     }));
     let control = side::start(side::SideOptions {
         causes: CauseTable::with(&CAUSES),
@@ -263,6 +276,7 @@ fn serve(
         },
         drain_times: drain_times.clone(),
         drain: drain.clone(),
+        http,
         reload: {
             let reloader = reloader.clone();
             Arc::new(move || {
@@ -271,6 +285,9 @@ fn serve(
             })
         },
     })?;
+    if let Some(http) = control.http() {
+        reactor.hand_over_to(move |socket| http.send(socket));
+    }
     if settings.config_watch {
         config_watch::start(reloader.clone(), watched)?;
     }

@@ -8,7 +8,6 @@ use super::sockets::{Socket, WriteState};
 use super::turn::{Reactor, STEP_TIME};
 use crate::base::id::ConnId;
 use crate::engine::Handler;
-use mio::Interest;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
 
@@ -88,14 +87,15 @@ impl<H: Handler> Reactor<H> {
     /// connections that arrived during the drain are left.
     fn can_answer_latecomers(&self) -> bool {
         let latecomers = self.acceptor.as_ref().map_or(0, |a| a.refused);
-        !self.has_successor && !self.engine.is_stopping() && self.engine.len() > latecomers
+        let here = self.engine.len() + self.engine.handed_over_here();
+        !self.has_successor && !self.engine.is_stopping() && here > latecomers
     }
 
     pub(super) fn update_load(&mut self) {
         let Some(acceptor) = &mut self.acceptor else {
             return;
         };
-        let live = self.engine.accepted_here();
+        let live = self.engine.places_taken();
         let change = acceptor.update_load(live - acceptor.refused);
         match change {
             None => {}
@@ -119,10 +119,7 @@ impl<H: Handler> Reactor<H> {
 
     fn admit(&mut self, mut stream: TcpStream, addr: SocketAddr, refused: bool) {
         let id = self.engine.accept(addr, refused, self.clock.now());
-        let registered = self
-            .poll
-            .registry()
-            .register(&mut stream, id.into(), Interest::READABLE);
+        let registered = self.watch(&mut stream, id);
         self.hold(
             id,
             Socket {

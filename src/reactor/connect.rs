@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, SockAddr, SockRef, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 impl<H: Handler> Reactor<H> {
     /// Begins the connects that the host has asked for.
@@ -91,10 +92,11 @@ impl<H: Handler> Reactor<H> {
 
 /// Returns whether a socket is connected.
 ///
-/// # Errors The system's error; `ConnectionRefused` if the socket is connected to itself. TCP does
+/// # Errors
+/// The system's error; `ConnectionRefused` if the socket is connected to itself. TCP does
 /// that (RFC 9293 §3.5, simultaneous open) if nothing listens on the server's port and the kernel
 /// chooses this port for our end.
-fn has_peer(stream: &TcpStream) -> io::Result<bool> {
+pub(crate) fn has_peer<S: AsFd>(stream: &S) -> io::Result<bool> {
     let socket = SockRef::from(stream);
     let peer = match socket.peer_addr() {
         Ok(peer) => peer,
@@ -107,6 +109,15 @@ fn has_peer(stream: &TcpStream) -> io::Result<bool> {
         }
         _ => Ok(true),
     }
+}
+
+/// Opens a socket and begins to connect it, for a thread other than the loop's.
+///
+/// # Errors
+/// The system's error; `WouldBlock` if the queue of a Unix socket is full.
+#[cfg(feature = "gateway")]
+pub(crate) fn begin_connect(address: &DialAddress) -> io::Result<std::net::TcpStream> {
+    open(address).map(Into::into)
 }
 
 /// Opens a socket and begins to connect it.

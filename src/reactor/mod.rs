@@ -4,6 +4,7 @@ mod accept;
 mod acceptor;
 mod connect;
 mod flush;
+mod hand_over;
 mod listen;
 mod read;
 mod sockets;
@@ -11,5 +12,8 @@ mod tcp_info;
 mod token;
 mod turn;
 
+#[cfg(feature = "gateway")]
+pub(crate) use connect::{begin_connect, has_peer};
+pub use hand_over::{HandedOverSocket, ReturnSender};
 pub use listen::{granted_backlog, listen};
 pub use turn::{EXTRA_DESCRIPTORS, Reactor};

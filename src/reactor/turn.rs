@@ -1,6 +1,7 @@
 //! The loop and its turn.
 
 use super::acceptor::{Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS};
+use super::hand_over::Exchange;
 use super::sockets::{Socket, WriteState};
 use super::tcp_info;
 use crate::base::id::ConnId;
@@ -70,6 +71,8 @@ pub struct Reactor<H> {
     pub(super) has_successor: bool,
     /// Connections that may still be accepted when a drain empties the accept queue.
     pub(super) last_accepts: usize,
+    /// Sockets that leave the loop and come back.
+    pub(super) exchange: Exchange,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -136,6 +139,7 @@ impl<H: Handler> Reactor<H> {
             inherited: false,
             has_successor: false,
             last_accepts: LAST_ACCEPTS,
+            exchange: Exchange::default(),
         })
     }
 
@@ -166,13 +170,16 @@ impl<H: Handler> Reactor<H> {
         Ok(())
     }
 
-    /// Runs one turn: wait (at most for `max_wait`), accept, read, deadlines, flush, reap.
+    /// Runs one turn: wait (at most for `max_wait`), accept, read, hand over, deadlines, flush,
+    /// reap.
     ///
     /// # Errors The same as [`run`](Reactor::run).
     pub fn run_turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.wait(max_wait)?;
         self.accept();
+        self.take_returned();
         self.read();
+        self.hand_over();
         self.engine.take_commands(self.clock.now());
         self.time();
         self.connect();
@@ -193,6 +200,7 @@ impl<H: Handler> Reactor<H> {
         let more = self.more_events
             || !self.ready.is_empty()
             || !self.heavy.is_empty()
+            || self.exchange.has_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if more || self.engine.is_final_accept() {
             return Some(Duration::ZERO);

@@ -6,14 +6,17 @@
 //!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
 //!   [`GatewayQueries`](crate::gateway::GatewayQueries), which answers in slices.
+//! - `http` passes plain HTTP requests to the upstreams.
 //! - `resolver` looks up the host names of upstreams.
 //!
 //! The thread `control` runs `watch` and `admin`. The thread `jobs` sends webhooks and alerts to
-//! external servers. So a slow external server does not delay the admin listener.
+//! external servers. So a slow external server does not delay the admin listener. The thread `http`
+//! runs `http`.
 
 mod admin;
 mod down_app;
 mod health_checks;
+mod http;
 mod jobs;
 mod lock;
 mod loop_query;
@@ -27,6 +30,7 @@ mod watch;
 
 pub use self::admin::{AdminToken, PolicyRefused};
 pub use self::down_app::DownApp;
+pub use self::http::{HttpDrain, HttpSettings};
 pub use self::jobs::{
     StartedApps, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions,
     WebhookResult, WebhookSettings, WebhookStats, WebhookType, load as load_state, lock_state,
@@ -36,5 +40,5 @@ pub use self::outgoing::check_certificates;
 pub use self::process::{MemoryLimit, memory_limit};
 pub use self::reload_report::ReloadReport;
 pub use self::resolver::{HostName, Resolver};
-pub use self::start::{SideHandle, SideOptions, start};
+pub use self::start::{HttpOptions, HttpSender, SideHandle, SideOptions, start};
 pub use self::watch::{AlertSettings, WebhookUrl};

@@ -2,6 +2,7 @@
 
 use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, PolicyRefused};
 use super::health_checks;
+use super::http::{self, HttpContext, HttpDrain, HttpSettings, HttpStats};
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
 use super::reload_report::ReloadReport;
@@ -10,12 +11,14 @@ use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver};
 use crate::health::Policy;
+use crate::reactor::{HandedOverSocket, ReturnSender};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// The options of the side threads.
 pub struct SideOptions {
@@ -52,8 +55,33 @@ pub struct SideOptions {
     pub drain_times: Arc<Mutex<(Micros, Micros)>>,
     /// Shuts the gateway down, with this delay and spread.
     pub drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
+    /// The options of plain HTTP. `None`: none is passed.
+    pub http: Option<HttpOptions>,
     /// Reads the settings again. It may block for some seconds.
     pub reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
+}
+
+/// The options of plain HTTP.
+pub struct HttpOptions {
+    /// The settings; a reload may change them.
+    pub settings: Arc<Mutex<HttpSettings>>,
+    /// The drain of its connections.
+    pub drain: HttpDrain,
+    /// Gives connections back to the loop.
+    pub returns: ReturnSender,
+}
+
+/// Takes the connections for plain HTTP that the loop hands over. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HttpSender(UnboundedSender<HandedOverSocket>);
+
+impl HttpSender {
+    /// Passes a connection on. It never blocks. The limit on connections bounds how many wait.
+    pub fn send(&self, socket: HandedOverSocket) {
+        if self.0.send(socket).is_err() {
+            log::error!("http_connection outcome=dropped reason=\"its thread has ended\"");
+        }
+    }
 }
 
 /// The limit of threads that `jobs` may start for blocking work: writing the state file and
@@ -65,9 +93,15 @@ const BLOCKING_THREADS: usize = 128;
 pub struct SideHandle {
     addr: Option<SocketAddr>,
     runner: Arc<JobRunner>,
+    http: Option<HttpSender>,
 }
 
 impl SideHandle {
+    /// Returns where connections for plain HTTP go, if any is passed.
+    pub fn http(&self) -> Option<HttpSender> {
+        self.http.clone()
+    }
+
     /// Returns the address of the admin listener.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
@@ -135,10 +169,16 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         runner: runner.clone(),
         watchers: watchers.clone(),
         live: LiveStream::default(),
+        http: Arc::default(),
     });
+    let stats = admin_state.http.clone();
+    let http = options
+        .http
+        .map(|http| start_http(http, queries.clone(), stats));
     let handle = SideHandle {
         addr,
         runner: runner.clone(),
+        http: http.transpose()?,
     };
     let (posting, down) = (watchers.clone(), runner.clone());
     spawn("jobs", jobs_runtime, async move {
@@ -158,6 +198,25 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         .await;
     })?;
     Ok(handle)
+}
+
+/// Starts the thread for plain HTTP.
+fn start_http(
+    options: HttpOptions,
+    queries: GatewayQueries,
+    stats: Arc<HttpStats>,
+) -> io::Result<HttpSender> {
+    let context = HttpContext::new(
+        queries,
+        options.returns,
+        options.settings,
+        options.drain,
+        stats,
+    );
+    let (sender, handed_over) = mpsc::unbounded_channel();
+    let work = http::serve(handed_over, Arc::new(context));
+    spawn("http", runtime(1)?, work)?;
+    Ok(HttpSender(sender))
 }
 
 fn runtime(blocking_threads: usize) -> io::Result<Runtime> {

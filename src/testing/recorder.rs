@@ -29,6 +29,10 @@ impl<H: Handler> Handler for Recorder<H> {
         self.host.on_health_check(io, id, request)
     }
 
+    fn hands_over(&mut self, request: &Request) -> bool {
+        self.host.hands_over(request)
+    }
+
     fn accepts_options(&self, path: &str) -> bool {
         self.host.accepts_options(path)
     }

@@ -17,6 +17,7 @@ mod drains;
 mod machine;
 mod output;
 mod peers;
+mod plain_http;
 mod product;
 mod proxies;
 mod reloads;

@@ -162,6 +162,7 @@ impl Rig {
             check_policy: |_| Ok(()),
             drain_times: Arc::new(Mutex::new((Micros::ZERO, Micros::ZERO))),
             drain: Arc::new(|_, _| {}),
+            http: None,
             reload: Arc::new(pulsegate::side::ReloadReport::default),
         })
         .expect("the side threads");

@@ -104,7 +104,7 @@ impl Endpoints {
             .filter(|(_, endpoint)| endpoint.is_candidate())
             .collect();
         let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
-        let has_room = |e: &Endpoint| e.dialing < rules.max_dialing + beyond;
+        let has_room = |e: &Endpoint| e.dialing < rules.max_dialing.saturating_add(beyond);
         let well = || candidates.iter().filter(|(_, e)| e.is_well(now));
         let is_own = |(_, e): &&(EndpointId, &Endpoint)| e.token.as_bytes() == &*wish.token;
         let own = well().find(is_own).or_else(|| {

@@ -3,5 +3,5 @@
 mod endpoint;
 mod endpoints;
 
-pub(super) use endpoint::{Endpoint, Listing};
+pub(super) use endpoint::{Endpoint, InFlight, Listing};
 pub(super) use endpoints::{Choice, ChoiceRules, EndpointId, Endpoints, Wish};

@@ -1,7 +1,7 @@
 //! The one table of settings. Parsing, checks, output and documentation all use it.
 
 use super::definition::Setting;
-use super::{access, admin, alerts, bridge, limits, liveness, process, relay};
+use super::{access, admin, alerts, bridge, http, limits, liveness, process, relay};
 
 /// The groups of settings, the basic ones first, in the order of help and documentation.
 const GROUPS: &[&[Setting]] = &[
@@ -15,6 +15,7 @@ const GROUPS: &[&[Setting]] = &[
     relay::BASIC,
     alerts::BASIC,
     bridge::ADVANCED,
+    http::ADVANCED,
     process::ADVANCED,
     liveness::ADVANCED,
     access::SUBPROTOCOLS,

@@ -13,6 +13,7 @@ use crate::engine::dial::DialAddress;
 use crate::engine::drain::DrainState;
 use crate::engine::entropy::Entropy;
 use crate::engine::flags::Flag;
+use crate::engine::handed_over::HandedOver;
 use crate::engine::link::Legs;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
@@ -27,6 +28,8 @@ use crate::health::{Health, Policy};
 use crate::wire::control_decoder::ControlDecoder;
 use crate::wire::frame::Role;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
@@ -93,6 +96,10 @@ pub(crate) struct Core {
     pub(crate) max_connections: Option<usize>,
     /// A change of policies or time limits that does not apply to every connection yet.
     pub(crate) migration: Option<PolicyMigration>,
+    /// Connections that were handed over and whose sockets the driver has not taken yet.
+    pub(crate) handed_over: Vec<HandedOver>,
+    /// How many connections that were handed over have not ended.
+    pub(crate) places: Arc<AtomicUsize>,
     pub(crate) work: WorkBudget,
     /// Connections with input to process although the kernel reports nothing new: it was kept
     /// because it exceeded a share, or reading was resumed.
@@ -140,6 +147,8 @@ impl Core {
             new_max_connections: None,
             max_connections: None,
             migration: None,
+            handed_over: Vec::new(),
+            places: Arc::default(),
             work: WorkBudget::default(),
             ready: Vec::new(),
             poll_changes: Vec::new(),

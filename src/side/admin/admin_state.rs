@@ -7,6 +7,7 @@ use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{Classes, GatewayQueries};
 use crate::health::Policy;
+use crate::side::http::HttpStats;
 use crate::side::jobs::JobRunner;
 use crate::side::reload_report::ReloadReport;
 use crate::side::watch::Watchers;
@@ -35,4 +36,5 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) runner: Arc<JobRunner>,
     pub(in crate::side) watchers: Arc<Watchers>,
     pub(in crate::side) live: LiveStream,
+    pub(in crate::side) http: Arc<HttpStats>,
 }

@@ -14,6 +14,9 @@ const TRAILERS_MAX: usize = 8 << 10;
 #[derive(Debug, Default)]
 pub(super) struct ChunkLines {
     place: Place,
+    /// Whether a trailer must end with CRLF. A bare LF is a line end to some recipients and not to
+    /// others (RFC 9112 §2.2), so a request with one could be read in two ways.
+    needs_crlf: bool,
     /// What has arrived of the present line, or the whole last line.
     line: Vec<u8>,
 }
@@ -33,6 +36,15 @@ enum Place {
 }
 
 impl ChunkLines {
+    /// Creates a reader that rejects trailers whose lines do not end with CRLF.
+    #[cfg(feature = "gateway")]
+    pub(super) fn strict() -> Self {
+        ChunkLines {
+            needs_crlf: true,
+            ..ChunkLines::default()
+        }
+    }
+
     /// Returns how many bytes of data are next, to be reduced by those that are taken; `None` if a
     /// line is next.
     pub(super) fn data_left(&mut self) -> Option<&mut u64> {
@@ -64,6 +76,10 @@ impl ChunkLines {
         // The line end is checked at its first byte: data follows if the size was too small.
         if matches!(self.place, Place::Data(_)) && !b"\r\n".starts_with(&self.line) {
             return Err(ResponseFault::ChunkEnd);
+        }
+        let is_trailer = matches!(self.place, Place::Trailers(_));
+        if is_whole && is_trailer && self.needs_crlf && !self.line.ends_with(b"\r\n") {
+            return Err(ResponseFault::TrailerEnd);
         }
         if is_whole {
             self.place = match self.place {

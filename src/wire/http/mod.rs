@@ -8,6 +8,8 @@ mod fields;
 mod head_end;
 mod reply;
 mod request;
+#[cfg(feature = "gateway")]
+mod request_reader;
 mod response;
 mod response_fault;
 mod upgrade;
@@ -27,6 +29,8 @@ pub(crate) use fields::{elements, is_token_byte, list_elements, quoted};
 pub use reply::Reply;
 pub use request::Request;
 pub(crate) use request::{ParsedHead, parse};
+#[cfg(feature = "gateway")]
+pub(crate) use request_reader::{HeadStep, RequestReader};
 pub use response::Response;
 pub(crate) use response::{ParsedResponse, parse as parse_response};
 pub use response_fault::ResponseFault;

@@ -26,6 +26,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// Returns the method as sent. A request that reaches a handler has GET, HEAD, or OPTIONS where
+    /// the handler accepts it, except in
+    /// [`Handler::hands_over`](crate::engine::Handler::hands_over).
+    pub fn method(&self) -> &str {
+        self.head.method().as_str()
+    }
+
     /// Returns the path as sent: not decoded, without the query.
     pub fn path(&self) -> &str {
         self.head.uri().path()
@@ -89,6 +96,26 @@ impl Request {
         lists(self.headers(), name, element)
     }
 
+    /// Returns the reply to a request that the loop itself cannot serve, because of its method or
+    /// its body; `None` if it can. `accepts_options` says whether its path accepts OPTIONS.
+    pub(crate) fn refusal(&self, accepts_options: bool) -> Option<Reply> {
+        let (allowed, methods) = match accepts_options {
+            true => (WITH_OPTIONS, "GET, HEAD and OPTIONS"),
+            false => ("GET, HEAD", "GET and HEAD"),
+        };
+        let method = self.head.method();
+        let is_allowed = [Method::GET, Method::HEAD].contains(method)
+            || (accepts_options && *method == Method::OPTIONS);
+        if !is_allowed {
+            let reply = Reply::error(405, &format!("only the methods {methods} are allowed"));
+            return Some(reply.with_header(ALLOW, HeaderValue::from_static(allowed)));
+        }
+        let mut lengths = self.headers().get_all(CONTENT_LENGTH).iter();
+        let has_body = !lengths.all(|value| value.as_bytes() == b"0")
+            || self.headers().contains_key(TRANSFER_ENCODING);
+        has_body.then(|| Reply::error(400, "a request body is not accepted"))
+    }
+
     /// Parses a complete head, for tests of handlers.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
@@ -98,7 +125,7 @@ impl Request {
     /// Parses a complete head that came from this peer, for tests of handlers.
     #[cfg(test)]
     pub(crate) fn from_peer(head: &[u8], peer_addr: SocketAddr, encrypted: bool) -> Self {
-        match parse(head, 0, 16 << 10, peer_addr, encrypted, |_| false) {
+        match parse(head, 0, 16 << 10, peer_addr, encrypted) {
             ParsedHead::Complete(request, _) => *request,
             other => panic!("{}: {other:?}", head.escape_ascii()),
         }
@@ -133,6 +160,12 @@ impl Request {
         size_of::<Request>() + target + fields.sum::<usize>()
     }
 
+    /// Returns whether the version is HTTP/1.0.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_http_10(&self) -> bool {
+        self.head.version() == Version::HTTP_10
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.head.method() == Method::HEAD
     }
@@ -160,14 +193,13 @@ pub(crate) enum ParsedHead {
 
 /// Parses a complete request head of at most `most` bytes at the start of `data`. The first `known`
 /// bytes are known not to contain its end. `encrypted` is what a preamble said of the client's
-/// connection. `accepts_options` returns whether a path accepts OPTIONS.
+/// connection.
 pub(crate) fn parse(
     data: &[u8],
     known: usize,
     most: usize,
     peer_addr: SocketAddr,
     encrypted: bool,
-    accepts_options: impl Fn(&str) -> bool,
 ) -> ParsedHead {
     let refuse = |status, why: &str| ParsedHead::Refused(Reply::error(status, why), false);
     let too_long = || refuse(431, &format!("the request head has more than {most} bytes"));
@@ -207,7 +239,7 @@ pub(crate) fn parse(
         }
         Err(_) => return refuse(400, "malformed request head"),
     };
-    match request(&parsed, accepts_options) {
+    match request(&parsed) {
         Ok(head) => {
             let request = Request {
                 head,
@@ -220,32 +252,11 @@ pub(crate) fn parse(
     }
 }
 
-/// Checks the rules that apply to every request, regardless of its handler.
-fn request(
-    parsed: &httparse::Request<'_, '_>,
-    accepts_options: impl Fn(&str) -> bool,
-) -> Result<http::Request<()>, Reply> {
+/// Checks the rules that apply to every request, whatever serves it.
+fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Reply> {
     let malformed = || Reply::error(400, "malformed request head");
-    let method = match parsed.method {
-        Some("GET") => Method::GET,
-        Some("HEAD") => Method::HEAD,
-        other if accepts_options(path_of(parsed.path)) => {
-            if other != Some("OPTIONS") {
-                return Err(Reply::error(
-                    405,
-                    "only the methods GET, HEAD and OPTIONS are allowed",
-                )
-                .with_header(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
-            }
-            Method::OPTIONS
-        }
-        _ => {
-            return Err(
-                Reply::error(405, "only the methods GET and HEAD are allowed")
-                    .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
-            );
-        }
-    };
+    let method = parsed.method.unwrap_or_default().as_bytes();
+    let method = Method::from_bytes(method).map_err(|_| malformed())?;
     let headers = header_map(parsed.headers).ok_or_else(malformed)?;
     let version = if parsed.version == Some(0) {
         Version::HTTP_10
@@ -255,13 +266,6 @@ fn request(
     let hosts = headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(Reply::error(400, "exactly one Host header is required"));
-    }
-    let no_body = headers
-        .get_all(CONTENT_LENGTH)
-        .iter()
-        .all(|v| v.as_bytes() == b"0");
-    if !no_body || headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Reply::error(400, "a request body is not accepted"));
     }
     let uri: Uri = parsed
         .path
@@ -277,11 +281,6 @@ fn request(
     *head.version_mut() = version;
     *head.headers_mut() = headers;
     Ok(head)
-}
-
-/// Returns the path of a request's target, without its query.
-fn path_of(target: Option<&str>) -> &str {
-    target.and_then(|t| t.split('?').next()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -312,14 +311,8 @@ mod tests {
     }
 
     fn parse_all(text: &str) -> ParsedHead {
-        parse(
-            text.as_bytes(),
-            0,
-            HEAD_MAX,
-            "127.0.0.1:1".parse().expect("an address"),
-            false,
-            |path| path == "/healthz",
-        )
+        let addr = ([127, 0, 0, 1], 1).into();
+        parse(text.as_bytes(), 0, HEAD_MAX, addr, false)
     }
 
     fn complete(text: &str) -> (Box<Request>, usize) {
@@ -332,9 +325,10 @@ mod tests {
     fn status(text: &str) -> u16 {
         match parse_all(text) {
             ParsedHead::Refused(reply, _) => reply.status,
-            ParsedHead::Complete(request, _) => {
-                switching_protocols(&request, None, &[]).map_or_else(|r| r.status, |_| 101)
-            }
+            ParsedHead::Complete(request, _) => match request.refusal(false) {
+                Some(reply) => reply.status,
+                None => switching_protocols(&request, None, &[]).map_or_else(|r| r.status, |_| 101),
+            },
             ParsedHead::Partial => 0,
         }
     }
@@ -352,7 +346,6 @@ mod tests {
                 HEAD_MAX,
                 "127.0.0.1:1".parse().expect("an address"),
                 false,
-                |_| false,
             );
             assert!(
                 matches!(whole, ParsedHead::Complete(_, len) if len == UPGRADE_HEAD.len()),
@@ -378,7 +371,7 @@ mod tests {
             assert_eq!(len, blank.len() + UPGRADE_HEAD.len());
             let text = format!("{blank}G\0ET");
             for known in 0..text.len() {
-                let head = parse(text.as_bytes(), known, HEAD_MAX, addr, false, |_| false);
+                let head = parse(text.as_bytes(), known, HEAD_MAX, addr, false);
                 assert!(matches!(head, ParsedHead::Partial), "{blank:?}, {known}");
             }
             assert_eq!(status(&format!("{text} /ws\r\n\r\n")), 400, "{blank:?}");

@@ -67,6 +67,9 @@ pub enum ResponseFault {
     /// The trailers are longer than this many bytes.
     #[error("the trailers have more than {0} bytes")]
     Trailers(usize),
+    /// A line of the trailers of a request ends with LF alone.
+    #[error("a line of the trailers does not end with CRLF")]
+    TrailerEnd,
     /// The stream ended before the body.
     #[error("the stream ended before the body")]
     BodyEnd,

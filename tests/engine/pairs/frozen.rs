@@ -19,6 +19,7 @@ pub(super) fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
     let bridge = BridgeOptions {
         routes: vec![Route::to("default", vec![upstream])],
         forwarded_https: false,
+        http_pass: false,
         proxies: Proxies::default(),
     };
     let fleet = Fleet::tuned(RelaySettings::default(), None, |options, config| {

@@ -32,6 +32,7 @@ fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
             ..Route::to("default", vec![upstream])
         }],
         forwarded_https: false,
+        http_pass: false,
         proxies: Proxies::default(),
     };
     let mut gateway = Gateway::new(GatewayOptions {

@@ -8,7 +8,7 @@ mod closes;
 mod failures;
 mod faults;
 mod health;
-mod legs;
+pub mod legs;
 mod losses;
 mod operators;
 mod requests;

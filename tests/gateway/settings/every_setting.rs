@@ -10,11 +10,12 @@ use pulsegate::gateway::{
     ReplayLimits, Route, Subprotocols, WebOrigin, WeightedUpstream,
 };
 use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
-use pulsegate::side::{AlertSettings, WebhookUrl};
+use pulsegate::side::{AlertSettings, HttpSettings, WebhookUrl};
 use pulsegate::time::Micros;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn without_flags_and_variables_the_documented_defaults_hold() {
@@ -30,6 +31,15 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     };
     settings.link_slow_after = Micros::from_secs(30);
     settings.health_path = "/healthz".into();
+    settings.http = HttpSettings {
+        head_max: 16_384,
+        head_timeout: Duration::from_secs(10),
+        answer_timeout: Duration::from_secs(120),
+        body_idle: Duration::from_secs(300),
+        keep_alive: Duration::from_secs(75),
+        upstream_keep_alive: Duration::from_secs(4),
+        max_requests: 10_000,
+    };
     settings.glasses = Policy::default();
     settings.app = Policy {
         first_message_timeout: Some(Micros::from_secs(10)),
@@ -113,6 +123,7 @@ fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
             max_age: None,
         }],
         forwarded_https: false,
+        http_pass: true,
     };
     assert_eq!(settings.bridge, Some(bridge));
     assert!(!settings.serves_relay);
@@ -189,7 +200,17 @@ fn set_bridge(wanted: &mut Settings) {
             ..Route::to("default", vec![upstream])
         }],
         forwarded_https: true,
+        http_pass: false,
     });
+    wanted.http = HttpSettings {
+        head_max: 1_024,
+        head_timeout: Duration::from_millis(601),
+        answer_timeout: Duration::from_millis(306),
+        body_idle: Duration::from_millis(307),
+        keep_alive: Duration::from_millis(308),
+        upstream_keep_alive: Duration::from_millis(309),
+        max_requests: 310,
+    };
     wanted.link_slow_after = Micros::from_millis(401);
     wanted.health_path = "/health".into();
 }

@@ -29,6 +29,8 @@ fn what_a_reload_applies_is_in_the_table() {
             "STATE_FILE",
             "FORWARDED_PROTO",
             "HEALTH_PATH",
+            "HTTP_PASS",
+            "HTTP_MAX_REQUESTS",
             "CONFIG_WATCH",
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",

@@ -27,6 +27,7 @@ impl Host {
         let mut bridge = Bridge::new(BridgeOptions {
             routes,
             forwarded_https: false,
+            http_pass: false,
             proxies: Proxies::default(),
         });
         bridge.on_register(CLIENT);

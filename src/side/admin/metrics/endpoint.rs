@@ -29,6 +29,7 @@ async fn metrics(
         state_file: admin.runner.state_file(),
         jobs_lost: admin.runner.lost(),
         records_lost: admin.watchers.lost(),
+        http: admin.http.clone(),
         failed_logins: admin.failed_logins.counts(),
         alerts: AlertMetrics::of(&admin),
         process_stats: process::stats(),

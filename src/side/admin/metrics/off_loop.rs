@@ -3,6 +3,7 @@
 use super::scrape::Scrape;
 use super::writer::MetricsWriter;
 use crate::side::admin::failed_logins::LoginFailure;
+use crate::side::http::CODE_CLASSES;
 use crate::side::jobs::{WebhookResult, WebhookType};
 use std::fmt;
 
@@ -69,6 +70,26 @@ impl Scrape {
             "Unix time of the last write of the state file; 0 if it was not written yet",
             written.0 as f64 / 1_000.0,
         )
+    }
+
+    /// Writes the metrics of the thread `http`.
+    pub(super) fn plain_http(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+        writer.gauge(
+            "pulsegate_http_connections",
+            "Connections of clients that were handed over for plain HTTP",
+            self.http.connections() as i64,
+        )?;
+        let help = "Plain HTTP requests by route and class of status code; cut: the answer was cut \
+                    off behind its head";
+        writer.counters("pulsegate_http_requests", help, |family| {
+            for (route, counts) in self.http.requests() {
+                for (class, count) in CODE_CLASSES.iter().zip(counts) {
+                    let labels = [("route", &*route), ("code_class", class)];
+                    family.count(&labels, count)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Writes the process metrics, with the names that Prometheus's own client libraries use.

@@ -7,12 +7,14 @@ use crate::base::time::UnixMillis;
 use crate::engine::ClassStats;
 use crate::gateway::{ConnState, Snapshot};
 use crate::side::admin::failed_logins::LoginCounts;
+use crate::side::http::HttpStats;
 use crate::side::jobs::{StateFileStats, WebhookStats};
 use crate::side::process::ProcessStats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use std::fmt;
+use std::sync::Arc;
 
 /// All data of one scrape of the metrics.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(super) struct Scrape {
     /// time.
     pub(super) records_lost: [u64; 2],
     pub(super) failed_logins: LoginCounts,
+    pub(super) http: Arc<HttpStats>,
     pub(super) alerts: AlertMetrics,
     pub(super) process_stats: ProcessStats,
     pub(super) started: UnixMillis,
@@ -39,6 +42,7 @@ impl Collector for Scrape {
         self.relay(&mut writer)?;
         self.bridge(&mut writer)?;
         self.the_loop(&mut writer)?;
+        self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;
         self.alerts.encode(&mut writer)?;
         self.process(&mut writer)

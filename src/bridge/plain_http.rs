@@ -1,0 +1,154 @@
+//! Plain HTTP requests: which upstream serves one, and what it is sent. The requests themselves are
+//! passed on outside the loop.
+
+use super::bridge::Bridge;
+use super::end_to_end::{Field, NamedFields, passed_fields};
+use super::health_check::UpstreamNumber;
+use super::hop::Hop;
+use super::requests::{from_source, wish};
+use super::route::Route;
+use super::upstream_request::{HostHeader, PassedHead, passed_head};
+use super::upstreams::{Choice, InFlight};
+use crate::base::time::Micros;
+use crate::engine::{DialAddress, Reply, Request};
+use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
+use crate::wire::http::{HeaderMap, HeaderValue};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The upstream for a plain HTTP request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HttpUpstream {
+    /// The number of the upstream.
+    pub number: UpstreamNumber,
+    /// Where to connect to.
+    pub address: DialAddress,
+    /// The route that serves the request.
+    pub route: Arc<Route>,
+    /// Whether another upstream of the route may be tried if connecting to this one fails.
+    pub may_retry: bool,
+    /// Whether the upstream has failed before, so that an answer is news.
+    pub is_in_doubt: bool,
+    host: HeaderValue,
+    hop: Hop,
+    set_cookie: Option<HeaderValue>,
+    /// Counts the request at the upstream while it is in progress.
+    _in_flight: InFlight,
+}
+
+impl HttpUpstream {
+    /// Returns the head of the request that the upstream is sent.
+    ///
+    /// # Errors
+    /// The reply to a request that cannot be passed on.
+    pub(crate) fn head(&self, request: &Request) -> Result<PassedHead, Reply> {
+        let path = self.route.upstream_path(request.path());
+        let host_header = &self.route.host_header;
+        let mut head = passed_head(request, &self.hop, host_header, &self.host, path)?;
+        if head.host.is_empty() || *host_header == HostHeader::Upstream {
+            head.host = self.host.clone();
+        }
+        // The body passes as it is framed.
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.map(|value| (CONTENT_LENGTH, value.clone()));
+        head.fields.extend(length);
+        Ok(head)
+    }
+
+    /// Returns the header fields of the upstream's answer that pass to the client.
+    pub(crate) fn answer_fields(&self, headers: &HeaderMap) -> Vec<Field> {
+        let mut fields = passed_fields(headers, NamedFields::Removed);
+        let length = headers.get(CONTENT_LENGTH);
+        fields.extend(length.map(|value| (CONTENT_LENGTH, value.clone())));
+        let cookie = self.set_cookie.as_ref();
+        fields.extend(cookie.map(|value| (SET_COOKIE, value.clone())));
+        fields
+    }
+}
+
+/// What becomes of a plain HTTP request.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else")]
+pub enum HttpChoice {
+    /// The gateway answers it. The name is that of its route; empty if no route serves it.
+    Answer(Reply, Box<str>),
+    /// It goes to this upstream.
+    Upstream(Box<HttpUpstream>),
+}
+
+impl Bridge {
+    /// Returns whether a request is plain HTTP that a route serves. It is passed on outside the
+    /// loop.
+    pub fn passes_http(&self, request: &Request) -> bool {
+        self.http_pass && !request.is_upgrade() && self.routes.find(request).is_some()
+    }
+
+    /// Chooses the upstream for a plain HTTP request, but none of `tried`. The route, the sticky
+    /// cookie and the rules are those of WebSockets, so the requests of one client go to one
+    /// upstream; `max_dialing` counts WebSockets alone. `None`: no route serves it.
+    pub fn choose_http(
+        &mut self,
+        now: Micros,
+        request: &Request,
+        tried: &[UpstreamNumber],
+    ) -> Option<HttpChoice> {
+        let live = self.routes.find(request)?;
+        let route = live.route.clone();
+        let peer = request.peer_addr();
+        let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
+        let wish = wish(client, request, &route);
+        let source = self.next_source();
+        let tried: Vec<_> = tried.iter().map(|number| number.0).collect();
+        let chosen = self.routes.by_name(&route.name).map(|live| {
+            let choice = live.choose_unlimited(&self.endpoints, &tried, &wish, now);
+            (choice, live.listed(&self.endpoints))
+        });
+        let Some((Choice::Endpoint(id), listed)) = chosen else {
+            let (_, reply) = self.no_upstream(&route.name, source as u32);
+            return Some(HttpChoice::Answer(reply, route.name.clone()));
+        };
+        let endpoint = self.endpoints.get(id)?;
+        let hop = Hop::of(request, &self.proxies, self.forwarded_https);
+        let is_new = endpoint.token.as_bytes() != &*wish.token;
+        let sticky = route.sticky.as_ref().filter(|_| is_new);
+        Some(HttpChoice::Upstream(Box::new(HttpUpstream {
+            number: UpstreamNumber(id),
+            address: from_source(&endpoint.address, &route, source).0,
+            may_retry: tried.len() + 1 < listed,
+            is_in_doubt: endpoint.is_in_doubt(),
+            host: endpoint.url.host_field(),
+            hop,
+            set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
+            _in_flight: endpoint.begin_request(),
+            route,
+        })))
+    }
+
+    /// Notes that a plain HTTP request was answered, whatever the answer.
+    pub fn http_answered(&mut self, now: Micros, upstream: UpstreamNumber) {
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
+            endpoint.answered(now);
+        }
+    }
+
+    /// Notes that connecting for a plain HTTP request failed.
+    pub fn http_unreachable(&mut self, now: Micros, upstream: UpstreamNumber, why: &str) {
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
+            endpoint.unreachable(now, why);
+        }
+    }
+
+    /// Notes that a plain HTTP request of a client was not answered in time.
+    pub fn http_unanswered(
+        &mut self,
+        now: Micros,
+        upstream: UpstreamNumber,
+        client: IpAddr,
+        why: &str,
+    ) {
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
+            endpoint.unanswered(client, now, why);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! One client's connection: from the loop, through its requests, to its end or back to the loop.
+
+use super::client_stream::ClientStream;
+use super::conn_state::{ConnState, Stop};
+use super::drain_plan::DrainPlan;
+use super::exchange::Exchanges;
+use super::server::HttpContext;
+use crate::engine::{HandedOver, Reply};
+use crate::reactor::HandedOverSocket;
+use crate::wire::http::RequestReader;
+use hyper::server::conn::http1::{Builder, Connection};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+/// The most header fields of a request.
+const FIELDS_MAX: usize = 128;
+
+/// hyper's buffer for each direction of a connection, in bytes.
+const BUFFER_MAX: usize = 64 * 1024;
+
+/// How long the last answer may take, and how much of what the client still sends is read and
+/// dropped meanwhile. Without that the kernel would send an RST, and the client could lose the
+/// answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// The pauses between tries to give a connection back to a loop that is behind, and their number.
+const RETURN_PAUSE: Duration = Duration::from_millis(50);
+const RETURN_TRIES: usize = 100;
+
+/// How a connection's time with hyper has ended.
+enum End {
+    /// hyper has served the last request, or the client has left.
+    Served,
+    /// The next request is not for hyper.
+    Stopped(Stop),
+    /// A time limit has passed. `true`: inside a head.
+    Late(bool),
+    /// The end of a drain has passed.
+    Cut,
+}
+
+/// A connection while hyper serves it.
+struct Serving {
+    conn: Connection<TokioIo<ClientStream>, Exchanges>,
+    context: Arc<HttpContext>,
+    state: Arc<ConnState>,
+    sleep: Pin<Box<Sleep>>,
+    drain: Drain,
+}
+
+/// The drain as one connection sees it.
+struct Drain {
+    plan: Option<DrainPlan>,
+    changed: Pin<Box<dyn Future<Output = watch::Receiver<Option<DrainPlan>>> + Send>>,
+    /// The connection's turn in the spread, from 0 to 1.
+    part: f64,
+    is_closing: bool,
+}
+
+/// Serves a connection until its end, or until the loop takes it back.
+pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
+    let HandedOverSocket { stream, mut conn } = socket;
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(e) => return log::warn!("http_connection outcome=dropped error=\"{e}\""),
+    };
+    let settings = context.settings();
+    let reader = RequestReader::new(settings.head_max, conn.peer_addr, conn.is_encrypted);
+    let state = ConnState::new();
+    let unread = std::mem::take(&mut conn.bytes);
+    let stream = ClientStream::new(stream, unread, reader, state.clone());
+    let service = Exchanges {
+        context: context.clone(),
+        state: state.clone(),
+    };
+    let served = Builder::new()
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .max_headers(FIELDS_MAX)
+        .max_buf_size(BUFFER_MAX.max(2 * settings.head_max))
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let drain = context.drain.watch();
+    let mut serving = Serving {
+        conn: served,
+        drain: Drain::new(drain),
+        sleep: Box::pin(tokio::time::sleep(settings.keep_alive)),
+        context: context.clone(),
+        state,
+    };
+    let end = std::future::poll_fn(|cx| serving.poll(cx)).await;
+    let parts = serving.conn.into_parts();
+    // The service holds requests that are given up.
+    drop(parts.service);
+    let (mut stream, mut unread) = parts.io.into_inner().into_parts();
+    match end {
+        End::Stopped(Stop::ForLoop) => {
+            unread.splice(0..0, parts.read_buf);
+            give_back(stream, conn, unread, &context).await;
+        }
+        End::Stopped(Stop::Refused(reply, is_head)) => {
+            context.stats.count("", reply.status);
+            refuse(&mut stream, &reply, is_head).await;
+        }
+        End::Late(true) => {
+            let limit = settings.head_timeout.as_millis();
+            let reply = Reply::error(408, &format!("no complete request within {limit} ms"));
+            context.stats.count("", reply.status);
+            refuse(&mut stream, &reply, false).await;
+        }
+        End::Served | End::Late(false) => linger(&mut stream).await,
+        End::Cut => {}
+    }
+}
+
+impl Serving {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.poll_drain(cx);
+        if self.conn.poll_without_shutdown(cx).is_ready() {
+            // hyper answers nothing to a body that it cannot read.
+            let fault = self.state.unanswered_fault();
+            let refused = fault.map(|why| Stop::Refused(Reply::error(400, &why), false));
+            return Poll::Ready(refused.map_or(End::Served, End::Stopped));
+        }
+        if let Some(stop) = self.state.take_stop() {
+            return Poll::Ready(End::Stopped(stop));
+        }
+        loop {
+            let now = Instant::now();
+            let due = self.state.due(&self.context.settings());
+            if due.is_some_and(|due| due <= now) {
+                return Poll::Ready(End::Late(self.state.is_in_head()));
+            }
+            let cut = self.drain.plan.map(|plan| plan.cut_at());
+            if cut.is_some_and(|cut| cut <= now) {
+                return Poll::Ready(End::Cut);
+            }
+            let close = self.drain.close_at(self.state.is_idle());
+            if close.is_some_and(|close| close <= now) {
+                self.drain.is_closing = true;
+                Pin::new(&mut self.conn).graceful_shutdown();
+                if self.conn.poll_without_shutdown(cx).is_ready() {
+                    return Poll::Ready(End::Served);
+                }
+                continue;
+            }
+            let Some(next) = [due, cut, close].into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
+            if self.sleep.deadline() != next {
+                self.sleep.as_mut().reset(next);
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(receiver) = self.drain.changed.as_mut().poll(cx) {
+            self.drain.plan = *receiver.borrow();
+            self.drain.changed = Drain::change(receiver);
+        }
+    }
+}
+
+impl Drain {
+    fn new(mut receiver: watch::Receiver<Option<DrainPlan>>) -> Self {
+        let plan = *receiver.borrow_and_update();
+        Drain {
+            plan,
+            changed: Drain::change(receiver),
+            part: fastrand::f64(),
+            is_closing: false,
+        }
+    }
+
+    /// Waits for the next change of the plan.
+    fn change(
+        mut receiver: watch::Receiver<Option<DrainPlan>>,
+    ) -> Pin<Box<dyn Future<Output = watch::Receiver<Option<DrainPlan>>> + Send>> {
+        Box::pin(async move {
+            if receiver.changed().await.is_err() {
+                // The process ends.
+                std::future::pending::<()>().await;
+            }
+            receiver
+        })
+    }
+
+    /// Returns when the connection begins to close, unless it has begun.
+    fn close_at(&self, is_idle: bool) -> Option<Instant> {
+        let plan = self.plan.filter(|_| !self.is_closing)?;
+        Some(match is_idle {
+            true => plan.close_at(self.part),
+            false => plan.last_answer_at(),
+        })
+    }
+}
+
+/// Gives a connection back to the loop.
+async fn give_back(stream: TcpStream, conn: HandedOver, bytes: Vec<u8>, context: &HttpContext) {
+    let stream = match stream.into_std() {
+        Ok(stream) => stream,
+        Err(e) => return log::warn!("http_connection outcome=dropped error=\"{e}\""),
+    };
+    let conn = HandedOver { bytes, ..conn };
+    let mut waiting = HandedOverSocket { stream, conn };
+    for _ in 0..RETURN_TRIES {
+        match context.returns.send(waiting) {
+            Ok(()) => return,
+            Err(refused) => waiting = refused.0,
+        }
+        tokio::time::sleep(RETURN_PAUSE).await;
+    }
+    log::warn!("http_connection outcome=dropped reason=\"the loop takes no connection back\"");
+}
+
+/// Writes a last answer, and closes the connection.
+async fn refuse(stream: &mut TcpStream, reply: &Reply, is_head: bool) {
+    let bytes = reply.render(is_head);
+    let written = tokio::time::timeout(LINGER, stream.write_all(&bytes)).await;
+    if let Ok(Ok(())) = written {
+        linger(stream).await;
+    }
+}
+
+/// Closes a connection so that the client can read the last answer.
+async fn linger(stream: &mut TcpStream) {
+    let close = async {
+        stream.shutdown().await?;
+        let (mut chunk, mut left) = ([0; 4_096], LINGER_BYTES);
+        while left > 0 {
+            match stream.read(&mut chunk).await? {
+                0 => break,
+                len => left = left.saturating_sub(len),
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    // The client may be gone already.
+    let _ = tokio::time::timeout(LINGER, close).await;
+}

@@ -1,0 +1,442 @@
+//! One request of plain HTTP, and its answer.
+
+use super::answer_body::AnswerBody;
+use super::conn_state::{ConnState, ExchangeGuard};
+use super::http_settings::HttpSettings;
+use super::request_body::RequestBody;
+use super::server::HttpContext;
+use super::upstream_conn::{SendFailure, UpstreamConn};
+use crate::engine::{Reply, Request};
+use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
+use crate::side::loop_query;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::Extensions;
+use hyper::{Method, Response, StatusCode, Uri, Version};
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// How long a request waits until fewer are in progress.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most upstreams that are tried for one request.
+const DIALS_MAX: usize = 8;
+
+/// The longest time without a request on an upstream connection after which a request that must
+/// not be repeated is still sent on it. A service may close the connection meanwhile.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Answers the requests of one client.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    pub(super) context: Arc<HttpContext>,
+    pub(super) state: Arc<ConnState>,
+}
+
+/// The answer to a request. It is never an error: what fails is answered, too.
+pub(super) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Exchanges {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Answering {
+        let head = self.state.take_head();
+        let guard = ExchangeGuard(self.state.clone());
+        let context = self.context.clone();
+        Box::pin(async move { Ok(answer(context, head, request, guard).await) })
+    }
+}
+
+/// Returns the answer to a request. `head` is what the loop's parser has read of it.
+async fn answer(
+    context: Arc<HttpContext>,
+    head: Option<Box<Request>>,
+    request: hyper::Request<Incoming>,
+    guard: ExchangeGuard,
+) -> Response<AnswerBody> {
+    let state = guard.0.clone();
+    let head = head.filter(|head| is_same(head, &request));
+    let Some(head) = head else {
+        let reply = Reply::error(400, "the request can be read in two ways");
+        context.stats.count("", reply.status);
+        return closing(own_answer(reply, guard));
+    };
+    let (method, path) = (head.method().to_owned(), head.path().to_owned());
+    let mut exchange = Exchange::new(context.clone(), state.clone(), head, request);
+    let (answer, route) = match exchange.run().await {
+        Ok(passed) => {
+            let route = passed.upstream.route.name.clone();
+            (passed.into_answer(&context, guard), route)
+        }
+        Err(Failed { reply, route, why }) => {
+            if reply.status >= 500 {
+                let log = &context.failures;
+                log.add(&route, &method, &path, reply.status, &why);
+            }
+            (own_answer(reply, guard), route)
+        }
+    };
+    state.begin_answer();
+    context.stats.count(&route, answer.status().as_u16());
+    answer
+}
+
+/// Returns whether hyper has read the same request.
+fn is_same(head: &Request, request: &hyper::Request<Incoming>) -> bool {
+    head.method() == request.method().as_str()
+        && head.path() == request.uri().path()
+        && head.query() == request.uri().query()
+        && head.headers() == request.headers()
+}
+
+/// A request in progress.
+struct Exchange {
+    context: Arc<HttpContext>,
+    settings: HttpSettings,
+    state: Arc<ConnState>,
+    head: Arc<Request>,
+    method: Method,
+    body: RequestBody,
+    /// What hyper knows of the request, such as the case of its names.
+    extensions: Extensions,
+    /// The upstreams to which connecting has failed.
+    tried: Vec<UpstreamNumber>,
+    /// Whether it was sent again after a failure.
+    is_repeated: bool,
+}
+
+/// The upstream's answer to a request.
+struct Passed {
+    answer: Response<Incoming>,
+    conn: UpstreamConn,
+    upstream: Box<HttpUpstream>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A request that the gateway itself answers.
+struct Failed {
+    reply: Reply,
+    /// The route; empty if none serves the request.
+    route: Box<str>,
+    /// What has happened, for the log.
+    why: String,
+}
+
+impl Failed {
+    fn new(reply: Reply, route: &str) -> Self {
+        Failed {
+            why: reply.reason.to_string(),
+            reply,
+            route: route.into(),
+        }
+    }
+
+    /// The answer is the status with this text; the log also says why.
+    fn because(status: u16, text: &str, route: &str, why: impl ToString) -> Self {
+        Failed {
+            reply: Reply::error(status, text),
+            route: route.into(),
+            why: format!("{text}: {}", why.to_string()),
+        }
+    }
+}
+
+/// What becomes of a request after a try.
+enum Tried {
+    Answered(Box<Passed>),
+    /// Try again, with what is left of the request.
+    Again,
+    Failed(Failed),
+}
+
+impl Exchange {
+    fn new(
+        context: Arc<HttpContext>,
+        state: Arc<ConnState>,
+        head: Box<Request>,
+        request: hyper::Request<Incoming>,
+    ) -> Self {
+        let (parts, body) = request.into_parts();
+        Exchange {
+            settings: context.settings(),
+            context,
+            state,
+            head: Arc::from(head),
+            method: parts.method,
+            body: RequestBody::new(body),
+            extensions: parts.extensions,
+            tried: Vec::new(),
+            is_repeated: false,
+        }
+    }
+
+    /// Passes the request to an upstream, or to several until connecting to one succeeds.
+    async fn run(&mut self) -> Result<Passed, Failed> {
+        let room = self.context.room.clone().acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(QUEUE_PATIENCE, room).await else {
+            let reply = Reply::error(503, "HTTP_MAX_REQUESTS requests are in progress already");
+            return Err(Failed::new(reply.with_retry_after(5), ""));
+        };
+        let mut permit = Some(permit);
+        loop {
+            let upstream = self.choose().await?;
+            match self.try_upstream(upstream, &mut permit).await {
+                Tried::Answered(passed) => return Ok(*passed),
+                Tried::Again => {}
+                Tried::Failed(failed) => return Err(failed),
+            }
+        }
+    }
+
+    /// Asks the loop for an upstream.
+    async fn choose(&self) -> Result<Box<HttpUpstream>, Failed> {
+        let stalled = |_| Failed::new(Reply::error(503, "the gateway is busy"), "");
+        // Operators ask the loop, too, so only some of the questions may be ours.
+        let Ok(_turn) = self.context.questions.acquire().await else {
+            return Err(stalled(()));
+        };
+        let (head, tried) = (self.head.clone(), self.tried.clone());
+        let asked = loop_query::query(&self.context.queries, move |gateway, io| {
+            gateway.choose_http(io, &head, &tried)
+        });
+        match asked.await {
+            Ok(HttpChoice::Upstream(upstream)) => Ok(upstream),
+            Ok(HttpChoice::Answer(reply, route)) => Err(Failed::new(reply, &route)),
+            Err(_) => Err(stalled(())),
+        }
+    }
+
+    async fn try_upstream(
+        &mut self,
+        upstream: Box<HttpUpstream>,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Tried {
+        let route = upstream.route.name.clone();
+        let head = match upstream.head(&self.head) {
+            Ok(head) => head,
+            Err(reply) => return Tried::Failed(Failed::new(reply, &route)),
+        };
+        let mut conn = match self.connection(&upstream).await {
+            Ok(conn) => conn,
+            Err(error) => return self.not_connected(&upstream, &error),
+        };
+        let mut fields = HeaderMap::with_capacity(head.fields.len() + 1);
+        fields.append(HOST, head.host);
+        fields.extend_fields(head.fields);
+        let body = std::mem::replace(&mut self.body, RequestBody::empty());
+        let was_empty = body.is_empty();
+        let mut request = hyper::Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = fields;
+        *request.extensions_mut() = self.extensions.clone();
+        match head.target.parse::<Uri>() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => {
+                let reply = Reply::error(400, "malformed request target");
+                return Tried::Failed(Failed::new(reply, &route));
+            }
+        }
+        let Some(sent) = self.send(&mut conn, request).await else {
+            return self.not_answered(&upstream);
+        };
+        match sent {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let text = "the answer of the upstream is invalid";
+                let why = "a 101 that no request has asked for";
+                Tried::Failed(Failed::because(502, text, &route, why))
+            }
+            Ok(answer) => {
+                if upstream.is_in_doubt {
+                    let number = upstream.number;
+                    self.report(move |bridge, now| bridge.http_answered(now, number));
+                }
+                match permit.take() {
+                    Some(permit) => Tried::Answered(Box::new(Passed {
+                        answer,
+                        conn,
+                        upstream,
+                        permit,
+                    })),
+                    None => Tried::Again,
+                }
+            }
+            Err(failure) => self.broken(&upstream, failure, was_empty),
+        }
+    }
+
+    /// Returns a connection to the upstream: one that waits, or a new one.
+    async fn connection(&self, upstream: &HttpUpstream) -> io::Result<UpstreamConn> {
+        let is_repeatable = [Method::GET, Method::HEAD].contains(&self.method);
+        let keep_alive = self.settings.upstream_keep_alive;
+        let most = match is_repeatable && self.body.is_empty() {
+            true => keep_alive,
+            false => keep_alive.min(FRESH),
+        };
+        if !self.is_repeated
+            && let Some(conn) = self.context.pool.take(upstream.number, most)
+        {
+            return Ok(conn);
+        }
+        let patience = upstream.route.connect_timeout.as_duration();
+        UpstreamConn::connect(&upstream.address, patience, self.settings.head_max).await
+    }
+
+    /// Handles an upstream to which connecting has failed.
+    fn not_connected(&mut self, upstream: &HttpUpstream, error: &io::Error) -> Tried {
+        let route = &upstream.route.name;
+        if is_own_shortage(error) {
+            let text = "the gateway has no room for another connection";
+            return Tried::Failed(Failed::because(503, text, route, error));
+        }
+        let (number, why) = (upstream.number, error.to_string());
+        self.report(move |bridge, now| bridge.http_unreachable(now, number, &why));
+        self.tried.push(number);
+        if upstream.may_retry && self.tried.len() < DIALS_MAX {
+            return Tried::Again;
+        }
+        let text = "the upstream cannot be reached";
+        Tried::Failed(Failed::because(502, text, route, error))
+    }
+
+    /// Handles an upstream that has not answered in time.
+    fn not_answered(&self, upstream: &HttpUpstream) -> Tried {
+        let time = self.settings.answer_timeout.as_millis();
+        let why = format!("the upstream has not answered within {time} ms");
+        let (number, client) = (upstream.number, self.head.peer_addr().ip());
+        let logged = why.clone();
+        self.report(move |bridge, now| bridge.http_unanswered(now, number, client, &logged));
+        Tried::Failed(Failed::new(Reply::error(504, &why), &upstream.route.name))
+    }
+
+    /// Handles a connection that has ended before the answer. What was not sent, or can be sent
+    /// twice without harm, is sent once more on a new connection (RFC 9110 §9.2.2).
+    fn broken(&mut self, upstream: &HttpUpstream, failure: SendFailure, was_empty: bool) -> Tried {
+        let route = &upstream.route.name;
+        if let Some(why) = self.state.body_fault() {
+            return Tried::Failed(Failed::new(Reply::error(400, &why), route));
+        }
+        let is_repeatable = [Method::GET, Method::HEAD].contains(&self.method)
+            && was_empty
+            && failure.is_unanswered;
+        let is_unsent = failure.unsent.is_some();
+        if let Some(unsent) = failure.unsent {
+            self.body = unsent.into_body();
+        }
+        if (is_repeatable || is_unsent) && !self.is_repeated {
+            self.is_repeated = true;
+            return Tried::Again;
+        }
+        let text = match failure.is_unanswered {
+            true => "the upstream closed the connection without an answer",
+            false => "the answer of the upstream is invalid",
+        };
+        Tried::Failed(Failed::because(502, text, route, failure.why))
+    }
+
+    /// Sends a request. Returns what came back; `None` if nothing came in time. The time begins
+    /// with the end of the request. While its body is on the way, no more than `body_idle` may pass
+    /// without a byte of it.
+    async fn send(
+        &self,
+        conn: &mut UpstreamConn,
+        request: hyper::Request<RequestBody>,
+    ) -> Option<Result<Response<Incoming>, SendFailure>> {
+        let mut sent = Box::pin(conn.send(request));
+        let mut whole_since = Instant::now();
+        loop {
+            let progress = self.state.body_progress();
+            let due = match progress {
+                Some(progress) => progress + self.settings.body_idle,
+                None => whole_since + self.settings.answer_timeout,
+            };
+            match tokio::time::timeout_at(due, &mut sent).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if progress.is_none() => return None,
+                Err(_) => match self.state.body_progress() {
+                    Some(now) if Some(now) == progress => return None,
+                    Some(_) => {}
+                    // The body has ended meanwhile, at the latest now.
+                    None => whole_since = Instant::now(),
+                },
+            }
+        }
+    }
+
+    /// Tells the loop what is known of an upstream.
+    fn report(
+        &self,
+        what: impl FnOnce(&mut crate::gateway::Bridge, crate::base::time::Micros) + Send + 'static,
+    ) {
+        let told = self.context.queries.send(move |gateway, io| {
+            if let Some(bridge) = gateway.bridge() {
+                what(bridge, io.now());
+            }
+        });
+        // The next request will say the same.
+        if let Err(full) = told {
+            log::debug!("http_report outcome=lost error=\"{full}\"");
+        }
+    }
+}
+
+impl Passed {
+    fn into_answer(self, context: &HttpContext, guard: ExchangeGuard) -> Response<AnswerBody> {
+        let (mut parts, body) = self.answer.into_parts();
+        let mut fields = HeaderMap::with_capacity(parts.headers.len() + 1);
+        fields.extend_fields(self.upstream.answer_fields(&parts.headers));
+        parts.headers = fields;
+        // The version is that of the connection to the client.
+        parts.version = Version::HTTP_11;
+        let owned = (context.pool.clone(), context.stats.clone());
+        let from = (self.conn, self.upstream);
+        let body = AnswerBody::of_upstream(body, from, owned, self.permit, guard);
+        Response::from_parts(parts, body)
+    }
+}
+
+/// Adds fields in their order, several of one name included.
+trait ExtendFields {
+    fn extend_fields(&mut self, fields: Vec<(HeaderName, HeaderValue)>);
+}
+
+impl ExtendFields for HeaderMap {
+    fn extend_fields(&mut self, fields: Vec<(HeaderName, HeaderValue)>) {
+        for (name, value) in fields {
+            self.append(name, value);
+        }
+    }
+}
+
+/// Returns an answer of the gateway's own.
+fn own_answer(reply: Reply, guard: ExchangeGuard) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::own(reply.body, guard));
+    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer.headers_mut().extend_fields(reply.headers);
+    answer
+}
+
+/// Closes the connection after an answer.
+fn closing(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
+    answer
+}
+
+/// Returns whether this process has no descriptor or no port for a connection. That says nothing of
+/// the upstream.
+fn is_own_shortage(error: &io::Error) -> bool {
+    use nix::libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let own = [EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM];
+    error.raw_os_error().is_some_and(|code| own.contains(&code))
+}

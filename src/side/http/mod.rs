@@ -1,0 +1,26 @@
+//! Plain HTTP on the port of the WebSockets: the thread that passes requests to the upstreams.
+//!
+//! The loop hands a connection over when its request is plain HTTP that a route serves. hyper
+//! speaks HTTP to the client and to the upstream. Before hyper sees a byte, [`client_stream`] reads
+//! the request with the loop's own parser, which refuses what could be read in two ways. It stops
+//! at a WebSocket request: the connection then goes back to the loop with all bytes that were not
+//! processed.
+
+mod answer_body;
+mod client_stream;
+mod conn_state;
+mod connection;
+mod drain_plan;
+mod exchange;
+mod failure_log;
+mod http_settings;
+mod http_stats;
+mod request_body;
+mod server;
+mod upstream_conn;
+mod upstream_pool;
+
+pub use self::drain_plan::HttpDrain;
+pub use self::http_settings::HttpSettings;
+pub(super) use self::http_stats::{CODE_CLASSES, HttpStats};
+pub(super) use self::server::{HttpContext, serve};
