@@ -120,7 +120,7 @@ impl Bridge {
             host: endpoint.url.host_field(),
             hop,
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
-            _in_flight: endpoint.begin_request(),
+            _in_flight: endpoint.requests.begin(),
             route,
         })))
     }

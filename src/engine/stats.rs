@@ -228,8 +228,8 @@ impl Stats {
         self.dialed - self.dialed_open - sum(&self.dials_failed)
     }
 
-    /// Returns the number of connections that count against the connection limit: WebSockets, and
-    /// those that may become one, and those that were handed over. Dialled connections do not count.
+    /// Returns the number of connections that count against the connection limit: WebSockets, those
+    /// that may become one, and those that were handed over. Dialled connections do not count.
     pub fn places_taken(&self) -> u64 {
         (self.live() + self.opening() + self.handed_over_here)
             .saturating_sub(self.refused_here + self.dialed_here)

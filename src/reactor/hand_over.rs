@@ -1,20 +1,14 @@
 //! Sockets that leave the loop and come back, with the connections that their host serves
 //! elsewhere.
 
+use super::socket_exchange::{HandedOverSocket, ReturnSender};
 use super::sockets::{Socket, WriteState};
 use super::turn::Reactor;
 use crate::base::id::ConnId;
-use crate::engine::{HandedOver, Handler};
-use crate::mail::{self, Budget, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
+use crate::engine::Handler;
+use crate::mail::{Budget, Limits};
 use mio::Interest;
 use mio::net::TcpStream;
-use std::fmt;
-
-/// The most connections that wait for the loop to take them back, and their bytes.
-const LIMITS: Limits = Limits {
-    count: 1_024,
-    bytes: 16 << 20,
-};
 
 /// The most connections that come back in one turn, and their bytes.
 const PER_TURN: Limits = Limits {
@@ -22,79 +16,11 @@ const PER_TURN: Limits = Limits {
     bytes: 1 << 20,
 };
 
-/// A connection that has left the loop, with its socket.
-#[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "it has no more parts")]
-pub struct HandedOverSocket {
-    /// The socket; non-blocking.
-    pub stream: std::net::TcpStream,
-    /// What the loop knows of the connection.
-    pub conn: HandedOver,
-}
-
-impl QueueItem for HandedOverSocket {
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.conn.bytes.capacity()
-    }
-}
-
-/// Gives connections back to the loop, from any thread. Cheap to clone.
-#[derive(Clone)]
-pub struct ReturnSender(Sender<HandedOverSocket>);
-
-impl ReturnSender {
-    /// Gives a connection back. The loop processes its next request, whatever it is.
-    ///
-    /// # Errors
-    /// [`NoRoom`] with the connection, if 1 024 of them already wait.
-    pub fn send(&self, returned: HandedOverSocket) -> Result<(), NoRoom<HandedOverSocket>> {
-        self.0.send(returned)
-    }
-}
-
-impl fmt::Debug for ReturnSender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ReturnSender")
-            .field(&self.0.counts())
-            .finish()
-    }
-}
-
-/// Takes the connections that the host hands over.
-type Taker = Box<dyn FnMut(HandedOverSocket)>;
-
-/// The loop's side of the sockets that leave it and come back.
-pub(super) struct Exchange {
-    taker: Option<Taker>,
-    returned: LoopReceiver<HandedOverSocket>,
-    sender: ReturnSender,
-    leaving: Vec<HandedOver>,
-}
-
-impl Default for Exchange {
-    fn default() -> Self {
-        let (sender, returned) = mail::to_loop(LIMITS, Overflow::Refuse);
-        Exchange {
-            taker: None,
-            returned,
-            sender: ReturnSender(sender),
-            leaving: Vec::new(),
-        }
-    }
-}
-
-impl Exchange {
-    /// Returns whether the next turn has connections to take back.
-    pub(super) fn has_work(&self) -> bool {
-        self.returned.has_leftovers()
-    }
-}
-
 impl<H: Handler> Reactor<H> {
     /// Sets where connections go that the host hands over
     /// ([`Handler::hands_over`]). `taker` is called on the loop's thread and must not block.
     /// Without this call such connections are closed.
-    pub fn hand_over_to(&mut self, taker: impl FnMut(HandedOverSocket) + 'static) {
+    pub fn hand_over_to(&mut self, taker: impl FnMut(HandedOverSocket) + Send + 'static) {
         self.exchange.taker = Some(Box::new(taker));
     }
 

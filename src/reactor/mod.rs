@@ -7,6 +7,7 @@ mod flush;
 mod hand_over;
 mod listen;
 mod read;
+mod socket_exchange;
 mod sockets;
 mod tcp_info;
 mod token;
@@ -14,6 +15,6 @@ mod turn;
 
 #[cfg(feature = "gateway")]
 pub(crate) use connect::{begin_connect, has_peer};
-pub use hand_over::{HandedOverSocket, ReturnSender};
 pub use listen::{granted_backlog, listen};
+pub use socket_exchange::{HandedOverSocket, ReturnSender};
 pub use turn::{EXTRA_DESCRIPTORS, Reactor};

@@ -1,7 +1,7 @@
 //! The loop and its turn.
 
 use super::acceptor::{Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS};
-use super::hand_over::Exchange;
+use super::socket_exchange::Exchange;
 use super::sockets::{Socket, WriteState};
 use super::tcp_info;
 use crate::base::id::ConnId;

@@ -67,6 +67,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         check_policy: |_| Ok(()),
         drain_times: Arc::new(Mutex::new((Micros::ZERO, Micros::ZERO))),
         drain: Arc::new(|_, _| {}),
+        http: None,
         reload: Arc::new(pulsegate::side::ReloadReport::default),
     })
     .expect("the side thread");

@@ -4,7 +4,8 @@ use crate::reading::{self, sources};
 
 /// Names that only these files (or folders, with a slash at the end) may use.
 const DOORS: &[(&str, &[&str])] = &[
-    ("Instant", &["base/time.rs"]),
+    // `side/http/` has timers of its own, on the clock of tokio.
+    ("Instant", &["base/time.rs", "side/http/"]),
     ("SystemTime", &["base/time.rs"]),
     ("mio", &["reactor/"]),
     ("socket2", &["reactor/"]),
@@ -15,6 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "side/admin/serve.rs",
             "side/outgoing/connector.rs",
             "side/health_checks.rs",
+            "side/http/",
         ],
     ),
     (
@@ -77,6 +79,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "hyper_util",
         &[
             "side/health_checks.rs",
+            "side/http/",
             "side/admin/serve.rs",
             "side/outgoing/http.rs",
             "side/outgoing/connector.rs",
@@ -102,6 +105,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "hyper",
         &[
             "side/health_checks.rs",
+            "side/http/",
             "side/admin/serve.rs",
             "side/outgoing/http.rs",
             "side/outgoing/connector.rs",

@@ -1,5 +1,6 @@
 //! One address behind a route, and what is known of it.
 
+use super::request_count::RequestCount;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
@@ -12,7 +13,6 @@ use crate::host::LogValue;
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{self, AtomicU64};
 
 /// How long an address is avoided after a failure; doubled by each further failure.
 const AVOIDED_FIRST: Micros = Micros::from_secs(1);
@@ -32,16 +32,6 @@ const FAILURES: u32 = 2;
 
 /// The least part of its weight, in thousandths, that an address has while it starts slowly.
 const SLOW_LEAST: u64 = 100;
-
-/// A plain HTTP request in progress, which counts at its address until it is dropped.
-#[derive(Debug)]
-pub(in crate::bridge) struct InFlight(Arc<AtomicU64>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, atomic::Ordering::Relaxed);
-    }
-}
 
 /// Whether new clients may go to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +67,7 @@ pub(in crate::bridge) struct Endpoint {
     /// Connections that are one leg of a pair.
     pub(super) open: u64,
     /// Plain HTTP requests that are in progress.
-    requests: Arc<AtomicU64>,
+    pub(in crate::bridge) requests: RequestCount,
     /// The part of `open` with a ping that has been unanswered for a whole interval.
     pub(super) suspects: u64,
     pub(in crate::bridge) frozen: FrozenGuard,
@@ -116,7 +106,7 @@ impl Endpoint {
             listing: Listing::Listed,
             dialing: 0,
             open: 0,
-            requests: Arc::default(),
+            requests: RequestCount::default(),
             suspects: 0,
             frozen: FrozenGuard::default(),
             failures: 0,
@@ -154,8 +144,7 @@ impl Endpoint {
         );
     }
 
-    /// Returns the address with all its numbers.
-    /// `sources` are the source addresses of its route.
+    /// Returns the address with all its numbers. `sources` are the source addresses of its route.
     pub(in crate::bridge) fn row(&self, now: Micros, sources: &[IpAddr]) -> UpstreamRow {
         let per_source = match &self.address {
             DialAddress::Tcp(to) | DialAddress::TcpFrom(to, _) => {
@@ -186,17 +175,6 @@ impl Endpoint {
             is_failing: self.failures > 0 || self.is_unhealthy(),
             per_source,
         }
-    }
-
-    /// Returns how many plain HTTP requests are in progress.
-    fn requests(&self) -> u64 {
-        self.requests.load(atomic::Ordering::Relaxed)
-    }
-
-    /// Counts a plain HTTP request, until the returned value is dropped.
-    pub(in crate::bridge) fn begin_request(&self) -> InFlight {
-        self.requests.fetch_add(1, atomic::Ordering::Relaxed);
-        InFlight(self.requests.clone())
     }
 
     /// Returns whether the last requests have failed, so that an answer is news.
@@ -388,7 +366,7 @@ impl Endpoint {
             )
         };
         // With the new client.
-        let load = |endpoint: &Self| endpoint.dialing + endpoint.open + endpoint.requests() + 1;
+        let load = |endpoint: &Self| endpoint.dialing + endpoint.open + endpoint.requests.get() + 1;
         let by_load = || {
             let [mine, theirs] = [(self, other), (other, self)]
                 .map(|(one, two)| load(one).saturating_mul(two.weight_now(now, slow_start)));

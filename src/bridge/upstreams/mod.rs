@@ -2,6 +2,8 @@
 
 mod endpoint;
 mod endpoints;
+mod request_count;
 
-pub(super) use endpoint::{Endpoint, InFlight, Listing};
+pub(super) use endpoint::{Endpoint, Listing};
 pub(super) use endpoints::{Choice, ChoiceRules, EndpointId, Endpoints, Wish};
+pub(super) use request_count::InFlight;

@@ -35,7 +35,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "How long no byte of a body may pass, in either direction, before a plain HTTP \
-               request is given up. Server-sent events need a comment or an event within this time.",
+               request is given up. A stream of events needs an event or a comment within this \
+               time.",
     },
     Setting {
         name: "HTTP_KEEP_ALIVE_MS",

@@ -1,6 +1,6 @@
 //! The body of an answer on its way to the client, and what is kept while it passes.
 
-use super::conn_state::ExchangeGuard;
+use super::client_state::ExchangeGuard;
 use super::http_stats::HttpStats;
 use super::upstream_conn::UpstreamConn;
 use super::upstream_pool::UpstreamPool;
@@ -75,7 +75,7 @@ impl Drop for Passing {
     fn drop(&mut self) {
         // hyper does not read a body that it knows to be empty.
         if !self.is_complete && !self.body.is_end_stream() {
-            // Without its connection the upstream learns that nobody reads on.
+            // Its connection is dropped, so the upstream learns that the rest is not read.
             return self.stats.count_cut(&self.upstream.route.name);
         }
         if let Some(conn) = self.conn.take() {

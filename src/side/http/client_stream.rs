@@ -1,6 +1,6 @@
 //! The stream of a client as hyper sees it: it ends at the first request that hyper must not see.
 
-use super::conn_state::{ConnState, Stop};
+use super::client_state::{ClientState, Stop};
 use crate::wire::http::{HeadStep, RequestReader};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -21,7 +21,7 @@ pub(super) struct ClientStream {
     /// How many of these bytes belong to a head that was checked.
     checked: usize,
     reader: RequestReader,
-    state: Arc<ConnState>,
+    state: Arc<ClientState>,
     is_stopped: bool,
 }
 
@@ -31,7 +31,7 @@ impl ClientStream {
         stream: TcpStream,
         unread: Vec<u8>,
         reader: RequestReader,
-        state: Arc<ConnState>,
+        state: Arc<ClientState>,
     ) -> Self {
         ClientStream {
             stream,

@@ -1,10 +1,10 @@
 //! One client's connection: from the loop, through its requests, to its end or back to the loop.
 
+use super::client_state::{ClientState, Stop};
 use super::client_stream::ClientStream;
-use super::conn_state::{ConnState, Stop};
 use super::drain_plan::DrainPlan;
 use super::exchange::Exchanges;
-use super::server::HttpContext;
+use super::http_context::HttpContext;
 use crate::engine::{HandedOver, Reply};
 use crate::reactor::HandedOverSocket;
 use crate::wire::http::RequestReader;
@@ -52,7 +52,7 @@ enum End {
 struct Serving {
     conn: Connection<TokioIo<ClientStream>, Exchanges>,
     context: Arc<HttpContext>,
-    state: Arc<ConnState>,
+    state: Arc<ClientState>,
     sleep: Pin<Box<Sleep>>,
     drain: Drain,
 }
@@ -75,7 +75,7 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
     };
     let settings = context.settings();
     let reader = RequestReader::new(settings.head_max, conn.peer_addr, conn.is_encrypted);
-    let state = ConnState::new();
+    let state = ClientState::new();
     let unread = std::mem::take(&mut conn.bytes);
     let stream = ClientStream::new(stream, unread, reader, state.clone());
     let service = Exchanges {

@@ -1,10 +1,10 @@
 //! One request of plain HTTP, and its answer.
 
 use super::answer_body::AnswerBody;
-use super::conn_state::{ConnState, ExchangeGuard};
+use super::client_state::{ClientState, ExchangeGuard};
+use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
 use super::request_body::RequestBody;
-use super::server::HttpContext;
 use super::upstream_conn::{SendFailure, UpstreamConn};
 use crate::engine::{Reply, Request};
 use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
@@ -35,7 +35,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Exchanges {
     pub(super) context: Arc<HttpContext>,
-    pub(super) state: Arc<ConnState>,
+    pub(super) state: Arc<ClientState>,
 }
 
 /// The answer to a request. It is never an error: what fails is answered, too.
@@ -101,7 +101,7 @@ fn is_same(head: &Request, request: &hyper::Request<Incoming>) -> bool {
 struct Exchange {
     context: Arc<HttpContext>,
     settings: HttpSettings,
-    state: Arc<ConnState>,
+    state: Arc<ClientState>,
     head: Arc<Request>,
     method: Method,
     body: RequestBody,
@@ -160,7 +160,7 @@ enum Tried {
 impl Exchange {
     fn new(
         context: Arc<HttpContext>,
-        state: Arc<ConnState>,
+        state: Arc<ClientState>,
         head: Box<Request>,
         request: hyper::Request<Incoming>,
     ) -> Self {

@@ -7,12 +7,13 @@
 //! processed.
 
 mod answer_body;
+mod client_state;
 mod client_stream;
-mod conn_state;
 mod connection;
 mod drain_plan;
 mod exchange;
 mod failure_log;
+mod http_context;
 mod http_settings;
 mod http_stats;
 mod request_body;
@@ -21,6 +22,7 @@ mod upstream_conn;
 mod upstream_pool;
 
 pub use self::drain_plan::HttpDrain;
+pub(super) use self::http_context::HttpContext;
 pub use self::http_settings::HttpSettings;
 pub(super) use self::http_stats::{CODE_CLASSES, HttpStats};
-pub(super) use self::server::{HttpContext, serve};
+pub(super) use self::server::serve;

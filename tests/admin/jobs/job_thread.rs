@@ -105,6 +105,7 @@ impl JobThread {
                 check_policy: |_| Ok(()),
                 drain_times: Arc::default(),
                 drain: Arc::new(|_, _| {}),
+                http: None,
                 reload: Arc::new(pulsegate::side::ReloadReport::default),
             });
             let control = control.expect("a side thread");

@@ -18,7 +18,7 @@ pub(super) enum Stop {
 
 /// The state of one client's connection.
 #[derive(Debug)]
-pub(super) struct ConnState(Mutex<Inner>);
+pub(super) struct ClientState(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -43,9 +43,9 @@ struct Inner {
     stop: Option<Stop>,
 }
 
-impl ConnState {
+impl ClientState {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(ConnState(Mutex::new(Inner {
+        Arc::new(ClientState(Mutex::new(Inner {
             heads: VecDeque::new(),
             exchanges: 0,
             is_unflushed: false,
@@ -188,7 +188,7 @@ impl ConnState {
 
 /// A request in progress; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct ExchangeGuard(pub(super) Arc<ConnState>);
+pub(super) struct ExchangeGuard(pub(super) Arc<ClientState>);
 
 impl Drop for ExchangeGuard {
     fn drop(&mut self) {
