@@ -10,11 +10,20 @@ use std::collections::{BTreeSet, HashMap};
 /// together: one in this many, in either direction.
 const JITTER_PART: u64 = 10;
 
-/// When each pair with a planned age ends.
+/// Why a pair ends at a planned time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlannedEnd {
+    /// It reaches the planned age of its route.
+    Age,
+    /// The token of its client expires.
+    Expiry,
+}
+
+/// When each pair with a planned end ends.
 #[derive(Debug, Default)]
 pub(super) struct AgeLimits {
     /// By one of its connections.
-    ends: HashMap<ConnId, Micros>,
+    ends: HashMap<ConnId, (Micros, PlannedEnd)>,
     order: BTreeSet<(Micros, ConnId)>,
 }
 
@@ -25,8 +34,18 @@ impl AgeLimits {
         let parts = [id.to_string(), now.0.to_string()];
         let hash = stable_hash(&[parts[0].as_bytes(), parts[1].as_bytes()]);
         let shift = hash % (2 * jitter + 1);
-        let end = now + Micros(age.0 - jitter + shift);
-        self.ends.insert(id, end);
+        self.plan(id, now + Micros(age.0 - jitter + shift), PlannedEnd::Age);
+    }
+
+    /// Plans the end of a pair at this time, unless it ends earlier.
+    pub(super) fn plan(&mut self, id: ConnId, end: Micros, why: PlannedEnd) {
+        if let Some((earlier, _)) = self.ends.get(&id).copied() {
+            if earlier <= end {
+                return;
+            }
+            self.order.remove(&(earlier, id));
+        }
+        self.ends.insert(id, (end, why));
         self.order.insert((end, id));
     }
 
@@ -35,7 +54,7 @@ impl AgeLimits {
         if sabotage::on(Bug::AgeForgotten) {
             return;
         }
-        if let Some(end) = self.ends.remove(&id) {
+        if let Some((end, _)) = self.ends.remove(&id) {
             self.order.remove(&(end, id));
         }
     }
@@ -52,13 +71,14 @@ impl AgeLimits {
     }
 
     /// Takes the next pair whose end is due.
-    pub(super) fn take_due(&mut self, now: Micros) -> Option<ConnId> {
+    pub(super) fn take_due(&mut self, now: Micros) -> Option<(ConnId, PlannedEnd)> {
         let (end, id) = *self.order.first()?;
         if end > now {
             return None;
         }
+        let (_, why) = *self.ends.get(&id)?;
         self.remove(id);
-        Some(id)
+        Some((id, why))
     }
 }
 
@@ -82,11 +102,27 @@ mod tests {
         while let Some(end) = ages.next() {
             assert!(end >= last && end >= Micros::from_secs(90) && end <= Micros::from_secs(110));
             last = end;
-            ended.extend(ages.take_due(end));
+            ended.extend(ages.take_due(end).map(|(id, _)| id));
         }
         assert!(last - first > Micros::from_secs(15), "spread out");
         ended.sort();
         assert_eq!(ended.len(), 99);
         assert!(!ended.contains(&ids[7]) && ages.ends.is_empty());
+    }
+
+    #[test]
+    fn the_earlier_of_two_ends_counts() {
+        let mut ages = AgeLimits::default();
+        let (id, at) = (ConnId::new(1, 1), Micros::from_secs);
+        for (end, why) in [
+            (20, PlannedEnd::Age),
+            (10, PlannedEnd::Expiry),
+            (15, PlannedEnd::Age),
+        ] {
+            ages.plan(id, at(end), why);
+        }
+        assert_eq!(ages.take_due(at(10)), Some((id, PlannedEnd::Expiry)));
+        assert_eq!(ages.take_due(at(100)), None);
+        assert!(ages.order.is_empty());
     }
 }

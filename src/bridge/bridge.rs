@@ -21,7 +21,9 @@ use crate::engine::{
     TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
-use crate::host::{ClassInfo, Identity, Product, Proxies, RequestDecision};
+use crate::host::{
+    BootId, ClassInfo, Credentials, Identity, Product, Proxies, RequestDecision,
+};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -77,6 +79,10 @@ pub struct Bridge {
     pub(super) forwarded_https: bool,
     pub(super) http_pass: bool,
     pub(super) proxies: Proxies,
+    /// The id of this run, a part of the ids that upstreams are told.
+    pub(super) boot: BootId,
+    /// What tokens are checked against.
+    pub(super) credentials: Credentials,
     pub(super) routes: RouteTable,
     known: KnownAddresses,
     pub(super) endpoints: Endpoints,
@@ -97,13 +103,15 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Makes a bridge without connections.
-    pub fn new(options: BridgeOptions) -> Self {
+    /// Makes a bridge without connections, for this run of the gateway.
+    pub fn new(options: BridgeOptions, boot: BootId) -> Self {
         let mut bridge = Bridge {
             client: Class(0),
             forwarded_https: options.forwarded_https,
             http_pass: options.http_pass,
             proxies: options.proxies,
+            boot,
+            credentials: Credentials::default(),
             routes: RouteTable::default(),
             known: KnownAddresses::default(),
             endpoints: Endpoints::default(),
@@ -244,6 +252,10 @@ impl Bridge {
     /// The most upstreams that are listed at once.
     pub const LISTED_MAX: usize = 1_000;
 
+    pub(super) fn client_class(&self) -> Class {
+        self.client
+    }
+
     pub(super) fn upstream_class(&self) -> Class {
         Class(self.client.0 + 1)
     }
@@ -264,6 +276,16 @@ impl Product for Bridge {
             Some(_) => first..first + BRIDGE_CLASSES.len() as u8,
             None => 0..0,
         }
+    }
+
+    fn identify(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Identity> {
+        let client = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
+        self.identity_of(request, client)
+    }
+
+    fn flapping_limit(&self, request: &Request) -> u32 {
+        let live = self.routes.find(request);
+        live.map_or(0, |live| live.route.flapping_limit)
     }
 
     fn on_request(
@@ -323,6 +345,7 @@ impl Product for Bridge {
         self.endpoints.opened(id);
         accepted.headers.extend(self.set_cookie(&pending, id));
         self.plan_end(io, id, pending.route.max_age);
+        self.plan_expiry(io, id, pending.expires);
         self.serve_queue(io, &pending.route.name);
         let upgrade = Upgrade {
             headers: accepted.headers,
@@ -398,7 +421,10 @@ impl Product for Bridge {
         self.proxies = proxies.clone();
     }
 
-    /// Never called: requests of the bridge name no identity.
+    fn on_credentials(&mut self, credentials: &Credentials) {
+        self.credentials = credentials.clone();
+    }
+
     fn on_open(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity) -> &'static str {
         "linked"
     }

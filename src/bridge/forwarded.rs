@@ -1,5 +1,6 @@
 //! Forwarding header fields: what the upstream is told about the client and its connection.
 
+use super::admission::CONNECTION_FIELD;
 use super::end_to_end::Field;
 use super::hop::Hop;
 use crate::wire::http::header::FORWARDED;
@@ -23,7 +24,7 @@ pub(super) fn write_forwarding_fields(
     fields.retain(|(name, _)| match classify(name) {
         Kind::Other => true,
         Kind::Forwarding => hop.is_trusted,
-        Kind::Disguised => false,
+        Kind::Removed => false,
     });
     let peer = hop.peer.ip().to_canonical().to_string();
     append(fields, &FORWARDED_FOR, peer.as_bytes(), |_| true);
@@ -46,8 +47,9 @@ enum Kind {
     Other,
     Forwarding,
     /// A forwarding field with another character for a hyphen, such as an underscore. CGI and its
-    /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it.
-    Disguised,
+    /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it. Or
+    /// the field that only this gateway writes.
+    Removed,
 }
 
 fn classify(name: &HeaderName) -> Kind {
@@ -57,7 +59,8 @@ fn classify(name: &HeaderName) -> Kind {
         plain.starts_with("x-forwarded-") || ["x-real-ip", "forwarded"].contains(&&*plain);
     match is_forwarding {
         true if plain == name => Kind::Forwarding,
-        true => Kind::Disguised,
+        true => Kind::Removed,
+        false if plain == CONNECTION_FIELD => Kind::Removed,
         false => Kind::Other,
     }
 }

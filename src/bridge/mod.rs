@@ -2,6 +2,7 @@
 //! connection to an upstream.
 
 mod acceptance;
+mod admission;
 mod age_limits;
 mod balance;
 #[expect(
@@ -28,6 +29,7 @@ mod request_key;
 mod request_queue;
 mod requests;
 mod route;
+mod route_identity;
 mod route_table;
 mod sticky;
 mod upstream;
@@ -42,6 +44,7 @@ pub use self::health_check::{HealthCheck, UpstreamNumber};
 pub use self::plain_http::{HttpChoice, HttpUpstream};
 pub use self::request_key::RequestKey;
 pub use self::route::{Route, RouteHealth};
+pub use self::route_identity::{RouteAuth, RouteIdentity};
 pub use self::sticky::{SameSite, SecureCookie, StickyCookie};
 pub use self::upstream::{UpstreamUrl, WeightedUpstream};
 pub use self::upstream_request::HostHeader;

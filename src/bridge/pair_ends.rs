@@ -26,7 +26,13 @@ const TRY_AGAIN_LATER: u16 = 1013;
 pub(super) fn partner_close(ended: Leg, end: &PairEnd) -> (u16, String) {
     let cause = end.cause;
     let is_one_of = |causes: &[Cause]| causes.contains(&cause);
-    let is_fault = is_one_of(&[Cause::PROTOCOL, Cause::TOO_BIG, Cause::INVALID_DATA]);
+    // We have closed it, for what it has done.
+    let is_fault = is_one_of(&[
+        Cause::PROTOCOL,
+        Cause::TOO_BIG,
+        Cause::INVALID_DATA,
+        Cause::UNAUTHORIZED,
+    ]);
     let is_overload = is_one_of(&[Cause::SLOW_CONSUMER, Cause::BUFFERS_FULL]);
     let what = what_happened(end);
     match ended {

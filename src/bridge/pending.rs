@@ -4,6 +4,7 @@ use super::offer::Offer;
 use super::route::Route;
 use super::upstreams::{EndpointId, Wish};
 use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::DialRequest;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub(super) struct PendingRequest {
     pub(super) wish: Wish,
     /// Whether the client uses https.
     pub(super) is_https: bool,
+    /// When the client's token expires.
+    pub(super) expires: Option<Micros>,
     /// The request, while there is another address to send it to.
     pub(super) request: Option<DialRequest>,
     /// The number of the source address.

@@ -9,8 +9,10 @@ use super::requests::{from_source, wish};
 use super::route::Route;
 use super::upstream_request::{HostHeader, PassedHead, passed_head};
 use super::upstreams::{Choice, InFlight};
+use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Reply, Request};
+use crate::host::Identity;
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue};
 use std::net::IpAddr;
@@ -31,6 +33,8 @@ pub struct HttpUpstream {
     /// Whether the upstream has failed before, so that an answer is news.
     pub is_in_doubt: bool,
     host: HeaderValue,
+    /// The field that names the client's connection.
+    connection: Field,
     hop: Hop,
     set_cookie: Option<HeaderValue>,
     /// Counts the request at the upstream while it is in progress.
@@ -53,6 +57,7 @@ impl HttpUpstream {
         let length = request.headers().get(CONTENT_LENGTH);
         let length = length.map(|value| (CONTENT_LENGTH, value.clone()));
         head.fields.extend(length);
+        head.fields.push(self.connection.clone());
         Ok(head)
     }
 
@@ -84,17 +89,22 @@ impl Bridge {
         self.http_pass && !request.is_upgrade() && self.routes.find(request).is_some()
     }
 
-    /// Chooses the upstream for a plain HTTP request, but none of `tried`. The route, the sticky
+    /// Chooses the upstream for a plain HTTP request of the connection that had this id in the loop,
+    /// but none of `tried`. The route, the sticky
     /// cookie and the rules are those of WebSockets, so the requests of one client go to one
     /// upstream; `max_dialing` counts WebSockets alone. `None`: no route serves it.
     pub fn choose_http(
         &mut self,
         now: Micros,
+        id: ConnId,
         request: &Request,
         tried: &[UpstreamNumber],
     ) -> Option<HttpChoice> {
         let live = self.routes.find(request)?;
         let route = live.route.clone();
+        if let Err((_, reply)) = self.check_client(request, &route) {
+            return Some(HttpChoice::Answer(reply, route.name.clone()));
+        }
         let peer = request.peer_addr();
         let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
         let wish = wish(client, request, &route);
@@ -118,11 +128,21 @@ impl Bridge {
             may_retry: tried.len() + 1 < listed,
             is_in_doubt: endpoint.is_in_doubt(),
             host: endpoint.url.host_field(),
+            connection: self.connection_field(id),
             hop,
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
             _in_flight: endpoint.requests.begin(),
             route,
         })))
+    }
+
+    /// Returns the identity of the client of a plain HTTP request, and the name of its route; `None`
+    /// if it has none.
+    pub(crate) fn http_identity(&self, request: &Request) -> Option<(Identity, Box<str>)> {
+        let route = &self.routes.find(request)?.route;
+        let peer = request.peer_addr();
+        let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
+        Some((self.identity_of(request, client)?, route.name.clone()))
     }
 
     /// Notes that a plain HTTP request was answered, whatever the answer.

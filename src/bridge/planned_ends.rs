@@ -1,8 +1,10 @@
 //! Pairs that the bridge ends by plan: those of upstreams that were removed or drained, and those
 //! that reach their planned age.
 
+use super::age_limits::PlannedEnd;
 use super::bridge::Bridge;
 use super::leaving_walk::{LeavingWalk, close_pair};
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
@@ -10,6 +12,9 @@ use crate::host::SpreadClose;
 
 /// The reason in the close frames of old pairs.
 const OLD: &str = "planned age reached";
+
+/// The reason in the close frame of a client whose token has expired.
+const EXPIRED: &str = "the token has expired";
 
 /// The most pairs that are closed for their age in one step.
 const CLOSES: usize = 256;
@@ -63,14 +68,22 @@ impl Bridge {
         self.set_age_timer(io);
     }
 
-    /// Closes the pairs that have reached their planned age.
+    /// Plans the end of a pair for the time at which the client's token expires.
+    pub(super) fn plan_expiry(&mut self, io: &mut Io<'_>, leg: ConnId, expires: Option<Micros>) {
+        let Some(expires) = expires else { return };
+        self.ages.plan(leg, expires, PlannedEnd::Expiry);
+        self.set_age_timer(io);
+    }
+
+    /// Closes the pairs that have reached their planned age, or whose tokens have expired.
     pub(super) fn close_old(&mut self, io: &mut Io<'_>) {
         self.age_timer = None;
         for _ in 0..CLOSES {
-            let Some(leg) = self.ages.take_due(io.now()) else {
-                break;
-            };
-            close_pair(io, leg, OLD);
+            match self.ages.take_due(io.now()) {
+                Some((leg, PlannedEnd::Age)) => close_pair(io, leg, OLD),
+                Some((leg, PlannedEnd::Expiry)) => close_expired(io, leg),
+                None => break,
+            }
         }
         self.set_age_timer(io);
     }
@@ -85,5 +98,14 @@ impl Bridge {
             let wait = (next - io.now()).max(STEP).min(LATE_MOST);
             self.age_timer = Some(io.start_timer(wait));
         }
+    }
+}
+
+/// Ends a pair whose client's token has expired, by its leg to the upstream.
+fn close_expired(io: &mut Io<'_>, leg: ConnId) {
+    /// RFC 6455 §7.4.1: a policy is violated.
+    const POLICY: u16 = 1008;
+    if let Some(client) = io.partner(leg) {
+        io.close_for(client, Cause::UNAUTHORIZED, POLICY, EXPIRED);
     }
 }

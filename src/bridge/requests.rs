@@ -70,18 +70,24 @@ impl Bridge {
             );
             return Some(Verdict::refuse(Cause::BLOCKED, 403, &why));
         }
+        let claims = match self.check_client(request, &route) {
+            Ok(claims) => claims,
+            Err((cause, reply)) => return Some(Verdict::Reply { reply, cause }),
+        };
+        let expires = claims.and_then(|claims| claims.expires());
         let hop = Hop::of(request, &self.proxies, self.forwarded_https);
         let path = route.upstream_path(request.path());
         // The Host of an upstream is filled in when it is chosen.
         let host = HeaderValue::from_static("");
         let made = upstream_request(request, &hop, &route.host_header, &host, path);
         let UpstreamRequest {
-            dial_request,
+            mut dial_request,
             offer,
         } = match made {
             Ok(made) => made,
             Err(reply) => return Some(refused(reply)),
         };
+        dial_request.headers.push(self.connection_field(id));
         let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,
@@ -90,6 +96,7 @@ impl Bridge {
             route: route.clone(),
             offer,
             is_https: hop.is_https,
+            expires: expires.map(|at| self.engine_time(at, io.now())),
             sources: self.next_source(),
             sources_tried: 0,
             request: None,

@@ -1,6 +1,7 @@
 //! A route: which requests it serves, and where they go.
 
 use super::balance::Balance;
+use super::route_identity::{RouteAuth, RouteIdentity};
 use super::sticky::StickyCookie;
 use super::upstream::WeightedUpstream;
 use super::upstream_request::HostHeader;
@@ -55,6 +56,12 @@ pub struct Route {
     pub source_addresses: Vec<IpAddr>,
     /// The age at which pairs are closed, 10 % less or more; `None`: at none.
     pub max_age: Option<Micros>,
+    /// Where the name of a client stands in its request.
+    pub identity: Option<RouteIdentity>,
+    /// Which clients are accepted.
+    pub auth: RouteAuth,
+    /// How many connections of one identity are accepted in a minute; 0: any number.
+    pub flapping_limit: u32,
 }
 
 /// The health check of a route's upstreams.
@@ -93,6 +100,9 @@ impl Route {
             health: None,
             source_addresses: Vec::new(),
             max_age: None,
+            identity: None,
+            auth: RouteAuth::None,
+            flapping_limit: 0,
         }
     }
 

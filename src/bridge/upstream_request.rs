@@ -206,9 +206,9 @@ mod tests {
                         Cookie: sid=\\\"a b\\\"; x=1\nCookie: y=2\n\
                         Sec-WebSocket-Protocol: graphql-ws, graphql-transport-ws\n\
                         Authorization: Basic YTpi\n\
-                        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\n\
                         X-Forwarded-For: 192.0.2.7\nX-Forwarded-Proto: http\n\
-                        X-Forwarded-Host: chat.example:8443\n\n";
+                        X-Forwarded-Host: chat.example:8443\n\
+                        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\n\n";
         assert_eq!(made, format!("{line} HTTP/1.1\n{expected}"));
     }
 

@@ -2,7 +2,7 @@
 
 use super::conversion::{CLASSES, SUBPROTOCOLS};
 use super::effective_values::{CREDENTIALS, EffectiveValues, SECRETS};
-use super::routes::check_routes;
+use super::routes::{RouteValues, check_routes};
 use super::setting_faults::SettingFaults;
 use super::setting_value::SettingValue;
 use super::table::{SETTINGS, row};
@@ -51,8 +51,12 @@ impl EffectiveValues {
     /// about them alone.
     fn unused_warning(&self) -> Option<String> {
         let restrictions = CREDENTIALS.into_iter().chain([row("ALLOWED_ORIGINS")]);
+        let is_used = |at: &usize| {
+            let of_tokens = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
+            of_tokens.contains(at) && self.routes.iter().any(RouteValues::verifies_tokens)
+        };
         let given: Vec<&str> = restrictions
-            .filter(|at| !self.is_absent(*at))
+            .filter(|at| !self.is_absent(*at) && !is_used(at))
             .map(|at| SETTINGS[at].name)
             .collect();
         (!self.serves_relay() && !given.is_empty()).then(|| {
@@ -138,7 +142,9 @@ impl EffectiveValues {
             faults.push(self.fault(admin, allowed));
         }
 
-        check_routes(&self.routes, self.has_upstream(), faults);
+        let [secret, file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
+        let has_secret = !self.is_absent(secret) || !self.is_absent(file);
+        check_routes(&self.routes, self.has_upstream(), has_secret, faults);
 
         // Two classes that both inherit the general pair have one fault, not two.
         let mut told = Vec::new();

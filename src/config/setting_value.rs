@@ -3,7 +3,7 @@
 use super::lists;
 use super::secret::Secret;
 use crate::gateway::{
-    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, StickyCookie, UpstreamUrl, WebOrigin,
+    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, RouteIdentity, StickyCookie, UpstreamUrl, WebOrigin,
     WeightedUpstream,
 };
 use ipnet::IpNet;
@@ -35,6 +35,7 @@ pub(super) enum SettingValue {
     Name(Box<str>),
     Upstreams(Vec<WeightedUpstream>),
     Balance(Balance),
+    RouteIdentity(RouteIdentity),
     Cookie(StickyCookie),
     IpAddresses(Vec<IpAddr>),
     /// A file and the apps in it, as for a secret.
@@ -81,6 +82,7 @@ impl fmt::Display for SettingValue {
             SettingValue::HostHeader(rule) => write!(f, "{rule}"),
             SettingValue::HttpPath(text) | SettingValue::Name(text) => f.write_str(text),
             SettingValue::Balance(rule) => write!(f, "{rule}"),
+            SettingValue::RouteIdentity(place) => write!(f, "{place}"),
             SettingValue::Cookie(cookie) => write!(f, "{cookie}"),
             SettingValue::IpAddresses(addresses) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use super::secret::Secret;
 use super::setting_value::SettingValue;
 use super::{lists, networks};
-use crate::gateway::{Balance, HostHeader, StickyCookie, UpstreamUrl, WeightedUpstream, is_url};
+use crate::gateway::{
+    Balance, HostHeader, RouteIdentity, StickyCookie, UpstreamUrl, WeightedUpstream, is_url,
+};
 
 /// The longest path of a health check, in bytes.
 const PATH_MAX: usize = 128;
@@ -72,6 +74,8 @@ pub enum ValueKind {
     Cookie,
     /// IP addresses, separated by commas.
     IpAddresses,
+    /// Where the name of a client stands in its request.
+    RouteIdentity,
 }
 
 /// The unit of a number.
@@ -170,6 +174,9 @@ impl ValueKind {
             }
             ValueKind::Upstreams => lists::parse_upstreams(text).map(SettingValue::Upstreams),
             ValueKind::Balance => Balance::parse(text).map(SettingValue::Balance),
+            ValueKind::RouteIdentity => {
+                RouteIdentity::parse(text).map(SettingValue::RouteIdentity)
+            }
             ValueKind::IpAddresses => lists::parse_addresses(text).map(SettingValue::IpAddresses),
             ValueKind::Cookie => {
                 let name = text.strip_prefix("cookie:")?;
@@ -210,6 +217,7 @@ impl ValueKind {
             ValueKind::Name | ValueKind::HostName => "name",
             ValueKind::Upstreams => "url,url",
             ValueKind::Balance => "rule",
+            ValueKind::RouteIdentity => "place",
             ValueKind::Cookie => "cookie:name",
             ValueKind::IpAddresses => "ip,ip",
         }
@@ -325,6 +333,9 @@ impl fmt::Display for ValueKind {
                  hash:query:NAME",
             ),
             ValueKind::Cookie => f.write_str("cookie:NAME"),
+            ValueKind::RouteIdentity => {
+                f.write_str("header:NAME, query:NAME, cookie:NAME or jwt:CLAIM")
+            }
             ValueKind::IpAddresses => {
                 write!(f, "up to {} IP addresses", lists::ADDRESSES_MAX)
             }

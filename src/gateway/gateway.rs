@@ -7,8 +7,8 @@ use crate::base::time::Micros;
 use crate::bridge::{Bridge, BridgeOptions};
 use crate::engine::{ConnMap, Io, Remote, TimerId};
 use crate::host::{
-    ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Histories, Identity, Product,
-    Proxies, ThrottleLog, UserAgents,
+    BootId, ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Flapping, Histories,
+    Identity, Product, Proxies, ThrottleLog, UserAgents,
 };
 use crate::query::QueryReceiver;
 use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
@@ -83,14 +83,23 @@ pub struct Gateway {
     pub(super) watchdog: Option<Watchdog>,
     pub(super) watchdog_timer: Option<TimerId>,
     pub(super) restored: Vec<(Box<str>, Vec<Box<str>>)>,
+    /// The id of this run.
+    pub(super) boot: BootId,
+    /// The identities of products other than the relay that reconnect too often.
+    pub(super) flapping: Flapping,
 }
 
 impl Gateway {
     /// Makes a gateway without connections.
     pub fn new(options: GatewayOptions) -> Self {
+        let boot = BootId::random();
+        let credentials = options.credentials.clone();
         let relay = Relay::new(options.relay, options.credentials, options.max_connections);
-        let bridge = options.bridge.map(Bridge::new);
-        let (products, classes) = Products::register(relay, bridge, options.products);
+        let bridge = options.bridge.map(|options| Bridge::new(options, boot));
+        let (mut products, classes) = Products::register(relay, bridge, options.products);
+        for product in products.besides_relay() {
+            product.on_credentials(&credentials);
+        }
         Gateway {
             products,
             health_path: options.health_path,
@@ -114,6 +123,8 @@ impl Gateway {
             max_connections: options.max_connections,
             watchdog: options.watchdog,
             watchdog_timer: None,
+            boot,
+            flapping: Flapping::default(),
         }
     }
 
@@ -124,6 +135,11 @@ impl Gateway {
         self.products.relay.restore(io, restored);
         self.event_log.start(io);
         self.notify_watchdog(io);
+    }
+
+    /// Returns the id of this run.
+    pub fn boot(&self) -> BootId {
+        self.boot
     }
 
     /// Returns the classes of all products.

@@ -10,7 +10,10 @@ use crate::engine::{
     Response, ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
-use crate::host::{ClassDrain, Identity, LogValue, Product, RequestDecision, retry_after_secs};
+use crate::host::{
+    ClassDrain, Flapping, Identity, LogValue, Product, RequestDecision, retry_after_secs,
+};
+use crate::relay::FLAPPING;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -52,13 +55,25 @@ impl Handler for Gateway {
             }
             let opened = product.classes_opened(request);
             let class = Class(opened.start);
-            asked = match drain_refusal(&self.drains, opened, request, io.now()) {
+            let identity = product.identify(io, id, request);
+            let limit = product.flapping_limit(request);
+            let refused = drain_refusal(&self.drains, opened, request, io.now());
+            let refused = refused.or_else(|| {
+                let identity = identity.as_ref()?;
+                let left = self.products.relay.blocks.remaining(identity, io.now());
+                left.map(|left| blocked(left))
+                    .or_else(|| flapping_refusal(&mut self.flapping, identity, limit, io.now()))
+            });
+            asked = match refused {
                 Some(verdict) => Some(RequestDecision {
                     class,
-                    identity: None,
+                    identity,
                     verdict,
                 }),
-                None => product.on_request(io, id, request),
+                None => product.on_request(io, id, request).map(|decision| RequestDecision {
+                    identity: decision.identity.or(identity),
+                    ..decision
+                }),
             };
         }
         if asked.is_none() && self.serves_relay {
@@ -80,11 +95,7 @@ impl Handler for Gateway {
             if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
                 (&verdict, blocked)
             {
-                let reply = Reply::error(403, "blocked by the operator");
-                return Verdict::Reply {
-                    reply: reply.with_retry_after(retry_after_secs(left)),
-                    cause: Cause::BLOCKED,
-                };
+                return blocked(left);
             }
         }
         if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
@@ -339,5 +350,37 @@ fn drain_refusal(
         reply: Reply::error(503, "this class is being drained")
             .with_retry_after(retry_after_secs(left)),
         cause: Cause::DRAINING,
+    })
+}
+
+/// Returns the reply to a client whose identity is still blocked for this long.
+pub(super) fn blocked_reply(left: Micros) -> Reply {
+    let reply = Reply::error(403, "blocked by the operator");
+    reply.with_retry_after(retry_after_secs(left))
+}
+
+fn blocked(left: Micros) -> Verdict {
+    Verdict::Reply {
+        reply: blocked_reply(left),
+        cause: Cause::BLOCKED,
+    }
+}
+
+/// Counts a connection of this identity. Returns the refusal, if there were more than `limit` in a
+/// minute.
+fn flapping_refusal(
+    flapping: &mut Flapping,
+    identity: &Identity,
+    limit: u32,
+    now: Micros,
+) -> Option<Verdict> {
+    let Some(left) = flapping.check_refusal(identity, limit, now) else {
+        flapping.count_reconnect(identity, limit, now);
+        return None;
+    };
+    let reply = Reply::error(429, "this client connects too often");
+    Some(Verdict::Reply {
+        reply: reply.with_retry_after(retry_after_secs(left)),
+        cause: FLAPPING,
     })
 }

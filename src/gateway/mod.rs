@@ -24,11 +24,11 @@ pub use self::session_list::{
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HealthCheck, HostHeader, HttpChoice,
-    HttpUpstream, RequestKey, Route, RouteHealth, SameSite, SecureCookie, StickyCookie,
+    HttpUpstream, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie, StickyCookie,
     UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
-    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
+    APPS_MAX, AcceptedSubprotocols, Admission, BootId, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPosition, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
     ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
     Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, Position, Product, Proxies, RequestDecision,

@@ -346,6 +346,7 @@ impl Gateway {
         self.proxies.trusted = newer.trusted_proxies;
         for product in self.products.besides_relay() {
             product.on_proxies(&self.proxies);
+            product.on_credentials(&newer.credentials);
         }
         self.serves_relay = newer.serves_relay;
         if let (Some(bridge), Some(routes)) = (self.products.bridge(), newer.routes) {

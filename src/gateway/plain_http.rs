@@ -1,6 +1,8 @@
 //! Plain HTTP requests, which are passed on outside the loop.
 
 use super::gateway::Gateway;
+use super::handler::blocked_reply;
+use crate::base::id::ConnId;
 use crate::bridge::{HttpChoice, UpstreamNumber};
 use crate::engine::{Io, Reply, Request};
 
@@ -8,11 +10,12 @@ use crate::engine::{Io, Reply, Request};
 const CHOICE_UNITS: u32 = 20;
 
 impl Gateway {
-    /// Decides on a plain HTTP request of a connection that was handed over. Connecting to the
-    /// upstreams `tried` has failed.
+    /// Decides on a plain HTTP request of a connection that was handed over, and that had this id
+    /// in the loop. Connecting to the upstreams `tried` has failed.
     pub fn choose_http(
         &mut self,
         io: &mut Io<'_>,
+        id: ConnId,
         request: &Request,
         tried: &[UpstreamNumber],
     ) -> HttpChoice {
@@ -24,9 +27,15 @@ impl Gateway {
             };
             return HttpChoice::Answer(reply, "".into());
         }
+        let identity = self.bridge().and_then(|bridge| bridge.http_identity(request));
+        if let Some((identity, route)) = identity
+            && let Some(left) = self.products.relay.blocks.remaining(&identity, io.now())
+        {
+            return HttpChoice::Answer(blocked_reply(left), route);
+        }
         let chosen = self
             .bridge()
-            .and_then(|bridge| bridge.choose_http(io.now(), request, tried));
+            .and_then(|bridge| bridge.choose_http(io.now(), id, request, tried));
         let unknown = || HttpChoice::Answer(Reply::error(404, "no such path"), "".into());
         chosen.unwrap_or_else(unknown)
     }

@@ -112,6 +112,7 @@ mod tests {
             class: Class(0),
             user: format!("u{n}").into(),
             package: None,
+            address: None,
         };
         let minute = Micros::from_secs(60);
         for n in 0..BLOCKS_MAX as u64 {

@@ -1,8 +1,10 @@
 //! The identity of a connection.
 
 use crate::engine::Class;
+use std::net::IpAddr;
 
-/// The identity of a connection: its class, its user, and its package if it has one.
+/// The identity of a connection: its class, its user, its package if it has one, and its address if
+/// nothing proves the user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The class of the connections with this identity.
@@ -11,6 +13,9 @@ pub struct Identity {
     pub user: Box<str>,
     /// The package of an app; tells several peers of one class apart for the same user.
     pub package: Option<Box<str>>,
+    /// The client's address, if only the client itself says that it is this user. Then the same
+    /// name at another address is another identity, so that a block concerns this client alone.
+    pub address: Option<IpAddr>,
 }
 
 impl Identity {

@@ -144,6 +144,7 @@ mod tests {
             class: Class(0),
             user: user.into(),
             package: package.map(Box::from),
+            address: None,
         };
         let (user, app) = (of("a b", None), of("ada", Some("p.x")));
         assert_eq!(shown(None), "user=- package=-");

@@ -3,9 +3,11 @@
 
 mod auth;
 mod blocks;
+mod boot_id;
 mod class_drain;
 mod classes;
 mod closed_conns;
+mod flapping;
 mod history;
 mod identity;
 mod listing;
@@ -23,13 +25,15 @@ mod user_agents;
 pub use self::auth::{
     APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin, is_url,
 };
-pub(crate) use self::auth::{foreign_origin, format_rfc3339};
+pub(crate) use self::auth::{Claims, foreign_origin, format_rfc3339};
 pub(crate) use self::blocks::Blocks;
 pub use self::blocks::{BLOCKS_MAX, BlockPosition};
+pub use self::boot_id::BootId;
 pub(crate) use self::class_drain::ClassDrain;
 pub use self::classes::{ClassInfo, Classes};
 pub(crate) use self::closed_conns::ClosedSender;
 pub use self::closed_conns::{CLOSED_MAX, ClosedConn, ClosedReceiver};
+pub(crate) use self::flapping::Flapping;
 pub(crate) use self::history::Histories;
 pub use self::history::{HISTORIES_MAX, History, HistoryReason, StateChange};
 pub use self::identity::Identity;

@@ -1,5 +1,6 @@
 //! The interface between the gateway and its products.
 
+use super::auth::Credentials;
 use super::classes::ClassInfo;
 use super::identity::Identity;
 use super::proxy::Proxies;
@@ -30,6 +31,21 @@ pub trait Product {
     /// product is not asked.
     fn classes_opened(&self, _: &Request) -> Range<u8> {
         0..0
+    }
+
+    /// Returns the identity that a request shows, if the product knows it before it decides. While
+    /// it is blocked, or reconnects too often, the request is refused, and the product is not
+    /// asked.
+    fn identify(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Identity> {
+        let _ = (io, id, request);
+        None
+    }
+
+    /// Returns how many connections of the [identity](Product::identify) of a request are accepted
+    /// in a minute; 0: any number.
+    fn flapping_limit(&self, request: &Request) -> u32 {
+        let _ = request;
+        0
     }
 
     /// Decides on a request; `None` if the path does not belong to this product.
@@ -103,6 +119,12 @@ pub trait Product {
     ) -> Option<ResponseVerdict> {
         let _ = (io, id, response);
         None
+    }
+
+    /// Called at the start, and when the secrets and lists that peers are checked against have
+    /// changed.
+    fn on_credentials(&mut self, credentials: &Credentials) {
+        let _ = credentials;
     }
 
     /// Called when the proxies that may report a client's address have changed.

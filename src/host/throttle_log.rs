@@ -154,6 +154,7 @@ mod tests {
             user: name.to_string().into(),
             class: Class(0),
             package: None,
+            address: None,
         }
     }
 

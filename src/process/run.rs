@@ -193,7 +193,7 @@ fn serve(
         products: Vec::new(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
-    let classes = gateway.classes().clone();
+    let (classes, boot) = (gateway.classes().clone(), gateway.boot());
     let (closed, expired, jobs) = (
         gateway.closed_conns(),
         gateway.expired_peers(),
@@ -251,6 +251,7 @@ fn serve(
         http: http_settings,
     }));
     let control = side::start(side::SideOptions {
+        boot,
         causes: CauseTable::with(&CAUSES),
         classes,
         listener: admin_listener,
@@ -293,7 +294,7 @@ fn serve(
     }
     signals::start_threads(signals, queries, drain, drain_times, reloader)?;
     log::info!(
-        "start version={} listen={} admin={} max_connections={max_connections} \
+        "start version={} boot={boot} listen={} admin={} max_connections={max_connections} \
          max_buffered_bytes={} descriptors={descriptors} backlog={}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),

@@ -3,7 +3,7 @@
 
 use crate::base::time::Micros;
 use crate::config::Settings;
-use crate::gateway::Route;
+use crate::gateway::{Route, RouteAuth};
 use std::net::SocketAddr;
 
 /// Logs where the gateway listens, where the page is, and which access is open.
@@ -32,12 +32,16 @@ pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Opti
 /// Logs what a route serves, and which clients may connect.
 pub(crate) fn log_route(route: &Route) {
     let upstreams: Vec<String> = route.upstreams.iter().map(ToString::to_string).collect();
-    let access = match &route.allowed_origins {
-        Some(_) => {
+    let access = match (route.auth, &route.allowed_origins) {
+        (RouteAuth::Jwt, Some(_)) => {
+            "clients with a token signed with AUTH_JWT_SECRET; pages must be in allowed_origins"
+        }
+        (RouteAuth::Jwt, None) => "clients with a token signed with AUTH_JWT_SECRET",
+        (_, Some(_)) => {
             "open: the service decides which clients may connect, and pages must be in \
              allowed_origins"
         }
-        None => "open: the service decides which clients may connect",
+        (_, None) => "open: the service decides which clients may connect",
     };
     log::info!(
         "route name={} host={} path={}/ upstream={:?} access={access:?}",

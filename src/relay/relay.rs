@@ -8,13 +8,13 @@ use super::session::{
     SlotCounts, SlotState,
 };
 use super::tables::{
-    ExpiredReceiver, ExpiredSender, Flapping, Introduction, PartialTexts, PausedApps,
+    ExpiredReceiver, ExpiredSender, Introduction, PartialTexts, PausedApps,
     PendingIntroductions, ScanState, StartLimiter, TaskQueue,
 };
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
-use crate::host::{Blocks, Credentials, Identity};
+use crate::host::{Blocks, Credentials, Flapping, Identity};
 use crate::relay::role::PeerRole;
 use std::collections::HashMap;
 

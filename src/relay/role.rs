@@ -61,11 +61,13 @@ impl<'a> PeerRole<'a> {
                 class: GLASSES,
                 user: user.into(),
                 package: None,
+                address: None,
             },
             PeerRole::App(package) => Identity {
                 class: APP,
                 user: user.into(),
                 package: Some(package.into()),
+                address: None,
             },
         }
     }

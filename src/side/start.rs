@@ -9,7 +9,7 @@ use super::reload_report::ReloadReport;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver};
+use crate::gateway::{BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver};
 use crate::health::Policy;
 use crate::reactor::{HandedOverSocket, ReturnSender};
 use std::future::Future;
@@ -31,6 +31,8 @@ pub struct SideOptions {
     pub hosts: Vec<Box<str>>,
     /// The queue of work for the loop.
     pub queries: GatewayQueries,
+    /// The id of this run.
+    pub boot: BootId,
     /// All causes for which connections end.
     pub causes: CauseTable,
     /// The classes of all products.
@@ -165,6 +167,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         drain_times: options.drain_times,
         drain: options.drain,
         reload: options.reload,
+        boot: options.boot,
         started,
         runner: runner.clone(),
         watchers: watchers.clone(),

@@ -47,6 +47,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
     let mut reactor = Reactor::new(config, listen().expect("a port"), 10, gateway).expect("a loop");
     let queries: GatewayQueries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
     let admin = side::start(SideOptions {
+        boot: BootId::default(),
         listener: Some(listen().expect("a port")),
         token: None,
         hosts: Vec::new(),

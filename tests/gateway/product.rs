@@ -65,6 +65,7 @@ impl Product for Sensors {
                 class,
                 user: name.into(),
                 package: None,
+                address: None,
             }),
             verdict: Verdict::Upgrade(upgrade),
         })
@@ -142,6 +143,7 @@ impl Rig {
             ..AlertSettings::default()
         };
         let side = side::start(side::SideOptions {
+            boot: BootId::default(),
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),

@@ -24,9 +24,14 @@ const POLICIES: [(usize, usize); 2] = [
 pub(in crate::config) fn check_routes(
     routes: &[RouteValues],
     has_upstream: bool,
+    has_secret: bool,
     faults: &mut SettingFaults,
 ) {
     for (nth, route) in routes.iter().enumerate() {
+        if route.verifies_tokens() && !has_secret {
+            let allowed = "none, unless AUTH_JWT_SECRET or AUTH_JWT_SECRET_FILE is set";
+            faults.push(route.fault(const { field("auth") }, allowed.to_owned()));
+        }
         let before = &routes[..nth];
         let at = const { field("name") };
         if has_upstream && route.name() == UPSTREAM_ROUTE {

@@ -5,7 +5,7 @@ use crate::base::time::Micros;
 use crate::config::setting_value::SettingValue;
 use crate::config::table::field;
 use crate::config::upstream_policy::upstream_policy;
-use crate::gateway::{Route, RouteHealth, SameSite, SecureCookie, StickyCookie};
+use crate::gateway::{Route, RouteAuth, RouteHealth, SameSite, SecureCookie, StickyCookie};
 use crate::health::{Policy, StaleAction};
 
 /// The fields that make the policy of a leg: timeout, interval, judge.
@@ -62,6 +62,16 @@ impl RouteValues {
                 SettingValue::IpAddresses(addresses) => addresses.clone(),
                 _ => Vec::new(),
             },
+            identity: match value(const { field("identity") })? {
+                SettingValue::RouteIdentity(place) => Some(place.clone()),
+                _ => None,
+            },
+            auth: match self.word(const { field("auth") })? {
+                "jwt" => RouteAuth::Jwt,
+                _ => RouteAuth::None,
+            },
+            flapping_limit: u32::try_from(self.number(const { field("flapping_limit") })?)
+                .unwrap_or(u32::MAX),
             max_age: Some(max_age).filter(|age| *age > Micros::ZERO),
             ..Route::to(self.name(), upstreams.clone())
         })

@@ -139,6 +139,12 @@ impl RouteValues {
         }
     }
 
+    /// Returns whether clients need a token.
+    pub(in crate::config) fn verifies_tokens(&self) -> bool {
+        let auth = &self.fields[const { field("auth") }].value;
+        matches!(auth, Some(SettingValue::Word("jwt")))
+    }
+
     /// Returns whether only pages of some origins may connect.
     pub(in crate::config) fn restricts_origins(&self) -> bool {
         let origins = &self.fields[const { field("allowed_origins") }].value;

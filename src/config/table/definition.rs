@@ -70,6 +70,7 @@ impl Setting {
             | ValueKind::HostName
             | ValueKind::Upstreams
             | ValueKind::Balance
+            | ValueKind::RouteIdentity
             | ValueKind::Cookie
             | ValueKind::IpAddresses => Some(self.flag_name()),
         }

@@ -210,6 +210,39 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
                not browsers send no Origin and are not affected. Without this field the service \
                decides.",
     },
+    RouteField {
+        name: "auth",
+        kind: ValueKind::Word(&["none", "jwt"]),
+        default: Fallback::Value("none"),
+        is_required: false,
+        rule: Some("jwt only with AUTH_JWT_SECRET or AUTH_JWT_SECRET_FILE"),
+        help: "Which clients may connect. none: the service decides. jwt: those with a token that \
+               AUTH_JWT_SECRET signs, in Authorization: Bearer or as token in the query; others \
+               are answered 401. A pair is closed when its token expires.",
+    },
+    RouteField {
+        name: "identity",
+        kind: ValueKind::RouteIdentity,
+        default: Fallback::Absent,
+        is_required: false,
+        rule: None,
+        help: "Where the name of a client stands in its request, for the log, searches and blocks. \
+               Only a claim of a token that auth = \"jwt\" has verified is proved; any other name \
+               is an identity only together with the client's address.",
+    },
+    RouteField {
+        name: "flapping_limit",
+        kind: ValueKind::Number {
+            unit: Unit::PerMinute,
+            min: 0,
+            max: 100_000,
+        },
+        default: Fallback::Value("0"),
+        is_required: false,
+        rule: None,
+        help: "How many connections of one identity are accepted in a minute; further ones are \
+               answered 429 for a while. 0: any number, because a user may have many tabs.",
+    },
     RouteField::as_setting(
         "heartbeat_interval_ms",
         "HEARTBEAT_INTERVAL_MS",

@@ -1,6 +1,7 @@
 //! Credentials: the user tokens, app keys and origins that peers are checked against.
 
 use super::app_registry::AppRegistry;
+use super::claims::Claims;
 use super::origin_check::foreign_origin;
 use super::token::{self, TokenFault, TokenKey};
 use super::url::WebOrigin;
@@ -70,6 +71,29 @@ impl Credentials {
     pub fn authenticate(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
         let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
         key.verify(&token::from_request(request)?, now, self.leeway)
+    }
+
+    /// Returns the claims of the token of a request.
+    ///
+    /// # Errors
+    /// What is wrong with the token. The token is not repeated.
+    pub(crate) fn verified_claims(
+        &self,
+        request: &Request,
+        now: UnixMillis,
+    ) -> Result<Claims, TokenFault> {
+        let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
+        key.claims(&token::from_request(request)?, now, self.leeway)
+    }
+
+    /// Returns the claims of the token of a request, which nothing proves; `None` if it has none.
+    pub(crate) fn unverified_claims(request: &Request) -> Option<Claims> {
+        token::unverified(&token::from_request(request).ok()?).ok()
+    }
+
+    /// Returns how long after its time a token is still accepted.
+    pub(crate) fn leeway(&self) -> Micros {
+        self.leeway
     }
 
     /// Returns whether this is the package's key; in an open gateway any key is. An unknown package

@@ -5,6 +5,7 @@
 //! admits no users.
 
 mod app_registry;
+mod claims;
 mod credentials;
 mod origin_check;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod token;
 mod url;
 
 pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
+pub(crate) use self::claims::Claims;
 pub(crate) use self::credentials::format_rfc3339;
 pub use self::credentials::{Admission, Credentials};
 pub(crate) use self::origin_check::foreign_origin;

@@ -1,5 +1,6 @@
 //! The tokens of users: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 only.
 
+use super::claims::Claims;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;
 use crate::host::names::is_valid_name;
@@ -7,7 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,14 +108,27 @@ impl TokenKey {
         TokenKey(key.expect("a key may have any length"))
     }
 
-    /// Returns the user of a token that is valid at `now`, or within `leeway` of it, because the
-    /// clocks of signer and checker differ. The claim `aud` is not checked.
+    /// Returns the user of a valid token: see [`claims`](Self::claims).
     pub(crate) fn verify(
         &self,
         token: &str,
         now: UnixMillis,
         leeway: Micros,
     ) -> Result<Box<str>, TokenFault> {
+        match self.claims(token, now, leeway)?.0.get("email") {
+            Some(Value::String(email)) if is_valid_name(email) => Ok(email.as_str().into()),
+            _ => Err(TokenFault::NoEmail),
+        }
+    }
+
+    /// Returns the claims of a token that is valid at `now`, or within `leeway` of it, because the
+    /// clocks of signer and checker differ. The claim `aud` is not checked.
+    pub(crate) fn claims(
+        &self,
+        token: &str,
+        now: UnixMillis,
+        leeway: Micros,
+    ) -> Result<Claims, TokenFault> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         let (header, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         let header: TokenHeader = decode_json(header)?;
@@ -133,21 +147,25 @@ impl TokenKey {
         if header.crit.is_some() {
             return Err(TokenFault::Malformed);
         }
-        let claims: Map<String, Value> = decode_json(claims)?;
+        let claims = Claims(decode_json(claims)?);
         // RFC 7519 §4.1.4: a token has expired at that very time.
         let leeway = leeway.as_millis();
         let (earliest, latest) = (now.0.saturating_sub(leeway), now.0.saturating_add(leeway));
-        if time_claim(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
+        if claims.time("exp")?.is_some_and(|exp| earliest >= exp.0) {
             return Err(TokenFault::Expired);
         }
-        if time_claim(&claims, "nbf")?.is_some_and(|nbf| latest < nbf.0) {
+        if claims.time("nbf")?.is_some_and(|nbf| latest < nbf.0) {
             return Err(TokenFault::NotYet);
         }
-        match claims.get("email") {
-            Some(Value::String(email)) if is_valid_name(email) => Ok(email.as_str().into()),
-            _ => Err(TokenFault::NoEmail),
-        }
+        Ok(claims)
     }
+}
+
+/// Returns the claims of a token without a check of its signature or its times.
+pub(crate) fn unverified(token: &str) -> Result<Claims, TokenFault> {
+    let mut parts = token.split('.');
+    let claims = parts.nth(1).ok_or(TokenFault::Malformed)?;
+    decode_json(claims).map(Claims)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
@@ -158,20 +176,6 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
 /// Decodes a part of a token that is JSON.
 fn decode_json<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
     serde_json::from_slice(&decode(part)?).map_err(|_| TokenFault::Malformed)
-}
-
-/// Reads a claim that is a time: seconds since 1970, possibly with a fraction.
-fn time_claim(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
-    let Some(claim) = claims.get(name) else {
-        return Ok(None);
-    };
-    let millis = match (claim.as_u64(), claim.as_f64()) {
-        (Some(seconds), _) => seconds.saturating_mul(1_000),
-        // The cast saturates: negative values become 0, too large ones the maximum.
-        (None, Some(seconds)) => (seconds * 1_000.0) as u64,
-        (None, None) => return Err(TokenFault::Malformed),
-    };
-    Ok(Some(UnixMillis(millis)))
 }
 
 /// Returns the token of a request: the header's, or else the query's. Two in one place are an

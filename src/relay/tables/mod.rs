@@ -1,7 +1,6 @@
 //! The tables that the relay keeps besides its sessions.
 
 mod expired_peers;
-mod flapping;
 mod introductions;
 mod partial_texts;
 mod paused_apps;
@@ -11,7 +10,6 @@ mod task_queue;
 
 pub(crate) use self::expired_peers::ExpiredSender;
 pub use self::expired_peers::{ExpiredPeer, ExpiredReceiver};
-pub(in crate::relay) use self::flapping::Flapping;
 pub(in crate::relay) use self::introductions::{AppHeaders, Introduction, PendingIntroductions};
 pub(in crate::relay) use self::partial_texts::{
     PartialText, PartialTexts, ReadMessage, TextFields,

@@ -5,7 +5,7 @@ use super::failed_logins::FailedLogins;
 use super::live_stream::LiveStream;
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, GatewayQueries};
+use crate::gateway::{BootId, Classes, GatewayQueries};
 use crate::health::Policy;
 use crate::side::http::HttpStats;
 use crate::side::jobs::JobRunner;
@@ -32,6 +32,7 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,
     pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     pub(in crate::side) reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
+    pub(in crate::side) boot: BootId,
     pub(in crate::side) started: Timestamp,
     pub(in crate::side) runner: Arc<JobRunner>,
     pub(in crate::side) watchers: Arc<Watchers>,

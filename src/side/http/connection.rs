@@ -79,6 +79,7 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
     let unread = std::mem::take(&mut conn.bytes);
     let stream = ClientStream::new(stream, unread, reader, state.clone());
     let service = Exchanges {
+        id: conn.id,
         context: context.clone(),
         state: state.clone(),
     };

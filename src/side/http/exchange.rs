@@ -6,6 +6,7 @@ use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
 use super::request_body::RequestBody;
 use super::upstream_conn::{SendFailure, UpstreamConn};
+use crate::base::id::ConnId;
 use crate::engine::{Reply, Request};
 use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
 use crate::side::loop_query;
@@ -34,6 +35,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Answers the requests of one client.
 #[derive(Debug)]
 pub(super) struct Exchanges {
+    /// The id that the connection had in the loop.
+    pub(super) id: ConnId,
     pub(super) context: Arc<HttpContext>,
     pub(super) state: Arc<ClientState>,
 }
@@ -50,14 +53,15 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Exchanges {
     fn call(&self, request: hyper::Request<Incoming>) -> Answering {
         let head = self.state.take_head();
         let guard = ExchangeGuard(self.state.clone());
-        let context = self.context.clone();
-        Box::pin(async move { Ok(answer(context, head, request, guard).await) })
+        let (id, context) = (self.id, self.context.clone());
+        Box::pin(async move { Ok(answer(context, id, head, request, guard).await) })
     }
 }
 
 /// Returns the answer to a request. `head` is what the loop's parser has read of it.
 async fn answer(
     context: Arc<HttpContext>,
+    id: ConnId,
     head: Option<Box<Request>>,
     request: hyper::Request<Incoming>,
     guard: ExchangeGuard,
@@ -70,7 +74,7 @@ async fn answer(
         return closing(own_answer(reply, guard));
     };
     let (method, path) = (head.method().to_owned(), head.path().to_owned());
-    let mut exchange = Exchange::new(context.clone(), state.clone(), head, request);
+    let mut exchange = Exchange::new(context.clone(), id, head, request, state.clone());
     let (answer, route) = match exchange.run().await {
         Ok(passed) => {
             let route = passed.upstream.route.name.clone();
@@ -99,6 +103,7 @@ fn is_same(head: &Request, request: &hyper::Request<Incoming>) -> bool {
 
 /// A request in progress.
 struct Exchange {
+    id: ConnId,
     context: Arc<HttpContext>,
     settings: HttpSettings,
     state: Arc<ClientState>,
@@ -160,12 +165,14 @@ enum Tried {
 impl Exchange {
     fn new(
         context: Arc<HttpContext>,
-        state: Arc<ClientState>,
+        id: ConnId,
         head: Box<Request>,
         request: hyper::Request<Incoming>,
+        state: Arc<ClientState>,
     ) -> Self {
         let (parts, body) = request.into_parts();
         Exchange {
+            id,
             settings: context.settings(),
             context,
             state,
@@ -203,9 +210,9 @@ impl Exchange {
         let Ok(_turn) = self.context.questions.acquire().await else {
             return Err(stalled(()));
         };
-        let (head, tried) = (self.head.clone(), self.tried.clone());
+        let (id, head, tried) = (self.id, self.head.clone(), self.tried.clone());
         let asked = loop_query::query(&self.context.queries, move |gateway, io| {
-            gateway.choose_http(io, &head, &tried)
+            gateway.choose_http(io, id, &head, &tried)
         });
         match asked.await {
             Ok(HttpChoice::Upstream(upstream)) => Ok(upstream),

@@ -85,6 +85,7 @@ impl JobThread {
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
             let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
             let control = side::start(side::SideOptions {
+                boot: BootId::default(),
                 listener: None,
                 token: None,
                 hosts: Vec::new(),

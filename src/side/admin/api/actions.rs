@@ -134,7 +134,7 @@ pub(super) async fn kick(
     PathParam(id): PathParam<String>,
     JsonBody(kick): JsonBody<KickBody>,
 ) -> Result<Json<Kicked>, Problem> {
-    let id = parse_id(&id)?;
+    let id = parse_id(&admin, &id)?;
     let block = parse_span("block_ms", kick.block_ms.unwrap_or(0))?;
     let reason = kick
         .reason

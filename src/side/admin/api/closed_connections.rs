@@ -158,7 +158,7 @@ pub(super) async fn one(
     State(admin): State<Arc<AdminState>>,
     PathParam(id): PathParam<String>,
 ) -> Result<Json<ClosedDetail>, Problem> {
-    let id = parse_id(&id)?;
+    let id = parse_id(&admin, &id)?;
     admin.watchers.collect_records();
     let ring = admin.watchers.ended();
     let (number, closed) = ring.find(id).ok_or_else(|| {

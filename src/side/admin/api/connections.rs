@@ -226,7 +226,7 @@ pub(super) async fn one(
     State(admin): State<Arc<AdminState>>,
     PathParam(id): PathParam<String>,
 ) -> Result<Json<ConnectionDetail>, Problem> {
-    let id = parse_id(&id)?;
+    let id = parse_id(&admin, &id)?;
     let portrait =
         loop_query::query(&admin.queries, move |gateway, io| gateway.inspect(io, id)).await?;
     let Some(portrait) = portrait else {
@@ -244,8 +244,20 @@ pub(super) async fn one(
     }))
 }
 
-pub(super) fn parse_id(text: &str) -> Result<ConnId, Problem> {
-    text.parse()
+/// Parses the id of a connection. It may begin with the id of this run, as upstreams are told it.
+pub(super) fn parse_id(admin: &AdminState, text: &str) -> Result<ConnId, Problem> {
+    let id = match text.split_once('.') {
+        Some((boot, id)) if id.contains('.') => {
+            let own = admin.boot.to_string();
+            if boot != own {
+                let what = format!("{text} is of another run of the gateway; this one is {own}");
+                return Err(Problem::not_found(what));
+            }
+            id
+        }
+        _ => text,
+    };
+    id.parse()
         .map_err(|e| Problem::bad_request(format!("{text:?}: {e}")))
 }
 

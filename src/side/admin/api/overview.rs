@@ -23,6 +23,8 @@ pub(super) struct Overview {
     version: &'static str,
     /// The address of the loop's listener.
     listen: String,
+    /// The id of this run. Upstreams are told `boot.id` as the id of a connection.
+    boot: String,
     started: String,
     uptime_ms: u64,
     /// Whether new connections are accepted.
@@ -160,6 +162,7 @@ pub(super) async fn overview(
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
         listen: admin.listen_addr.to_string(),
+        boot: admin.boot.to_string(),
         started: rfc3339(admin.started.wall),
         uptime_ms: now.since(admin.started).as_millis(),
         accepting: !stats.accept_paused,

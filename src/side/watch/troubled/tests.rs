@@ -64,6 +64,7 @@ pub(in crate::side::watch) fn expired(user: &str, at: u64, cause: Cause) -> Expi
             class: GLASSES,
             user,
             package: None,
+            address: None,
         },
         cause,
         lost: cause.is_loss(EndCode::None),

@@ -215,5 +215,6 @@ pub(super) fn flapping(user: &str, package: Option<&str>) -> Identity {
         user: user.into(),
         class: if package.is_some() { APP } else { GLASSES },
         package: package.map(Box::from),
+        address: None,
     }
 }

@@ -2,8 +2,8 @@
 //! is refused before it is acknowledged, each time for longer. A few reconnects in a row are
 //! normal.
 
+use super::identity::Identity;
 use crate::base::time::Micros;
-use crate::host::Identity;
 use std::collections::{HashMap, VecDeque};
 
 /// The window in which reconnects are counted.
@@ -25,7 +25,7 @@ const SCAN_INTERVAL: Micros = Micros::from_secs(1);
 
 /// Reconnects of each identity in the last minute, and its refusals.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Flapping {
+pub(crate) struct Flapping {
     by_identity: HashMap<Identity, Reconnects>,
     /// When a full table may be scanned again: not for each reconnect while very many identities
     /// reconnect.
@@ -43,7 +43,7 @@ struct Reconnects {
 
 impl Flapping {
     /// Counts a reconnect, or a takeover, of this identity.
-    pub(in crate::relay) fn count_reconnect(
+    pub(crate) fn count_reconnect(
         &mut self,
         identity: &Identity,
         limit: u32,
@@ -72,7 +72,7 @@ impl Flapping {
     }
 
     /// Returns how long from now an identity that reconnects is refused; `None` if it is admitted.
-    pub(in crate::relay) fn check_refusal(
+    pub(crate) fn check_refusal(
         &mut self,
         identity: &Identity,
         limit: u32,
@@ -103,7 +103,7 @@ impl Flapping {
     }
 
     /// Returns how long an identity is still refused, without counting an attempt.
-    pub(in crate::relay) fn refusal_left(
+    pub(crate) fn refusal_left(
         &self,
         identity: &Identity,
         now: Micros,
@@ -113,7 +113,7 @@ impl Flapping {
     }
 
     /// Returns the identities that are refused now, each with the time that is left.
-    pub(in crate::relay) fn refused_identities(
+    pub(crate) fn refused_identities(
         &self,
         now: Micros,
     ) -> impl Iterator<Item = (&Identity, Micros)> {
@@ -140,10 +140,15 @@ impl Reconnects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::role::PeerRole;
+    use crate::engine::Class;
 
     fn phone(n: u32) -> Identity {
-        PeerRole::Glasses.identity(&format!("u{n}"))
+        Identity {
+            class: Class(0),
+            user: format!("u{n}").into(),
+            package: None,
+            address: None,
+        }
     }
 
     #[test]
