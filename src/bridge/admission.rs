@@ -1,7 +1,7 @@
 //! Which clients a route admits, and the identity of each.
 
 use super::bridge::Bridge;
-use super::end_to_end::Field;
+use super::end_to_end::{CONNECTION_FIELD, Field};
 use super::route::Route;
 use super::route_identity::{RouteAuth, RouteIdentity};
 use crate::base::cause::Cause;
@@ -11,10 +11,6 @@ use crate::engine::{Reply, Request};
 use crate::host::{Claims, Identity};
 use crate::wire::http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
-
-/// The field by which the upstream is told the id of a connection. What a client sends under this
-/// name is removed.
-pub(super) const CONNECTION_FIELD: &str = "x-pulsegate-connection";
 
 impl Bridge {
     /// Returns the identity of the client that sends a request; `None` if it has none.

@@ -21,9 +21,7 @@ use crate::engine::{
     TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
-use crate::host::{
-    BootId, ClassInfo, Credentials, Identity, Product, Proxies, RequestDecision,
-};
+use crate::host::{BootId, ClassInfo, Credentials, Identity, Product, Proxies, RequestDecision};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;

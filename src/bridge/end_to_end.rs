@@ -6,6 +6,10 @@ use crate::wire::http::{HeaderMap, HeaderName, HeaderValue, elements};
 /// A header field.
 pub(super) type Field = (HeaderName, HeaderValue);
 
+/// The field by which the upstream is told the id of a connection. What a client sends under this
+/// name is removed.
+pub(super) const CONNECTION_FIELD: &str = "x-pulsegate-connection";
+
 /// Fields that describe one connection, not the path from client to service. The last ones belong
 /// to the handshake or to the framing of a body, of which each leg has its own.
 const ONE_HOP: [&str; 17] = [

@@ -1,7 +1,6 @@
 //! Forwarding header fields: what the upstream is told about the client and its connection.
 
-use super::admission::CONNECTION_FIELD;
-use super::end_to_end::Field;
+use super::end_to_end::{CONNECTION_FIELD, Field};
 use super::hop::Hop;
 use crate::wire::http::header::FORWARDED;
 use crate::wire::http::{HeaderName, HeaderValue, is_token_byte};

@@ -89,14 +89,14 @@ impl Bridge {
         self.http_pass && !request.is_upgrade() && self.routes.find(request).is_some()
     }
 
-    /// Chooses the upstream for a plain HTTP request of the connection that had this id in the loop,
-    /// but none of `tried`. The route, the sticky
-    /// cookie and the rules are those of WebSockets, so the requests of one client go to one
-    /// upstream; `max_dialing` counts WebSockets alone. `None`: no route serves it.
+    /// Chooses the upstream for a plain HTTP request, but none of `tried`. `client_id` is the id
+    /// that the connection had in the loop. The route, the sticky cookie and the rules are those of
+    /// WebSockets, so the requests of one client go to one upstream; `max_dialing` counts WebSockets
+    /// alone. `None`: no route serves it.
     pub fn choose_http(
         &mut self,
         now: Micros,
-        id: ConnId,
+        client_id: ConnId,
         request: &Request,
         tried: &[UpstreamNumber],
     ) -> Option<HttpChoice> {
@@ -128,7 +128,7 @@ impl Bridge {
             may_retry: tried.len() + 1 < listed,
             is_in_doubt: endpoint.is_in_doubt(),
             host: endpoint.url.host_field(),
-            connection: self.connection_field(id),
+            connection: self.connection_field(client_id),
             hop,
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
             _in_flight: endpoint.requests.begin(),
@@ -136,8 +136,8 @@ impl Bridge {
         })))
     }
 
-    /// Returns the identity of the client of a plain HTTP request, and the name of its route; `None`
-    /// if it has none.
+    /// Returns the identity of the client of a plain HTTP request, and the name of its route;
+    /// `None` if it has none.
     pub(crate) fn http_identity(&self, request: &Request) -> Option<(Identity, Box<str>)> {
         let route = &self.routes.find(request)?.route;
         let peer = request.peer_addr();

@@ -54,9 +54,7 @@ impl RouteIdentity {
                 let name = str::from_utf8(&value).ok()?;
                 is_valid_name(name).then(|| name.into())
             }
-            RouteIdentity::JwtClaim(claim) => {
-                Credentials::unverified_claims(request)?.name(claim)
-            }
+            RouteIdentity::JwtClaim(claim) => Credentials::unverified_claims(request)?.name(claim),
         }
     }
 }
@@ -77,11 +75,26 @@ mod tests {
 
     #[test]
     fn what_can_name_a_client_is_parsed_and_written() {
-        for text in ["header:x-user", "query:user", "cookie:sid", "jwt:sub", "jwt:a b"] {
+        for text in [
+            "header:x-user",
+            "query:user",
+            "cookie:sid",
+            "jwt:sub",
+            "jwt:a b",
+        ] {
             let parsed = RouteIdentity::parse(text).expect(text);
             assert_eq!(parsed.to_string(), text);
         }
-        for text in ["", "address", "user", "jwt:", "jwt", "query:", "header:a b", "sub:jwt"] {
+        for text in [
+            "",
+            "address",
+            "user",
+            "jwt:",
+            "jwt",
+            "query:",
+            "header:a b",
+            "sub:jwt",
+        ] {
             assert_eq!(RouteIdentity::parse(text), None, "{text:?}");
         }
         let long = format!("jwt:{}", "c".repeat(CLAIM_MAX + 1));

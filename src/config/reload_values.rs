@@ -4,7 +4,7 @@ use super::effective_values::EffectiveValues;
 use super::reload_diff::{ReloadDiff, RouteChange, SettingChange};
 use super::routes::RouteValues;
 use super::setting_faults::{SettingFaults, ValueOrigin};
-use super::table::{SETTINGS, row};
+use super::table::{SETTINGS, field, row};
 
 /// Groups of settings that restrict peers or webhooks. Without any setting of a group there is no
 /// such restriction.
@@ -117,11 +117,14 @@ impl EffectiveValues {
         }
         for route in &self.routes {
             let same = |other: &&RouteValues| other.name() == route.name();
-            if let Some(other) = newer.routes.iter().find(same)
-                && route.restricts_origins()
-                && !other.restricts_origins()
-            {
-                faults.push(other.origins_removed());
+            let Some(other) = newer.routes.iter().find(same) else {
+                continue;
+            };
+            if route.restricts_origins() && !other.restricts_origins() {
+                faults.push(other.restriction_removed(const { field("allowed_origins") }));
+            }
+            if route.verifies_tokens() && !other.verifies_tokens() {
+                faults.push(other.restriction_removed(const { field("auth") }));
             }
         }
     }

@@ -3,8 +3,8 @@
 use super::lists;
 use super::secret::Secret;
 use crate::gateway::{
-    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, RouteIdentity, StickyCookie, UpstreamUrl, WebOrigin,
-    WeightedUpstream,
+    AcceptedSubprotocols, AppRegistry, Balance, HostHeader, RouteIdentity, StickyCookie,
+    UpstreamUrl, WebOrigin, WeightedUpstream,
 };
 use ipnet::IpNet;
 use std::fmt;

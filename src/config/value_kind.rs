@@ -174,9 +174,7 @@ impl ValueKind {
             }
             ValueKind::Upstreams => lists::parse_upstreams(text).map(SettingValue::Upstreams),
             ValueKind::Balance => Balance::parse(text).map(SettingValue::Balance),
-            ValueKind::RouteIdentity => {
-                RouteIdentity::parse(text).map(SettingValue::RouteIdentity)
-            }
+            ValueKind::RouteIdentity => RouteIdentity::parse(text).map(SettingValue::RouteIdentity),
             ValueKind::IpAddresses => lists::parse_addresses(text).map(SettingValue::IpAddresses),
             ValueKind::Cookie => {
                 let name = text.strip_prefix("cookie:")?;

@@ -49,7 +49,8 @@ impl Handler for Gateway {
         // This includes refused requests: their records name it.
         self.user_agents.on_request(id, request);
         let mut asked = None;
-        for product in self.products.besides_relay() {
+        let (relay, others) = self.products.relay_and_others();
+        for product in others {
             if asked.is_some() {
                 break;
             }
@@ -60,8 +61,8 @@ impl Handler for Gateway {
             let refused = drain_refusal(&self.drains, opened, request, io.now());
             let refused = refused.or_else(|| {
                 let identity = identity.as_ref()?;
-                let left = self.products.relay.blocks.remaining(identity, io.now());
-                left.map(|left| blocked(left))
+                let left = relay.blocks.remaining(identity, io.now());
+                left.map(blocked_verdict)
                     .or_else(|| flapping_refusal(&mut self.flapping, identity, limit, io.now()))
             });
             asked = match refused {
@@ -70,10 +71,12 @@ impl Handler for Gateway {
                     identity,
                     verdict,
                 }),
-                None => product.on_request(io, id, request).map(|decision| RequestDecision {
-                    identity: decision.identity.or(identity),
-                    ..decision
-                }),
+                None => product
+                    .on_request(io, id, request)
+                    .map(|decision| RequestDecision {
+                        identity: decision.identity.or(identity),
+                        ..decision
+                    }),
             };
         }
         if asked.is_none() && self.serves_relay {
@@ -95,7 +98,7 @@ impl Handler for Gateway {
             if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
                 (&verdict, blocked)
             {
-                return blocked(left);
+                return blocked_verdict(left);
             }
         }
         if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
@@ -359,7 +362,7 @@ pub(super) fn blocked_reply(left: Micros) -> Reply {
     reply.with_retry_after(retry_after_secs(left))
 }
 
-fn blocked(left: Micros) -> Verdict {
+fn blocked_verdict(left: Micros) -> Verdict {
     Verdict::Reply {
         reply: blocked_reply(left),
         cause: Cause::BLOCKED,

@@ -1,6 +1,7 @@
 //! The host of the loop in the binary. It combines the relay and further products with what every
 //! product needs.
 
+mod block_scan;
 mod event_log;
 #[expect(
     clippy::module_inception,
@@ -24,12 +25,12 @@ pub use self::session_list::{
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HealthCheck, HostHeader, HttpChoice,
-    HttpUpstream, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie, StickyCookie,
-    UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
+    HttpUpstream, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie,
+    StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
-    APPS_MAX, AcceptedSubprotocols, Admission, BootId, AgentCount, AppRegistry, AppRegistryError,
-    BLOCKS_MAX, BlockPosition, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
+    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
+    BLOCKS_MAX, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
     ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
     Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, Position, Product, Proxies, RequestDecision,
     Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX,

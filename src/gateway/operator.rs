@@ -261,6 +261,9 @@ impl Gateway {
         }
         // This does nothing if the product has already closed the connection.
         io.close(id, Cause::KICKED.close_code(), reason);
+        if let Some(identity) = identity.as_ref().filter(|_| blocked) {
+            self.close_identity(io, identity.clone(), reason);
+        }
         log::warn!(
             "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}",
             LogIdentity(identity.as_ref()),

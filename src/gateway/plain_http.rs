@@ -27,7 +27,9 @@ impl Gateway {
             };
             return HttpChoice::Answer(reply, "".into());
         }
-        let identity = self.bridge().and_then(|bridge| bridge.http_identity(request));
+        let identity = self
+            .bridge()
+            .and_then(|bridge| bridge.http_identity(request));
         if let Some((identity, route)) = identity
             && let Some(left) = self.products.relay.blocks.remaining(&identity, io.now())
         {

@@ -61,10 +61,19 @@ impl Products {
 
     /// Returns all products but the relay, in the order in which they are asked about a request.
     pub(super) fn besides_relay(&mut self) -> impl Iterator<Item = &mut dyn Product> {
+        self.relay_and_others().1
+    }
+
+    /// Returns the relay, and all other products in the order in which they are asked about a
+    /// request.
+    pub(super) fn relay_and_others(
+        &mut self,
+    ) -> (&mut Relay, impl Iterator<Item = &mut dyn Product>) {
         let bridge = self.bridge.iter_mut();
         let bridge = bridge.map(|(_, bridge)| bridge as &mut dyn Product);
         let others = self.others.iter_mut();
-        bridge.chain(others.map(|(_, product)| &mut **product as &mut dyn Product))
+        let others = others.map(|(_, product)| &mut **product as &mut dyn Product);
+        (&mut self.relay, bridge.chain(others))
     }
 
     /// Returns all products, the relay first.

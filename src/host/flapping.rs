@@ -43,12 +43,7 @@ struct Reconnects {
 
 impl Flapping {
     /// Counts a reconnect, or a takeover, of this identity.
-    pub(crate) fn count_reconnect(
-        &mut self,
-        identity: &Identity,
-        limit: u32,
-        now: Micros,
-    ) {
+    pub(crate) fn count_reconnect(&mut self, identity: &Identity, limit: u32, now: Micros) {
         if limit == 0 {
             return;
         }
@@ -103,11 +98,7 @@ impl Flapping {
     }
 
     /// Returns how long an identity is still refused, without counting an attempt.
-    pub(crate) fn refusal_left(
-        &self,
-        identity: &Identity,
-        now: Micros,
-    ) -> Option<Micros> {
+    pub(crate) fn refusal_left(&self, identity: &Identity, now: Micros) -> Option<Micros> {
         let until = self.by_identity.get(identity)?.refused_until;
         (now < until).then(|| until - now)
     }

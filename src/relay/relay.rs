@@ -8,8 +8,8 @@ use super::session::{
     SlotCounts, SlotState,
 };
 use super::tables::{
-    ExpiredReceiver, ExpiredSender, Introduction, PartialTexts, PausedApps,
-    PendingIntroductions, ScanState, StartLimiter, TaskQueue,
+    ExpiredReceiver, ExpiredSender, Introduction, PartialTexts, PausedApps, PendingIntroductions,
+    ScanState, StartLimiter, TaskQueue,
 };
 use crate::base::id::ConnId;
 use crate::base::time::Micros;

@@ -9,7 +9,9 @@ use super::reload_report::ReloadReport;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver};
+use crate::gateway::{
+    BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver,
+};
 use crate::health::Policy;
 use crate::reactor::{HandedOverSocket, ReturnSender};
 use std::future::Future;

@@ -2,7 +2,8 @@
 
 use crate::sockets::eventually;
 use pulsegate::gateway::{
-    Credentials, Gateway, GatewayOptions, GatewayQueries, Progress, ProxyProtocol, RelaySettings,
+    BootId, Credentials, Gateway, GatewayOptions, GatewayQueries, Progress, ProxyProtocol,
+    RelaySettings,
 };
 use pulsegate::side::{self, SideOptions, WebhookOptions};
 use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};

@@ -4,8 +4,8 @@
 use crate::sockets::{Client, Event, eventually};
 use pulsegate::engine::{Class, Io, Message, Request, Upgrade, Verdict};
 use pulsegate::gateway::{
-    CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Identity, Product, ProxyProtocol,
-    RELAY_CLASSES, RelaySettings, RequestDecision,
+    BootId, CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Identity, Product,
+    ProxyProtocol, RELAY_CLASSES, RelaySettings, RequestDecision,
 };
 use pulsegate::reactor::listen;
 use pulsegate::side::{self, AlertSettings, WebhookOptions};

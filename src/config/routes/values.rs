@@ -151,10 +151,10 @@ impl RouteValues {
         matches!(origins, Some(SettingValue::Origins(_)))
     }
 
-    /// Returns the fault that a reload would let pages of all origins connect.
-    pub(in crate::config) fn origins_removed(&self) -> SettingFault {
+    /// Returns the fault that a reload would remove a restriction of clients.
+    pub(in crate::config) fn restriction_removed(&self, at: usize) -> SettingFault {
         let allowed = "given: a reload does not remove it; only a restart does".to_owned();
-        self.fault(const { field("allowed_origins") }, allowed)
+        self.fault(at, allowed)
     }
 
     /// Returns the host and the path without a slash at its end, if both are valid.

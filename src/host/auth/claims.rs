@@ -1,6 +1,6 @@
 //! The claims of a token.
 
-use super::token::TokenFault;
+use super::token_fault::TokenFault;
 use crate::base::time::UnixMillis;
 use crate::host::names::is_valid_name;
 use serde_json::{Map, Value};

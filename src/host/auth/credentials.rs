@@ -3,7 +3,8 @@
 use super::app_registry::AppRegistry;
 use super::claims::Claims;
 use super::origin_check::foreign_origin;
-use super::token::{self, TokenFault, TokenKey};
+use super::token::{self, TokenKey};
+use super::token_fault::TokenFault;
 use super::url::WebOrigin;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Reply, Request};

@@ -11,6 +11,7 @@ mod origin_check;
 #[cfg(test)]
 mod tests;
 mod token;
+mod token_fault;
 mod url;
 
 pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
@@ -18,5 +19,5 @@ pub(crate) use self::claims::Claims;
 pub(crate) use self::credentials::format_rfc3339;
 pub use self::credentials::{Admission, Credentials};
 pub(crate) use self::origin_check::foreign_origin;
-pub use self::token::TokenFault;
+pub use self::token_fault::TokenFault;
 pub use self::url::{WebOrigin, is_url};

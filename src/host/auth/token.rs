@@ -1,6 +1,7 @@
 //! The tokens of users: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 only.
 
 use super::claims::Claims;
+use super::token_fault::TokenFault;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;
 use crate::host::names::is_valid_name;
@@ -22,65 +23,6 @@ const OTHER_ALGORITHMS: [&str; 11] = [
     "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512",
     "EdDSA",
 ];
-
-/// Why a token is rejected. Nothing of the token is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenFault {
-    /// The gateway has no secret to check it with, but is not open.
-    NoSecret,
-    /// There is no token.
-    Missing,
-    /// The text is not a token, or there are several tokens, or a claim has an invalid value.
-    Malformed,
-    /// The token is not signed with HS256.
-    Algorithm,
-    /// The token is not signed with the gateway's secret.
-    Signature,
-    /// The token has expired.
-    Expired,
-    /// The token is not valid yet.
-    NotYet,
-    /// The token names no user: it has no claim `email`.
-    NoEmail,
-}
-
-impl TokenFault {
-    /// Returns the error code that programs can compare.
-    pub fn code(self) -> &'static str {
-        match self {
-            TokenFault::NoSecret => "TOKENS_NOT_ACCEPTED",
-            TokenFault::Missing => "TOKEN_MISSING",
-            TokenFault::Malformed => "TOKEN_MALFORMED",
-            TokenFault::Algorithm => "TOKEN_ALGORITHM",
-            TokenFault::Signature => "TOKEN_SIGNATURE",
-            TokenFault::Expired => "TOKEN_EXPIRED",
-            TokenFault::NotYet => "TOKEN_NOT_YET_VALID",
-            TokenFault::NoEmail => "TOKEN_WITHOUT_EMAIL",
-        }
-    }
-}
-
-impl fmt::Display for TokenFault {
-    /// Writes the text for people, which needs no escapes in JSON.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TokenFault::NoSecret => "this gateway accepts no tokens: AUTH_JWT_SECRET is not set",
-            TokenFault::Missing => {
-                "a token is required: in the header Authorization: Bearer, or in the query as token"
-            }
-            TokenFault::Malformed => "the token is not a well-formed JSON Web Token",
-            TokenFault::Algorithm => "the token must be signed with HS256",
-            TokenFault::Signature => "the signature of the token is wrong",
-            TokenFault::Expired => "the token has expired",
-            TokenFault::NotYet => "the token is not valid yet",
-            TokenFault::NoEmail => {
-                "the token must have a claim email of 1 to 256 bytes without control characters"
-            }
-        })
-    }
-}
-
-impl std::error::Error for TokenFault {}
 
 /// The first part of a token, its header: a JSON object. The fields read here must not occur twice.
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! The side thread with the jobs of a loop that the test fills.
 
 use pulsegate::gateway::{
-    Credentials, Gateway, GatewayOptions, GatewayQueries, Job, Progress, ProxyProtocol,
+    BootId, Credentials, Gateway, GatewayOptions, GatewayQueries, Job, Progress, ProxyProtocol,
     RelaySettings, RetryPolicy, WebhookJob,
 };
 use pulsegate::reactor::{Reactor, listen};

@@ -8,6 +8,7 @@ mod closes;
 mod failures;
 mod faults;
 mod health;
+mod identities;
 pub mod legs;
 mod losses;
 mod operators;

@@ -7,7 +7,7 @@ use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, Balance, HostHeader, ProxyProtocol, RelaySettings,
-    ReplayLimits, Route, Subprotocols, WebOrigin, WeightedUpstream,
+    ReplayLimits, Route, RouteAuth, Subprotocols, WebOrigin, WeightedUpstream,
 };
 use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, HttpSettings, WebhookUrl};
@@ -121,6 +121,9 @@ fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
             health: None,
             source_addresses: Vec::new(),
             max_age: None,
+            identity: None,
+            auth: RouteAuth::None,
+            flapping_limit: 0,
         }],
         forwarded_https: false,
         http_pass: true,

@@ -4,8 +4,8 @@ use super::loading::{fault_of, faults_of, printed_with_file, run_with_file};
 use super::printing::assert_in_docs;
 use pulsegate::config::{ROUTE_FIELDS, RouteChange, Settings, route_table};
 use pulsegate::gateway::{
-    Balance, HostHeader, Route, RouteHealth, SameSite, SecureCookie, StickyCookie, WebOrigin,
-    WeightedUpstream,
+    Balance, HostHeader, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie,
+    StickyCookie, WebOrigin, WeightedUpstream,
 };
 use pulsegate::health::{Policy, StaleAction};
 use pulsegate::time::Micros;
@@ -40,6 +40,9 @@ health_path = "/up"
 health_interval_ms = 1308
 health_timeout_ms = 309
 source_addresses = ["10.0.0.1", "::1"]
+auth = "jwt"
+identity = "jwt:sub"
+flapping_limit = 310
 "#;
 
 const SHORT: &str = "[[route]]\nname = 'a'\nupstream = 'http://a'\n";
@@ -54,7 +57,9 @@ fn upstream(text: &str) -> WeightedUpstream {
 
 #[test]
 fn every_field_reaches_the_route() {
-    let settings = run_with_file(format!("close_timeout_ms = 701\n{FULL}"));
+    let settings = run_with_file(format!(
+        "auth_jwt_secret = 'a-s3cret-of-ours'\nclose_timeout_ms = 701\n{FULL}"
+    ));
     let policy = |interval, timeout| Policy {
         heartbeat_interval: Micros::from_millis(interval),
         connection_timeout: Micros::from_millis(timeout),
@@ -97,6 +102,9 @@ fn every_field_reaches_the_route() {
             .map(|ip| ip.parse().expect("an address"))
             .to_vec(),
         max_age: Some(Micros::from_millis(307)),
+        auth: RouteAuth::Jwt,
+        identity: RouteIdentity::parse("jwt:sub"),
+        flapping_limit: 310,
     };
     assert_eq!(routes(&settings), [wanted]);
     assert!(settings.serves_relay, "it takes the other paths");
@@ -287,7 +295,7 @@ fn routes_must_be_tables_and_fit_each_other() {
 
 #[test]
 fn print_config_prints_routes_as_comments_with_the_origin_of_each_value() {
-    let text = printed_with_file(FULL);
+    let text = printed_with_file(&format!("auth_jwt_secret = 'a-s3cret-of-ours'\n{FULL}"));
     let text = &text[text.find("# [[route]]").expect("a route")..];
     assert_eq!(text.lines().count(), 1 + ROUTE_FIELDS.len());
     assert!(text.lines().all(|line| line.starts_with("# ")), "{text}");
@@ -323,6 +331,21 @@ fn a_reload_names_the_routes_that_change_and_applies_them() {
     let changes = run_with_file(route("a", "")).diff(&general);
     let changed = RouteChange::Changed("a".into(), vec!["client_judge"]);
     assert_eq!(changes.routes, [changed]);
+}
+
+#[test]
+fn a_reload_does_not_let_clients_without_a_token_connect_to_a_route() {
+    let file = |auth: &str| {
+        let secret = "auth_jwt_secret = 'a-s3cret-of-ours'\n";
+        run_with_file(format!("{secret}{SHORT}auth = '{auth}'\n"))
+    };
+    let faults = file("jwt").reloaded(&file("none")).expect_err("a fault");
+    let text = faults.to_string();
+    assert!(
+        text.contains("auth") && text.contains("only a restart does"),
+        "{text}"
+    );
+    assert!(file("none").reloaded(&file("jwt")).is_ok());
 }
 
 #[test]

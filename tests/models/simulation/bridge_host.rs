@@ -5,7 +5,7 @@ use pulsegate::engine::{
     Ending, Handler, Io, Message, Overdue, PairEnd, PhaseView, Request, Response, ResponseVerdict,
     TimerId, Verdict,
 };
-use pulsegate::gateway::{Bridge, BridgeOptions, Product, Proxies, Route};
+use pulsegate::gateway::{BootId, Bridge, BridgeOptions, Product, Proxies, Route};
 use pulsegate::time::Micros;
 use pulsegate::{Class, ConnId, HealthChange};
 use std::collections::HashMap;
@@ -24,12 +24,15 @@ pub struct Host {
 
 impl Host {
     pub fn new(routes: Vec<Route>) -> Self {
-        let mut bridge = Bridge::new(BridgeOptions {
-            routes,
-            forwarded_https: false,
-            http_pass: false,
-            proxies: Proxies::default(),
-        });
+        let mut bridge = Bridge::new(
+            BridgeOptions {
+                routes,
+                forwarded_https: false,
+                http_pass: false,
+                proxies: Proxies::default(),
+            },
+            BootId::default(),
+        );
         bridge.on_register(CLIENT);
         Host {
             bridge,

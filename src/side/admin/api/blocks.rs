@@ -40,6 +40,10 @@ struct Block {
     user: String,
     /// Null for an identity without a package.
     package: Option<String>,
+    /// The client's address, if nothing proves its name: the block concerns this address alone.
+    /// Null for a proved identity.
+    #[schema(example = "192.0.2.7")]
+    address: Option<String>,
     left_ms: u64,
 }
 
@@ -108,13 +112,14 @@ impl Block {
     fn of(identity: Identity, left: Micros) -> Self {
         Block {
             package: identity.package().map(str::to_owned),
+            address: identity.address.map(|address| address.to_string()),
             user: identity.user.into(),
             left_ms: left.as_millis(),
         }
     }
 }
 
-/// Unblocks an identity.
+/// Unblocks an identity, at every address.
 #[utoipa::path(
     delete, path = "/api/v1/blocks", tag = "act", params(BlockParams),
     responses(
