@@ -4,15 +4,14 @@
 Each case has a service, a gateway before it and one or more clients, all processes of their own. Cases run at once. Prints a line for each.
 Exit: 0 all held; 1 something did not; 2 usage.
 """
-import json, os, re, shutil, signal, subprocess, sys, threading, time, traceback
-import urllib.request
+import os, re, shutil, signal, sys, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../deploy"))
 from browser import Browser  # noqa: E402
-from harness import Process, expect, get, until  # noqa: E402
+from harness import expect, until  # noqa: E402
+from rig import PATIENCE, Programs, run_cases, same  # noqa: E402
 
-PATIENCE = 20
 SERVICES = {
     "ws": ("node", "ws_service.mjs"),
     "ws, compressing": ("node", "ws_service.mjs", "deflate"),
@@ -29,52 +28,11 @@ TIMEOUT_MS = 3_000
 QUICK = {"CONNECTION_TIMEOUT_MS": str(TIMEOUT_MS), "UPSTREAM_CONNECTION_TIMEOUT_MS": str(TIMEOUT_MS)}
 
 
-class Program:
-    """A process that prints a JSON object in each line, and reads some."""
-
-    def __init__(self, command):
-        interpreter, script, *flags = command
-        # Node looks for a module's packages beside the module.
-        path = os.path.join(PLACE if interpreter == "node" else HERE, script)
-        python = os.path.join(PLACE, "venv/bin/python")
-        command = [python if interpreter == "python" else interpreter, path, *flags]
-        self.name, self.events, self.seen = script, [], {}
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        for line in self.child.stdout:
-            self.events.append(json.loads(line))
-
-    def tell(self, **command):
-        self.child.stdin.write(json.dumps(command) + "\n")
-        self.child.stdin.flush()
-
-    def wait(self, what):
-        """The next event of this kind; each is returned once."""
-        after = self.seen.get(what, 0)
-        of_kind = lambda: [event for event in list(self.events) if what in event][after:]
-        try:
-            found = until(PATIENCE, f"{what} at {self.name}", of_kind)[0]
-        except Exception as error:
-            raise type(error)(f"{error}; it saw {self.events[-3:]}") from None
-        self.seen[what] = after + 1
-        return found
-
-    def signal(self, number):
-        self.child.send_signal(number)
-
-    def stop(self):
-        # It may stand still; SIGKILL ends it all the same.
-        self.child.kill()
-        self.child.wait()
-
-
-class Rig:
+class Rig(Programs):
     """A service, a gateway before it, and clients. All end with it."""
 
     def __init__(self, service, **settings):
-        self.programs = []
+        super().__init__()
         try:
             self.begin(service, settings)
         except BaseException:
@@ -83,69 +41,39 @@ class Rig:
             raise
 
     def begin(self, service, settings):
-        self.service = self.start(SERVICES[service])
+        self.service = self.run(SERVICES[service])
         self.port = self.service.wait("listening")["listening"]
-        defaults = {
-            "LISTEN_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "UPSTREAM": f"http://127.0.0.1:{self.port}",
-            "HEARTBEAT_INTERVAL_MS": "500", "UPSTREAM_HEARTBEAT_INTERVAL_MS": "500", "CLOSE_TIMEOUT_MS": "1000", "DRAIN_MS": "0",
-        }
-        self.gateway = Process("the gateway", [PULSEGATE], **(defaults | settings))
-        self.programs.append(self.gateway)
-        started = until(PATIENCE, "the gateway's start", lambda: self.gateway.find(r" listen=(\S+) admin=(\S+)"))
-        self.listen, self.admin = started[1], started[2]
+        self.gateway = self.start_gateway(PULSEGATE, UPSTREAM=f"http://127.0.0.1:{self.port}", **settings)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for program in self.programs:
-            program.stop()
-
-    def start(self, command):
-        self.programs.append(program := Program(command))
-        return program
+    def run(self, command):
+        interpreter, script, *flags = command
+        if interpreter == "python":
+            return self.start([os.path.join(PLACE, "venv/bin/python"), os.path.join(HERE, script), *flags])
+        # Node looks for a module's packages beside the module.
+        return self.start([interpreter, os.path.join(PLACE, script), *flags])
 
     def client(self, name, path="/", **ask):
         """A client that has opened a WebSocket."""
-        client = self.start(CLIENTS[name])
-        client.tell(open={"url": f"ws://{self.listen}{path}", **ask})
+        client = self.run(CLIENTS[name])
+        client.tell(open={"url": f"ws://{self.gateway.listen}{path}", **ask})
         client.wait("open")
         return client
-
-    def api(self, path):
-        return get(f"http://{self.admin}/api/v1/{path}")
-
-    def kick(self, kind):
-        connection = self.api(f"connections?class={kind}")["connections"][0]["id"]
-        url = f"http://{self.admin}/api/v1/connections/{connection}/kick"
-        request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"}, method="POST")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10):
-            pass
-
-    def closed(self, many):
-        """The records of this many ended connections, the newest first."""
-        look = lambda: (records := self.api("closed")["closed"]) and len(records) >= many and records
-        return until(PATIENCE, f"{many} records of ended connections", look)
-
-
-def same(seen, wanted, what):
-    expect(seen == wanted, f"{what}: {seen!r}, not {wanted!r}")
 
 
 def echo(service, client):
     """All that a client and a service of different makes do with each other."""
     with Rig(service) as rig:
-        peer = rig.start(CLIENTS[client])
+        peer = rig.run(CLIENTS[client])
         ask = {
-            "url": f"ws://{rig.listen}/chat/room?x=%20a&y=1", "protocols": ["chat", "b"], "origin": "https://chat.example",
+            "url": f"ws://{rig.gateway.listen}/chat/room?x=%20a&y=1", "protocols": ["chat", "b"], "origin": "https://chat.example",
             "headers": {"Cookie": "a=b; c=d", "X-Forwarded-For": "192.0.2.9"},
         }
         peer.tell(open=ask)
         at_service, at_client = rig.service.wait("open"), peer.wait("open")
         same(at_service["open"], "/chat/room?x=%20a&y=1", "path and query")
         for name, value in {
-            "host": rig.listen, "cookie": "a=b; c=d", "origin": "https://chat.example", "x-forwarded-for": "127.0.0.1",
-            "x-forwarded-proto": "http", "x-forwarded-host": rig.listen, "sec-websocket-version": "13",
+            "host": rig.gateway.listen, "cookie": "a=b; c=d", "origin": "https://chat.example", "x-forwarded-for": "127.0.0.1",
+            "x-forwarded-proto": "http", "x-forwarded-host": rig.gateway.listen, "sec-websocket-version": "13",
         }.items():
             same(at_service["headers"].get(name), value, name)
         same(at_client["open"], "b", "subprotocol")
@@ -161,7 +89,7 @@ def echo(service, client):
         peer.tell(ping="p1")
         same(peer.wait("pong")["pong"], "p1", "the pong")
         # Both libraries answer the gateway's pings.
-        answered = lambda: [leg for leg in rig.api("connections")["connections"] if leg["rtt_us"] is not None]
+        answered = lambda: [leg for leg in rig.gateway.api("connections")["connections"] if leg["rtt_us"] is not None]
         until(PATIENCE, "round-trip times of both legs", lambda: len(answered()) == 2)
         peer.tell(text="close 4002 said the service")
         for side in (peer, rig.service):
@@ -171,11 +99,11 @@ def echo(service, client):
         peer.tell(close=[4001, "said the client"])
         for side in (peer, rig.service):
             same(side.wait("close")["close"], [4001, "said the client"], f"the close at {side.name}")
-        peer.tell(open=ask | {"url": f"ws://{rig.listen}/private"})
+        peer.tell(open=ask | {"url": f"ws://{rig.gateway.listen}/private"})
         refused = peer.wait("refused")
         same((refused["refused"], refused["body"].strip()), (401, "who are you?"), "the refusal")
         same(refused["headers"]["www-authenticate"], 'Basic realm="chat"', "its challenge")
-        ends = sorted((end["cause"], end["code"], end["by"], end["class"] or "none") for end in rig.closed(6))
+        ends = sorted((end["cause"], end["code"], end["by"], end["class"] or "none") for end in rig.gateway.closed(6))
         same(ends, [
             ("not_upgraded", "http_401", "upstream", "none"), ("not_upgraded", "http_401", "upstream", "upstream"),
             ("partner_ended", "4001", "client", "upstream"), ("partner_ended", "4002", "upstream", "client"),
@@ -186,13 +114,13 @@ def echo(service, client):
 def socket_io():
     """socket.io, over WebSocket only: events, attachments, rooms, both ways to leave, and coming back by itself."""
     with Rig("socket.io") as rig:
-        first, second = (rig.start(CLIENTS["socket.io"]) for _ in range(2))
+        first, second = (rig.run(CLIENTS["socket.io"]) for _ in range(2))
         for peer in (first, second):
-            peer.tell(open=f"http://{rig.listen}")
+            peer.tell(open=f"http://{rig.gateway.listen}")
             peer.wait("open")
             opened = rig.service.wait("open")
             same((opened["query"]["room"], opened["auth"]), ("a b", {"token": "t"}), "query and auth")
-            same(opened["headers"]["host"], rig.listen, "host")
+            same(opened["headers"]["host"], rig.gateway.listen, "host")
             peer.tell(echo=300_000)
             same(peer.wait("echo")["echo"], True, "the echo")
         first.tell(tell="all of you")
@@ -201,8 +129,8 @@ def socket_io():
         second.tell(leave=True)
         same(second.wait("close")["close"][0], "io server disconnect", "what the client was told")
         same(rig.service.wait("close")["close"][0], "server namespace disconnect", "what the service saw")
-        until(PATIENCE, "one pair", lambda: rig.api("connections?class=upstream")["matched"] == 1)
-        rig.kick("upstream")
+        until(PATIENCE, "one pair", lambda: rig.gateway.api("connections?class=upstream")["matched"] == 1)
+        rig.gateway.kick("upstream")
         same(first.wait("close")["close"][0], "transport close", "the end of the connection to the service")
         # It comes back by itself.
         first.wait("open"), rig.service.wait("open"), rig.service.wait("close")
@@ -245,7 +173,7 @@ def ghost_service(service, client):
         rig.service.signal(signal.SIGCONT)
         code, reason = rig.service.wait("close")["close"]
         expect(code in (3008, 1006), f"the service saw {code} {reason}")
-        peer.tell(open={"url": f"ws://{rig.listen}/"})
+        peer.tell(open={"url": f"ws://{rig.gateway.listen}/"})
         peer.wait("open")
 
 
@@ -285,14 +213,14 @@ def chromium():
         try:
             # The service's own page, so that there is an origin.
             browser.go(f"http://127.0.0.1:{rig.port}/")
-            url = f"ws://{rig.listen}/chat"
+            url = f"ws://{rig.gateway.listen}/chat"
             seen = browser.wait(BROWSER_SCRIPT, url, "close 4003 enough")
             same(seen, ["b", True, "hallo é", 4003, "enough", True], "what the page saw")
             opened = rig.service.wait("open")["headers"]
             same(opened["origin"], f"http://127.0.0.1:{rig.port}", "origin")
             expect("Chrome" in opened["user-agent"], f"the user agent is {opened['user-agent']}")
             same(rig.service.wait("close")["close"], [4003, "enough"], "the close at the service")
-            threading.Thread(target=lambda: (rig.service.wait("open"), rig.kick("client")), daemon=True).start()
+            threading.Thread(target=lambda: (rig.service.wait("open"), rig.gateway.kick("client")), daemon=True).start()
             seen = browser.wait(BROWSER_SCRIPT.replace("window.kill()", "0"), url, "")
             same(seen[:3] + seen[3:4], ["b", True, "hallo é", 4000], "what the page saw of a kick")
         finally:
@@ -315,31 +243,9 @@ def cases():
         print("!!! LEFT OUT: chromium is not installed !!!")
 
 
-def main():
-    failed, all_cases = [], list(cases())
-
-    def run(name, case):
-        started = time.monotonic()
-        try:
-            case()
-        except Exception:
-            failed.append(name)
-            print(f"NOT HELD {name}\n{traceback.format_exc()}", flush=True)
-        else:
-            print(f"held     {name} ({time.monotonic() - started:.1f} s)", flush=True)
-
-    threads = [threading.Thread(target=run, args=case) for case in all_cases]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(f"bridge.py: {len(all_cases) - len(failed)} of {len(all_cases)} held")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     PULSEGATE, PLACE = os.path.abspath(sys.argv[1]), sys.argv[2]
-    sys.exit(main())
+    sys.exit(run_cases("bridge.py", cases()))

@@ -58,6 +58,13 @@ def get(url, seconds=10):
     return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
 
 
+def post(url, body, seconds=10):
+    """What is answered to a JSON object."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=seconds) as answer:
+        return json.loads(answer.read() or "null")
+
+
 def ask_upgrade(listen, path):
     """A socket on which a WebSocket is asked for. The answer is not read yet."""
     host, port = listen.split(":")
