@@ -116,7 +116,7 @@ def socket_io():
     with Rig("socket.io") as rig:
         first, second = (rig.run(CLIENTS["socket.io"]) for _ in range(2))
         for peer in (first, second):
-            peer.tell(open=f"http://{rig.gateway.listen}")
+            peer.tell(open={"url": f"http://{rig.gateway.listen}"})
             peer.wait("open")
             opened = rig.service.wait("open")
             same((opened["query"]["room"], opened["auth"]), ("a b", {"token": "t"}), "query and auth")

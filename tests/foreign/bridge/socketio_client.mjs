@@ -1,12 +1,14 @@
-// A client on `socket.io-client`, over WebSocket only, which does what the lines of its input say. Prints a JSON line for everything that it sees.
+// A client on `socket.io-client`, over WebSocket only if it is not told otherwise, which does what the lines of its input say. Prints a JSON line for everything that it sees.
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 
 const say = event => console.log(JSON.stringify(event));
 let socket;
 const does = {
-  open(url) {
-    socket = io(url, { transports: ['websocket'], auth: { token: 't' }, query: { room: 'a b' }, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+  open({ url, transports = ['websocket'], query, reconnection = true }) {
+    const options = { transports, reconnection, withCredentials: true, reconnectionDelay: 50, reconnectionDelayMax: 200 };
+    socket = io(url, { ...options, auth: { token: 't' }, query: { room: 'a b', ...query } });
     socket.on('connect', () => say({ open: socket.id }));
     socket.on('told', text => say({ told: text }));
     socket.on('disconnect', (reason, details) => say({ close: [reason, details?.context?.code ?? details?.code ?? null] }));
@@ -17,6 +19,13 @@ const does = {
     const bytes = Buffer.alloc(size, 7);
     const back = await socket.timeout(10_000).emitWithAck('echo', { text: 'é', bytes });
     say({ echo: back.text === 'é' && Buffer.compare(bytes, Buffer.from(back.bytes)) === 0 });
+  },
+  // Messages as fast as they go, each with an answer.
+  async flood() {
+    for (let i = 1; socket.connected; i++) {
+      socket.emit('echo', `${i} ${'y'.repeat(i % 50 ? 500 : 100_000)}`, () => {});
+      if (i % 10 === 0) await sleep(1);
+    }
   },
   tell: text => socket.emit('tell', text),
   leave: () => socket.emit('leave'),

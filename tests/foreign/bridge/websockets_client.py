@@ -6,6 +6,7 @@ Prints a JSON line for everything that it sees.
 
 import asyncio
 import hashlib
+import itertools
 import json
 import random
 import sys
@@ -36,6 +37,16 @@ async def listen(ws):
     say(close=[ws.close_code, ws.close_reason])
 
 
+async def flood(ws):
+    """Messages as fast as they go, until the end."""
+    try:
+        for i in itertools.count(1):
+            await ws.send(f"{i} " + "y" * (500 if i % 50 else 100_000))
+            await asyncio.sleep(0)
+    except ConnectionClosed:
+        pass
+
+
 async def pong(ws, text):
     await (await ws.ping(text))
     say(pong=text)
@@ -58,7 +69,7 @@ async def opened(ask):
 
 
 async def main():
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     ws, tasks = None, []
     while line := await reader.readline():
@@ -72,6 +83,8 @@ async def main():
                 data = noise(value)
                 say(sent=value, sha256=digest(data))
                 await ws.send(data)
+            elif what == "flood":
+                tasks.append(asyncio.create_task(flood(ws)))
             elif what == "ping":
                 tasks.append(asyncio.create_task(pong(ws, value)))
             elif what == "close":

@@ -1,6 +1,7 @@
 // A client on npm `ws`, which does what the lines of its input say, each a JSON object. Prints a JSON line for everything that it sees.
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
 
 const say = event => console.log(JSON.stringify(event));
@@ -29,6 +30,13 @@ const does = {
     for (let i = 0, x = 1; i < size; i++) bytes[i] = (x = (x * 48271) % 2147483647) >> 8;
     say({ sent: size, sha256: digest(bytes) });
     ws.send(bytes);
+  },
+  // Messages as fast as they go, until the end.
+  async flood() {
+    for (let i = 1; ws.readyState === WebSocket.OPEN; i++) {
+      ws.send(`${i} ${'y'.repeat(i % 50 ? 500 : 100_000)}`);
+      if (i % 10 === 0) await sleep(1);
+    }
   },
   ping: text => ws.ping(text),
   close: ([code, reason]) => ws.close(code, reason),

@@ -1,0 +1,29 @@
+// A service on `graphql-ws`. Prints a JSON line for everything that it sees.
+import { createServer } from 'node:http';
+import { buildSchema } from 'graphql';
+import { useServer } from 'graphql-ws/use/ws';
+import { WebSocketServer } from 'ws';
+
+const say = event => console.log(JSON.stringify(event));
+const schema = buildSchema(`
+  type Query { echo(text: String!): String! }
+  type Subscription { count(from: Int!, to: Int!, pad: Int!): String! }
+`);
+const roots = {
+  query: { echo: ({ text }) => text },
+  subscription: {
+    async *count({ from, to, pad }) {
+      for (let i = from; i <= to; i++) yield { count: `${i} ${'x'.repeat(pad)}` };
+    },
+  },
+};
+const server = createServer((_, answer) => answer.writeHead(404).end());
+const sockets = new WebSocketServer({ server, path: '/graphql' });
+useServer({
+  schema,
+  roots,
+  onConnect: ({ connectionParams, extra }) => say({ open: connectionParams, headers: extra.request.headers }),
+  onComplete: (_, id) => say({ complete: id }),
+  onClose: (_, code, reason) => say({ close: [code, String(reason)] }),
+}, sockets);
+server.listen(0, '127.0.0.1', () => say({ listening: server.address().port }));

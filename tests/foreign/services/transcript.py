@@ -1,0 +1,161 @@
+"""What a client gets and what a service gets, as lines of text, and the differences that a gateway between them may make."""
+import difflib, hashlib, re, zlib
+
+from harness import expect
+from tap import CLOSE, FIN, PING, RSV1
+
+# What may differ between a service alone and the same service behind the gateway. Each is counted where it was needed.
+ALLOWED = {
+    "date": "the client gets: the field Date",
+    "answer-hop": "the client gets: the fields Connection and Keep-Alive of an answer that is no 101",
+    "accept": "the client gets: the value of Sec-WebSocket-Accept, if it is right for the client's key",
+    "upgrade": "the client gets: upper and lower case in the value of Upgrade",
+    "sticky": "the client gets: the Set-Cookie of a route with `sticky`",
+    "client-pings": "the client gets: pings with eight letters from a to p, which are the gateway's",
+    "request-hop": "the service gets: the fields Connection and Keep-Alive of a request without Upgrade",
+    "expect": "the service gets: Expect: 100-continue, which the gateway answers",
+    "forwarded": "the service gets: X-Forwarded-For, -Proto and -Host",
+    "key": "the service gets: the value of Sec-WebSocket-Key, which is random",
+    "service-pings": "the service gets: pings with eight letters from a to p, which are the gateway's",
+    "race": "both get: the close frames of mosquitto, which ends the stream at a DISCONNECT of MQTT, as it happens before or after the client's",
+    "made-up": "both get: ids that service and client make up: the sid of socket.io and its parameter t, connect.sid",
+    "order": "both get: the order of fields with different names, and upper and lower case in the names",
+}
+needed = dict.fromkeys(ALLOWED, 0)
+
+MADE_UP = [
+    (re.compile(r'("sid":")[\w-]{20}'), r"\1<sid>"),
+    (re.compile(r"(\b(?:sid|io)=)[\w-]{20}"), r"\1<sid>"),
+    (re.compile(r"([?&]t=)[\w.-]+"), r"\1<t>"),
+    (re.compile(r"(connect\.sid=)s%3A[\w%.-]+"), r"\1<sid>"),
+]
+FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
+
+
+def allow(name):
+    needed[name] += 1
+    return None
+
+
+def plain(text):
+    """The text without what was made up."""
+    for pattern, instead in MADE_UP:
+        text, count = pattern.subn(instead, text)
+        needed["made-up"] += count
+    return text
+
+
+def content(data):
+    """Bytes, or what they are known by if they are many."""
+    if len(data) > 2_000:
+        return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+    return plain(data.decode() if data.isascii() and b"\0" not in data else repr(data))
+
+
+def inflated(seen, keeps_context):
+    """The frames with what compressed ones hold: ids that are made up look different in each."""
+    inflate, is_compressed = zlib.decompressobj(-15), False
+    for first, payload in seen:
+        if not first & 8:
+            is_compressed = bool(first & RSV1) if first & 15 else is_compressed
+            if is_compressed:
+                payload = inflate.decompress(payload + (b"\0\0\xff\xff" if first & FIN else b""))
+                if first & FIN and not keeps_context:
+                    inflate = zlib.decompressobj(-15)
+        yield first, payload
+
+
+def frames(exchange, seen, pings, closes):
+    side = "client" if seen is exchange.up else "server"
+    extensions = exchange.answer.field("sec-websocket-extensions") if exchange.answer else ""
+    for first, payload in inflated(seen, f"{side}_no_context_takeover" not in extensions):
+        if first & 15 == CLOSE and not closes:
+            allow("race")
+        elif first == FIN | PING and re.fullmatch(rb"[a-p]{8}", payload):
+            allow(pings)
+        else:
+            yield f"    frame {first:#04x} {content(payload)}"
+
+
+def answer_value(exchange, name, value):
+    """The value of an answer's field as it is compared; None if the field is not."""
+    if name == "date":
+        return allow("date")
+    if name in ("connection", "keep-alive") and not exchange.is_upgraded:
+        return allow("answer-hop")
+    if name == "sec-websocket-accept" and exchange.accept_is_right():
+        allow("accept")
+        return "<right>"
+    if name == "upgrade" and value != value.lower():
+        allow("upgrade")
+        return value.lower()
+    if name == "set-cookie" and value.startswith("lb="):
+        return allow("sticky")
+    return plain(value)
+
+
+def request_value(exchange, name, value):
+    """The value of a request's field as it is compared; None if the field is not."""
+    if name in ("connection", "keep-alive") and not exchange.request.field("upgrade"):
+        return allow("request-hop")
+    if name == "expect" and value == "100-continue":
+        return allow("expect")
+    if name in FORWARDED:
+        return allow("forwarded")
+    if name == "sec-websocket-key" and len(value) == 24:
+        allow("key")
+        return "<key>"
+    return plain(value)
+
+
+def head(exchange, message, value_of):
+    yield f"    {plain(message.first)}"
+    values = [(name, value_of(exchange, name, value)) for name, value in message.fields]
+    kept = [(name, value) for name, value in values if value is not None]
+    in_order = sorted(kept, key=lambda field: field[0])
+    needed["order"] += in_order != kept
+    for name, value in in_order:
+        yield f"    {name}: {value}"
+    if message.body:
+        yield f"    body {content(message.body)}"
+
+
+def sorted_exchanges(tap):
+    """By request; those with the same one in their order. Those under way at the same time have no order of their own."""
+    key = lambda exchange: plain(exchange.request.first)
+    with tap.lock:
+        return sorted(tap.exchanges, key=key)
+
+
+def at_client(tap, closes=True):
+    lines = []
+    for exchange in sorted_exchanges(tap):
+        lines.append(f"the client gets for {plain(exchange.request.first)}")
+        lines += [f"    {first}" for first in exchange.interim]
+        if exchange.answer:
+            lines += head(exchange, exchange.answer, answer_value)
+        lines += frames(exchange, exchange.down, "client-pings", closes)
+    return lines
+
+
+def at_service(tap, closes=True):
+    lines = []
+    for exchange in sorted_exchanges(tap):
+        lines.append(f"the service gets {plain(exchange.request.first)}")
+        lines += head(exchange, exchange.request, request_value)
+        lines += frames(exchange, exchange.up, "service-pings", closes)
+    return lines
+
+
+def expect_equal(direct, through):
+    """Shows both transcripts, and where they differ, unless they are equal."""
+    if direct == through:
+        return
+    changes = difflib.unified_diff(direct, through, "direct", "through the gateway", lineterm="", n=2)
+    shown = ["the transcripts differ:", *changes, "--- all of the direct one", *direct, "--- all of the other one", *through]
+    expect(False, "\n".join(shown))
+
+
+def allowed_differences():
+    """The list, with how often each was needed."""
+    return [f"  {text} ({needed[name]} times)" for name, text in ALLOWED.items()]
