@@ -1,8 +1,10 @@
 // A client on `socket.io-client`, over WebSocket only if it is not told otherwise, which does what the lines of its input say. Prints a JSON line for everything that it sees.
+import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 
+const NOISE = randomBytes(90_000).toString('base64');
 const say = event => console.log(JSON.stringify(event));
 let socket;
 const does = {
@@ -20,10 +22,10 @@ const does = {
     const back = await socket.timeout(10_000).emitWithAck('echo', { text: 'é', bytes });
     say({ echo: back.text === 'é' && Buffer.compare(bytes, Buffer.from(back.bytes)) === 0 });
   },
-  // Messages as fast as they go, each with an answer.
-  async flood() {
+  // Messages as fast as they go, each with an answer; some have this size.
+  async flood(size) {
     for (let i = 1; socket.connected; i++) {
-      socket.emit('echo', `${i} ${'y'.repeat(i % 50 ? 500 : 100_000)}`, () => {});
+      socket.emit('echo', `${i} ${NOISE.slice(0, i % 50 ? 500 : size)}`, () => {});
       if (i % 10 === 0) await sleep(1);
     }
   },

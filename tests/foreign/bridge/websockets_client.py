@@ -5,6 +5,7 @@ Prints a JSON line for everything that it sees.
 """
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import json
@@ -37,11 +38,12 @@ async def listen(ws):
     say(close=[ws.close_code, ws.close_reason])
 
 
-async def flood(ws):
-    """Messages as fast as they go, until the end."""
+async def flood(ws, size):
+    """Messages as fast as they go, until the end; some have this size."""
+    noise = base64.b64encode(random.randbytes(90_000)).decode()
     try:
         for i in itertools.count(1):
-            await ws.send(f"{i} " + "y" * (500 if i % 50 else 100_000))
+            await ws.send(f"{i} " + noise[: 500 if i % 50 else size])
             await asyncio.sleep(0)
     except ConnectionClosed:
         pass
@@ -84,7 +86,7 @@ async def main():
                 say(sent=value, sha256=digest(data))
                 await ws.send(data)
             elif what == "flood":
-                tasks.append(asyncio.create_task(flood(ws)))
+                tasks.append(asyncio.create_task(flood(ws, value)))
             elif what == "ping":
                 tasks.append(asyncio.create_task(pong(ws, value)))
             elif what == "close":

@@ -1,15 +1,17 @@
 // A client on npm `ws`, which does what the lines of its input say, each a JSON object. Prints a JSON line for everything that it sees.
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
 
+const NOISE = randomBytes(90_000).toString('base64');
 const say = event => console.log(JSON.stringify(event));
 const digest = bytes => createHash('sha256').update(bytes).digest('hex');
 let ws;
 const does = {
   open({ url, protocols, headers, origin }) {
-    ws = new WebSocket(url, protocols, { headers, origin, perMessageDeflate: { threshold: 0 }, maxPayload: 64 << 20 });
+    // Certificates are signed by the tests themselves.
+    ws = new WebSocket(url, protocols, { headers, origin, rejectUnauthorized: false, perMessageDeflate: { threshold: 0 }, maxPayload: 64 << 20 });
     let fields;
     ws.on('upgrade', answer => (fields = answer.headers));
     ws.on('open', () => say({ open: ws.protocol, headers: fields, extensions: ws.extensions }));
@@ -31,10 +33,10 @@ const does = {
     say({ sent: size, sha256: digest(bytes) });
     ws.send(bytes);
   },
-  // Messages as fast as they go, until the end.
-  async flood() {
+  // Messages as fast as they go, until the end; some have this size.
+  async flood(size) {
     for (let i = 1; ws.readyState === WebSocket.OPEN; i++) {
-      ws.send(`${i} ${'y'.repeat(i % 50 ? 500 : 100_000)}`);
+      ws.send(`${i} ${NOISE.slice(0, i % 50 ? 500 : size)}`);
       if (i % 10 === 0) await sleep(1);
     }
   },

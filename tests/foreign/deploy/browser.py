@@ -14,7 +14,7 @@ FLAGS = [
 class Browser:
     """One window, of a profile that is new and thrown away."""
 
-    def __init__(self):
+    def __init__(self, *flags):
         self.place = tempfile.TemporaryDirectory()
         port = free_port()
         self.log = open(os.path.join(self.place.name, "chromedriver.log"), "w")
@@ -22,7 +22,7 @@ class Browser:
         self.base = f"http://127.0.0.1:{port}"
         self.session = None
         until(20, "chromedriver answers", lambda: self.ready(port))
-        options = {"binary": shutil.which("chromium"), "args": [*FLAGS, f"--user-data-dir={self.place.name}/profile", "--window-size=1280,900"]}
+        options = {"binary": shutil.which("chromium"), "args": [*FLAGS, *flags, f"--user-data-dir={self.place.name}/profile", "--window-size=1280,900"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
         self.command("POST", "/timeouts", {"script": 30_000, "pageLoad": 30_000, "implicit": 0})

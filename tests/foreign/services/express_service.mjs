@@ -47,7 +47,7 @@ app.put('/item', express.json(), (request, answer) => answer.json({ put: request
 app.delete('/item', (_, answer) => answer.sendStatus(204));
 
 const PAGE = `<!doctype html><title>chat</title><link rel=icon href="data:,"><script>
-  const seen = {};
+  window.seen = {};
   fetch('/form', { method: 'POST', body: new URLSearchParams({ text: 'hallo é' }) })
     .then(async answer => (seen.post = [answer.status, await answer.json()]));
   const socket = new WebSocket('ws://' + location.host + '/socket', ['chat']);

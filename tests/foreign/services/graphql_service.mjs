@@ -1,5 +1,6 @@
 // A service on `graphql-ws`. Prints a JSON line for everything that it sees.
 import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { buildSchema } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
@@ -7,13 +8,25 @@ import { WebSocketServer } from 'ws';
 const say = event => console.log(JSON.stringify(event));
 const schema = buildSchema(`
   type Query { echo(text: String!): String! }
-  type Subscription { count(from: Int!, to: Int!, pad: Int!): String! }
+  type Subscription {
+    tick: Int!
+    count(from: Int!, to: Int!, pad: Int!): String!
+  }
 `);
 const roots = {
   query: { echo: ({ text }) => text },
   subscription: {
+    async *tick() {
+      for (let i = 1; ; i++) {
+        yield { tick: i };
+        await sleep(50);
+      }
+    },
     async *count({ from, to, pad }) {
-      for (let i = from; i <= to; i++) yield { count: `${i} ${'x'.repeat(pad)}` };
+      for (let i = from; i <= to; i++) {
+        yield { count: `${i} ${'x'.repeat(pad)}` };
+        if (i % 10 === 0) await sleep(1);
+      }
     },
   },
 };

@@ -13,6 +13,8 @@ class Kind:
     path, tries = "/", 1
     # Whether the close frames of a conversation are the same each time.
     closes_alike = True
+    # What the route has beside its upstreams.
+    route = ""
 
     def __init__(self, place):
         self.place = place
@@ -100,7 +102,7 @@ class SocketIo(Kind):
     """socket.io: long polling first, then the upgrade."""
 
     # Whether a poll is answered before or after the probe is a race inside the library.
-    name, tries = "socket.io", 3
+    name, tries, route = "socket.io", 3, 'sticky = "cookie:lb"\n'
 
     def service_command(self):
         return self.node("socketio_service.mjs", "polling")
@@ -154,6 +156,11 @@ class GraphQl(Kind):
         peer.tell(subscribe={"from": 1, "to": 5, "pad": 10})
         same([peer.wait("count")["count"] for _ in range(5)], [1, 2, 3, 4, 5], "the events")
         peer.wait("complete")
+        peer.tell(tick=True)
+        peer.wait("tick")
+        peer.tell(stop=True)
+        peer.wait("complete")
+        self.works(peer)
         peer.tell(close=True)
         peer.wait("close")
 

@@ -1,8 +1,10 @@
 // A client on npm `mqtt`, which does what the lines of its input say. Prints a JSON line for everything that it sees.
+import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import mqtt, { UniqueMessageIdProvider } from 'mqtt';
 
+const NOISE = randomBytes(90_000).toString('base64');
 const say = event => console.log(JSON.stringify(event));
 let client;
 const does = {
@@ -17,11 +19,11 @@ const does = {
   },
   subscribe: async topic => say({ subscribed: (await client.subscribeAsync(topic, { qos: 1 })).map(each => each.qos) }),
   publish: async ([topic, text, qos]) => { await client.publishAsync(topic, text, { qos }); say({ published: topic }); },
-  // What is published comes back.
-  async flood() {
+  // Messages as fast as they go; some have this size. What is published comes back.
+  async flood(size) {
     await client.subscribeAsync('flood', { qos: 0 });
     for (let i = 1; client.connected; i++) {
-      client.publish('flood', `${i} ${'y'.repeat(i % 50 ? 500 : 100_000)}`, { qos: 0 });
+      client.publish('flood', `${i} ${NOISE.slice(0, i % 50 ? 500 : size)}`, { qos: 0 });
       if (i % 10 === 0) await sleep(1);
     }
   },

@@ -31,6 +31,17 @@ async function echoes(socket, count) {
   }
 }
 
+async function name(socket) {
+  for (;;) {
+    await connected(socket);
+    try {
+      return await socket.timeout(10_000).emitWithAck('name');
+    } catch (error) {
+      if (socket.connected) say({ late: error.message });
+    }
+  }
+}
+
 async function whole(socket, transports, count) {
   await connected(socket);
   await echoes(socket, count);
@@ -50,8 +61,8 @@ const does = {
     await Promise.all(sockets.map(socket => echoes(socket, 3)));
     say({ worked: label });
   },
-  async where(label) {
-    const names = await Promise.all(sockets.map(async socket => (await connected(socket), socket.timeout(10_000).emitWithAck('name'))));
+  async where() {
+    const names = await Promise.all(sockets.map(name));
     say({ where: names.reduce((all, name) => ({ ...all, [name]: (all[name] ?? 0) + 1 }), {}) });
   },
 };

@@ -14,6 +14,14 @@ class Message:
         pairs = [line.split(":", 1) for line in lines]
         self.fields = [(name.lower(), value.strip()) for name, value in pairs]
 
+    @classmethod
+    def of(cls, first, flat, body):
+        """One of names and values in turn, and a text."""
+        message = cls(first.encode())
+        message.fields = [(name.lower(), value) for name, value in zip(flat[::2], flat[1::2])]
+        message.body = body.encode()
+        return message
+
     def field(self, name):
         return ", ".join(value for key, value in self.fields if key == name)
 
@@ -21,8 +29,10 @@ class Message:
 class Exchange:
     """A request, its answer, and the frames that follow a 101: `up` to the service, `down` to the client."""
 
-    def __init__(self, request):
+    def __init__(self, request, source):
         self.request, self.answer, self.up, self.down = request, None, [], []
+        # The address from which the tap has forwarded it.
+        self.source = source
         self.interim, self.is_over = [], False
 
     @property
@@ -86,8 +96,9 @@ class Bytes:
 class Connection:
     """One connection: what it reads of both directions."""
 
-    def __init__(self, tap):
-        self.tap, self.exchanges, self.unanswered = tap, [], []
+    def __init__(self, tap, source):
+        self.tap, self.source = tap, source
+        self.exchanges, self.unanswered = [], []
         self.up, self.down = Bytes(), Bytes()
         self.readers = {id(self.up): self.requests(), id(self.down): self.answers()}
 
@@ -105,7 +116,7 @@ class Connection:
     def requests(self):
         while True:
             request = Message((yield from self.up.until(b"\r\n\r\n")))
-            exchange = Exchange(request)
+            exchange = Exchange(request, self.source)
             self.tap.exchanges.append(exchange)
             self.exchanges.append(exchange)
             self.unanswered.append(exchange)
@@ -140,6 +151,10 @@ class Tap:
     def __init__(self, target=None):
         self.target, self.exchanges, self.lock = target, [], threading.Lock()
         self.sockets = []
+        # Cleared: nothing more is taken from that side.
+        self.takes = {"up": threading.Event(), "down": threading.Event()}
+        for each in self.takes.values():
+            each.set()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -162,19 +177,19 @@ class Tap:
         self.sockets += [client, service]
         for each in (client, service):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(self)
-        down = threading.Thread(target=self.forward, args=(connection, connection.down, service, client), daemon=True)
+        connection = Connection(self, "%s:%d" % service.getsockname())
+        down = threading.Thread(target=self.forward, args=(connection, "down", service, client), daemon=True)
         down.start()
-        self.forward(connection, connection.up, client, service)
+        self.forward(connection, "up", client, service)
         down.join()
         client.close(), service.close()
         for exchange in connection.exchanges:
             exchange.is_over = True
 
-    @staticmethod
-    def forward(connection, stream, source, sink):
+    def forward(self, connection, way, source, sink):
+        stream = getattr(connection, way)
         try:
-            while data := source.recv(65536):
+            while self.takes[way].wait() and (data := source.recv(65536)):
                 connection.feed(stream, data)
                 sink.sendall(data)
             connection.feed(stream, b"")
@@ -198,6 +213,8 @@ class Tap:
 
     def stop(self):
         self.listener.close()
+        for each in self.takes.values():
+            each.set()
         for each in list(self.sockets):
             try:
                 each.shutdown(socket.SHUT_RDWR)

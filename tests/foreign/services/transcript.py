@@ -2,7 +2,7 @@
 import difflib, hashlib, re, zlib
 
 from harness import expect
-from tap import CLOSE, FIN, PING, RSV1
+from tap import CLOSE, FIN, PING, RSV1, Exchange, Message
 
 # What may differ between a service alone and the same service behind the gateway. Each is counted where it was needed.
 ALLOWED = {
@@ -18,6 +18,7 @@ ALLOWED = {
     "key": "the service gets: the value of Sec-WebSocket-Key, which is random",
     "service-pings": "the service gets: pings with eight letters from a to p, which are the gateway's",
     "race": "both get: the close frames of mosquitto, which ends the stream at a DISCONNECT of MQTT, as it happens before or after the client's",
+    "sticky-back": "the service gets: the cookie of a route with `sticky`, which the client sends back",
     "made-up": "both get: ids that service and client make up: the sid of socket.io and its parameter t, connect.sid",
     "order": "both get: the order of fields with different names, and upper and lower case in the names",
 }
@@ -98,6 +99,10 @@ def request_value(exchange, name, value):
     """The value of a request's field as it is compared; None if the field is not."""
     if name in ("connection", "keep-alive") and not exchange.request.field("upgrade"):
         return allow("request-hop")
+    if name == "cookie" and "lb=" in value:
+        allow("sticky-back")
+        value = "; ".join(each for each in value.split("; ") if not each.startswith("lb="))
+        return plain(value) if value else None
     if name == "expect" and value == "100-continue":
         return allow("expect")
     if name in FORWARDED:
@@ -144,6 +149,17 @@ def at_service(tap, closes=True):
         lines.append(f"the service gets {plain(exchange.request.first)}")
         lines += head(exchange, exchange.request, request_value)
         lines += frames(exchange, exchange.up, "service-pings", closes)
+    return lines
+
+
+def answers(seen):
+    """The answers that a client on Node's own HTTP has printed."""
+    lines = []
+    for each in seen:
+        answer = Message.of(f"HTTP/1.1 {each['answer']} {each['text']}", each["fields"], each["body"])
+        exchange = Exchange(None, None)
+        exchange.answer = answer
+        lines += head(exchange, answer, answer_value)
     return lines
 
 
