@@ -1,4 +1,5 @@
-"""What the tests with services share: programs that speak JSON, a gateway before a service, and cases that run at once."""
+"""What tests with services share: programs that speak JSON, gateways, and a runner of cases."""
+
 import json, os, subprocess, sys, threading, time, traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../deploy"))
@@ -12,7 +13,9 @@ class Program:
 
     def __init__(self, command):
         self.name, self.events, self.seen = os.path.basename(command[1]), [], {}
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -95,7 +98,9 @@ class Gateway(Process):
 
     def closed(self, many):
         """The records of this many ended connections, the newest first."""
-        look = lambda: (records := self.api("closed")["closed"]) and len(records) >= many and records
+        look = (
+            lambda: (records := self.api("closed")["closed"]) and len(records) >= many and records
+        )
         return until(PATIENCE, f"{many} records of ended connections", look)
 
 
@@ -103,11 +108,15 @@ def same(seen, wanted, what):
     expect(seen == wanted, f"{what}: {seen!r}, not {wanted!r}")
 
 
-def run_cases(name, cases):
-    """Runs cases at once, each a name and a function, and prints a line for each. Returns the exit code."""
-    failed, cases = [], list(cases)
+def run_cases(name, cases, at_once=100):
+    """Runs cases, each a name and a function, and prints a line for each. Returns the exit code."""
+    failed, cases, places = [], list(cases), threading.Semaphore(at_once)
 
     def run(case, test):
+        with places:
+            run_one(case, test)
+
+    def run_one(case, test):
         started = time.monotonic()
         try:
             said = test()

@@ -26,7 +26,7 @@ const does = {
   async flood(size) {
     for (let i = 1; socket.connected; i++) {
       socket.emit('echo', `${i} ${NOISE.slice(0, i % 50 ? 500 : size)}`, () => {});
-      if (i % 10 === 0) await sleep(1);
+      if (i % 5 === 0) await sleep(1);
     }
   },
   tell: text => socket.emit('tell', text),

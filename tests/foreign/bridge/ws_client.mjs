@@ -37,7 +37,7 @@ const does = {
   async flood(size) {
     for (let i = 1; ws.readyState === WebSocket.OPEN; i++) {
       ws.send(`${i} ${NOISE.slice(0, i % 50 ? 500 : size)}`);
-      if (i % 10 === 0) await sleep(1);
+      if (i % 5 === 0) await sleep(1);
     }
   },
   ping: text => ws.ping(text),

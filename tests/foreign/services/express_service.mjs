@@ -1,4 +1,4 @@
-// A service on Express, with sessions and a WebSocket. Prints a JSON line for everything that it sees.
+// A service on Express, with sessions and a WebSocket. Prints a JSON line for all that it sees.
 import { createServer } from 'node:http';
 import express from 'express';
 import session from 'express-session';
@@ -13,10 +13,20 @@ app.use((request, _, next) => {
   next();
 });
 // The session's cookie is set only if Express takes the request for one by https.
-app.use(session({ secret: 'a secret of this test', resave: false, saveUninitialized: false, cookie: { secure: true, sameSite: 'lax' } }));
+app.use(
+  session({
+    secret: 'a secret of this test',
+    resave: false,
+    saveUninitialized: false,
+    cookie: { secure: true, sameSite: 'lax' },
+  }),
+);
 app.get('/login', (request, answer) => {
   request.session.visits = 0;
-  answer.cookie('theme', 'dark', { secure: true, httpOnly: true }).cookie('lang', 'en').redirect(303, '/visits');
+  answer
+    .cookie('theme', 'dark', { secure: true, httpOnly: true })
+    .cookie('lang', 'en')
+    .redirect(303, '/visits');
 });
 app.get('/visits', (request, answer) => {
   request.session.visits = (request.session.visits ?? 0) + 1;
@@ -41,8 +51,12 @@ app.post('/tell', express.text(), (request, answer) => {
   answer.sendStatus(204);
 });
 app.get('/bytes', (_, answer) => answer.send(Buffer.alloc(300_000, 7)));
-app.post('/form', express.urlencoded({ limit: '8mb' }), (request, answer) => answer.status(201).location('/form/1').json(request.body));
-app.post('/upload', express.raw({ limit: '8mb', type: () => true }), (request, answer) => answer.json({ length: request.body.length }));
+app.post('/form', express.urlencoded({ limit: '8mb' }), (request, answer) =>
+  answer.status(201).location('/form/1').json(request.body),
+);
+app.post('/upload', express.raw({ limit: '8mb', type: () => true }), (request, answer) =>
+  answer.json({ length: request.body.length }),
+);
 app.put('/item', express.json(), (request, answer) => answer.json({ put: request.body }));
 app.delete('/item', (_, answer) => answer.sendStatus(204));
 

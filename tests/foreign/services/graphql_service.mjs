@@ -32,11 +32,15 @@ const roots = {
 };
 const server = createServer((_, answer) => answer.writeHead(404).end());
 const sockets = new WebSocketServer({ server, path: '/graphql' });
-useServer({
-  schema,
-  roots,
-  onConnect: ({ connectionParams, extra }) => say({ open: connectionParams, headers: extra.request.headers }),
-  onComplete: (_, id) => say({ complete: id }),
-  onClose: (_, code, reason) => say({ close: [code, String(reason)] }),
-}, sockets);
+useServer(
+  {
+    schema,
+    roots,
+    onConnect: ({ connectionParams, extra }) =>
+      say({ open: connectionParams, headers: extra.request.headers }),
+    onComplete: (_, id) => say({ complete: id }),
+    onClose: (_, code, reason) => say({ close: [code, String(reason)] }),
+  },
+  sockets,
+);
 server.listen(0, '127.0.0.1', () => say({ listening: server.address().port }));

@@ -1,5 +1,6 @@
-// Many clients on `socket.io-client`, each with cookies and a connection of its own. They start with long polling and upgrade.
-// Prints a JSON line for everything that is no rule: `ready` when all asked for have upgraded and had their echoes.
+// Many clients on `socket.io-client`, each with its own cookies and connections. They start with
+// long polling and upgrade. Prints a JSON line when all have done what they were asked for, and for
+// everything that should not happen.
 import { createInterface } from 'node:readline';
 import { io } from 'socket.io-client';
 
@@ -9,20 +10,39 @@ const once = (emitter, event) => new Promise(done => emitter.once(event, done));
 const connected = socket => socket.connected || once(socket, 'connect');
 
 function client(url, transports) {
-  const socket = io(url, { forceNew: true, withCredentials: true, transports, reconnectionDelay: 50, reconnectionDelayMax: 500, timeout: 30_000 });
-  socket.on('connect_error', error => say({ error: error.message, answer: error.context?.responseText, status: error.context?.status }));
-  socket.on('disconnect', (reason, details) => say({ lost: reason, code: details?.context?.code ?? null, answer: details?.context?.responseText ?? null }));
+  const socket = io(url, {
+    forceNew: true,
+    withCredentials: true,
+    transports,
+    reconnectionDelay: 50,
+    reconnectionDelayMax: 500,
+    timeout: 30_000,
+  });
+  socket.on('connect_error', error =>
+    say({
+      error: error.message,
+      answer: error.context?.responseText,
+      status: error.context?.status,
+    }),
+  );
+  socket.on('disconnect', (reason, details) =>
+    say({
+      lost: reason,
+      code: details?.context?.code ?? null,
+      answer: details?.context?.responseText ?? null,
+    }),
+  );
   socket.io.on('reconnect', () => say({ back: true }));
   return socket;
 }
 
 // Some messages both ways. One that a drain cuts off is sent again, as an application would.
 async function echoes(socket, count) {
-  for (let i = 0; i < count; ) {
+  for (let i = 0; i < count;) {
     await connected(socket);
     const text = `${i} ${'x'.repeat(200)}`;
     try {
-      const answer = await socket.timeout(10_000).emitWithAck('echo', text);
+      const answer = await socket.timeout(30_000).emitWithAck('echo', text);
       if (answer !== text) say({ wrong: answer });
       i++;
     } catch (error) {
@@ -35,7 +55,7 @@ async function name(socket) {
   for (;;) {
     await connected(socket);
     try {
-      return await socket.timeout(10_000).emitWithAck('name');
+      return await socket.timeout(30_000).emitWithAck('name');
     } catch (error) {
       if (socket.connected) say({ late: error.message });
     }
@@ -46,7 +66,8 @@ async function whole(socket, transports, count) {
   await connected(socket);
   await echoes(socket, count);
   const engine = socket.io.engine;
-  if (transports.includes('websocket') && engine.transport.name !== 'websocket') await once(engine, 'upgrade');
+  if (transports.includes('websocket') && engine.transport.name !== 'websocket')
+    await once(engine, 'upgrade');
   await echoes(socket, count);
 }
 

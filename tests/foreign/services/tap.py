@@ -1,4 +1,5 @@
-"""A tap: it forwards TCP connections and records the HTTP requests, answers and WebSocket frames that pass."""
+"""A tap forwards TCP connections and records the requests, answers and frames that pass."""
+
 import base64, hashlib, socket, threading
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -27,7 +28,7 @@ class Message:
 
 
 class Exchange:
-    """A request, its answer, and the frames that follow a 101: `up` to the service, `down` to the client."""
+    """A request, its answer, and frames behind a 101: `up` to the service, `down` to the client."""
 
     def __init__(self, request, source):
         self.request, self.answer, self.up, self.down = request, None, [], []
@@ -45,7 +46,7 @@ class Exchange:
 
 
 class Bytes:
-    """Bytes that arrive little by little. Readers are generators: they yield until there are enough."""
+    """Bytes that arrive bit by bit. Readers are generators: they yield until there are enough."""
 
     def __init__(self):
         self.data, self.has_ended = bytearray(), False
@@ -82,7 +83,7 @@ class Bytes:
             message.body = yield from self.take(int(length))
 
     def frame(self):
-        """The next frame: the first byte, which has FIN, RSV and opcode, and the payload without its mask."""
+        """The next frame: its first byte (FIN, RSV, opcode) and its payload without the mask."""
         first, second = yield from self.take(2)
         length, is_masked = second & 0x7F, second & 0x80
         if length > 125:
@@ -178,7 +179,9 @@ class Tap:
         for each in (client, service):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self, "%s:%d" % service.getsockname())
-        down = threading.Thread(target=self.forward, args=(connection, "down", service, client), daemon=True)
+        down = threading.Thread(
+            target=self.forward, args=(connection, "down", service, client), daemon=True
+        )
         down.start()
         self.forward(connection, "up", client, service)
         down.join()

@@ -1,26 +1,29 @@
-"""What a client gets and what a service gets, as lines of text, and the differences that a gateway between them may make."""
+"""What a client and a service get of each other, and what a gateway between them may change."""
+
 import difflib, hashlib, re, zlib
 
 from harness import expect
 from tap import CLOSE, FIN, PING, RSV1, Exchange, Message
 
-# What may differ between a service alone and the same service behind the gateway. Each is counted where it was needed.
+# What may differ between a service alone and the same service behind the gateway.
 ALLOWED = {
     "date": "the client gets: the field Date",
-    "answer-hop": "the client gets: the fields Connection and Keep-Alive of an answer that is no 101",
-    "accept": "the client gets: the value of Sec-WebSocket-Accept, if it is right for the client's key",
+    "answer-hop": "the client gets: Connection and Keep-Alive of an answer that is no 101",
+    "accept": "the client gets: the value of Sec-WebSocket-Accept, if it is right for its key",
     "upgrade": "the client gets: upper and lower case in the value of Upgrade",
     "sticky": "the client gets: the Set-Cookie of a route with `sticky`",
-    "client-pings": "the client gets: pings with eight letters from a to p, which are the gateway's",
-    "request-hop": "the service gets: the fields Connection and Keep-Alive of a request without Upgrade",
+    "client-pings": "the client gets: pings with eight letters from a to p, the gateway's",
+    "request-hop": "the service gets: Connection and Keep-Alive of a request without Upgrade",
     "expect": "the service gets: Expect: 100-continue, which the gateway answers",
-    "forwarded": "the service gets: X-Forwarded-For, -Proto and -Host",
+    "forwarded": "the service gets: X-Forwarded-For, -Proto and -Host, which are checked apart",
+    "id": "the service gets: X-Pulsegate-Connection",
     "key": "the service gets: the value of Sec-WebSocket-Key, which is random",
-    "service-pings": "the service gets: pings with eight letters from a to p, which are the gateway's",
-    "race": "both get: the close frames of mosquitto, which ends the stream at a DISCONNECT of MQTT, as it happens before or after the client's",
-    "sticky-back": "the service gets: the cookie of a route with `sticky`, which the client sends back",
-    "made-up": "both get: ids that service and client make up: the sid of socket.io and its parameter t, connect.sid",
-    "order": "both get: the order of fields with different names, and upper and lower case in the names",
+    "sticky-back": "the service gets: the cookie of a route with `sticky`",
+    "service-pings": "the service gets: pings with eight letters from a to p, the gateway's",
+    "race": "both get: the close frames of mosquitto. At MQTT's DISCONNECT it ends the stream, and "
+    "whether it has got the client's close frame by then is a race",
+    "made-up": "both get: ids that are made up: sid and t of socket.io, connect.sid of Express",
+    "order": "both get: the order of fields with different names, and the case of names",
 }
 needed = dict.fromkeys(ALLOWED, 0)
 
@@ -105,6 +108,8 @@ def request_value(exchange, name, value):
         return plain(value) if value else None
     if name == "expect" and value == "100-continue":
         return allow("expect")
+    if name == "x-pulsegate-connection":
+        return allow("id")
     if name in FORWARDED:
         return allow("forwarded")
     if name == "sec-websocket-key" and len(value) == 24:
@@ -126,7 +131,7 @@ def head(exchange, message, value_of):
 
 
 def sorted_exchanges(tap):
-    """By request; those with the same one in their order. Those under way at the same time have no order of their own."""
+    """Sorted by request, because requests under way at the same time have no order."""
     key = lambda exchange: plain(exchange.request.first)
     with tap.lock:
         return sorted(tap.exchanges, key=key)
@@ -156,7 +161,9 @@ def answers(seen):
     """The answers that a client on Node's own HTTP has printed."""
     lines = []
     for each in seen:
-        answer = Message.of(f"HTTP/1.1 {each['answer']} {each['text']}", each["fields"], each["body"])
+        answer = Message.of(
+            f"HTTP/1.1 {each['answer']} {each['text']}", each["fields"], each["body"]
+        )
         exchange = Exchange(None, None)
         exchange.answer = answer
         lines += head(exchange, answer, answer_value)
@@ -167,8 +174,17 @@ def expect_equal(direct, through):
     """Shows both transcripts, and where they differ, unless they are equal."""
     if direct == through:
         return
-    changes = difflib.unified_diff(direct, through, "direct", "through the gateway", lineterm="", n=2)
-    shown = ["the transcripts differ:", *changes, "--- all of the direct one", *direct, "--- all of the other one", *through]
+    changes = difflib.unified_diff(
+        direct, through, "direct", "through the gateway", lineterm="", n=2
+    )
+    shown = [
+        "the transcripts differ:",
+        *changes,
+        "--- all of the direct one",
+        *direct,
+        "--- all of the other one",
+        *through,
+    ]
     expect(False, "\n".join(shown))
 
 
