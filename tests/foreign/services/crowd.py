@@ -34,10 +34,8 @@ class Crowd(Programs):
     def tell(self, **command):
         self.clients.tell(**command)
 
-    def open(self, count, label, **more):
-        self.tell(
-            open={"url": f"http://{self.gateway.listen}", "count": count, "label": label, **more}
-        )
+    def open(self, count, label):
+        self.tell(open={"url": f"http://{self.gateway.listen}", "count": count, "label": label})
 
     def where(self):
         """How many clients each service has."""

@@ -9,11 +9,10 @@ const sockets = [];
 const once = (emitter, event) => new Promise(done => emitter.once(event, done));
 const connected = socket => socket.connected || once(socket, 'connect');
 
-function client(url, transports) {
+function client(url) {
   const socket = io(url, {
     forceNew: true,
     withCredentials: true,
-    transports,
     reconnectionDelay: 50,
     reconnectionDelayMax: 500,
     timeout: 30_000,
@@ -36,54 +35,56 @@ function client(url, transports) {
   return socket;
 }
 
-// Some messages both ways. One that a drain cuts off is sent again, as an application would.
-async function echoes(socket, count) {
-  for (let i = 0; i < count;) {
-    await connected(socket);
-    const text = `${i} ${'x'.repeat(200)}`;
-    try {
-      const answer = await socket.timeout(30_000).emitWithAck('echo', text);
-      if (answer !== text) say({ wrong: answer });
-      i++;
-    } catch (error) {
-      if (socket.connected) say({ late: error.message });
-    }
-  }
-}
-
-async function name(socket) {
+// The answer to a question. One that a drain cuts off is asked again, as an application would.
+async function ask(socket, ...question) {
   for (;;) {
     await connected(socket);
     try {
-      return await socket.timeout(30_000).emitWithAck('name');
+      return await socket.timeout(30_000).emitWithAck(...question);
     } catch (error) {
       if (socket.connected) say({ late: error.message });
     }
   }
 }
 
-async function whole(socket, transports, count) {
-  await connected(socket);
-  await echoes(socket, count);
-  const engine = socket.io.engine;
-  if (transports.includes('websocket') && engine.transport.name !== 'websocket')
-    await once(engine, 'upgrade');
-  await echoes(socket, count);
+// Some messages both ways.
+async function echoes(socket) {
+  for (let i = 0; i < 3; i++) {
+    const text = `${i} ${'x'.repeat(200)}`;
+    const answer = await ask(socket, 'echo', text);
+    if (answer !== text) say({ wrong: answer });
+  }
+}
+
+// A client that loses its connection before the upgrade has a new one to upgrade.
+async function upgraded(socket) {
+  for (;;) {
+    await connected(socket);
+    const { engine } = socket.io;
+    if (engine.transport.name === 'websocket') return;
+    await Promise.race([once(engine, 'upgrade'), once(engine, 'close')]);
+  }
+}
+
+async function whole(socket) {
+  await echoes(socket);
+  await upgraded(socket);
+  await echoes(socket);
 }
 
 const does = {
-  async open({ url, count, transports = ['polling', 'websocket'], label }) {
-    const opened = Array.from({ length: count }, () => client(url, transports));
+  async open({ url, count, label }) {
+    const opened = Array.from({ length: count }, () => client(url));
     sockets.push(...opened);
-    await Promise.all(opened.map(socket => whole(socket, transports, 3)));
+    await Promise.all(opened.map(whole));
     say({ ready: label });
   },
-  async work(label) {
-    await Promise.all(sockets.map(socket => echoes(socket, 3)));
-    say({ worked: label });
+  async work() {
+    await Promise.all(sockets.map(echoes));
+    say({ worked: true });
   },
   async where() {
-    const names = await Promise.all(sockets.map(name));
+    const names = await Promise.all(sockets.map(socket => ask(socket, 'name')));
     say({ where: names.reduce((all, name) => ({ ...all, [name]: (all[name] ?? 0) + 1 }), {}) });
   },
 };
