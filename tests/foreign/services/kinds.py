@@ -235,18 +235,25 @@ class Mosquitto(Kind):
         return self.node("mqtt_client.mjs")
 
     def start(self, programs):
+        while True:
+            port = free_port()
+            service = Process("mosquitto", ["mosquitto", "-v", "-c", self.config(port)])
+            programs.programs.append(service)
+            look = lambda: service.child.poll() is not None or self.listens(port)
+            until(PATIENCE, "mosquitto listens", look)
+            # Another program may have taken the port meanwhile.
+            if service.child.poll() is None:
+                return service, f"127.0.0.1:{port}"
+            expect("Address already in use" in " ".join(service.lines), service.lines[-3:])
+
+    def config(self, port):
         # With a listener for WebSockets alone, 2.0.11 does not start. Without `ipv4` it listens on
         # all addresses.
-        port, other = free_port(), free_port()
-        config = tempfile.NamedTemporaryFile("w", suffix=".conf")
-        config.write(f"allow_anonymous true\nlistener {other} 127.0.0.1\n")
-        config.write(f"listener {port} 127.0.0.1\nsocket_domain ipv4\nprotocol websockets\n")
-        config.flush()
-        service = Process("mosquitto", ["mosquitto", "-v", "-c", config.name])
-        service.config = config
-        programs.programs.append(service)
-        until(PATIENCE, "mosquitto listens", lambda: service.alive() or self.listens(port))
-        return service, f"127.0.0.1:{port}"
+        self.file = tempfile.NamedTemporaryFile("w", suffix=".conf")
+        self.file.write(f"allow_anonymous true\nlistener {free_port()} 127.0.0.1\n")
+        self.file.write(f"listener {port} 127.0.0.1\nsocket_domain ipv4\nprotocol websockets\n")
+        self.file.flush()
+        return self.file.name
 
     @staticmethod
     def listens(port):
