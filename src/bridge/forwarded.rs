@@ -41,13 +41,19 @@ pub(super) fn write_forwarding_fields(
     }
 }
 
+/// Forwarding fields, besides those that begin with `x-forwarded-`.
+const FORWARDING: [&str; 3] = ["x-forwarded", "x-real-ip", "forwarded"];
+
+/// Fields about the body.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
 /// What a field is to forwarding.
 enum Kind {
     Other,
     Forwarding,
     /// A forwarding field with another character for a hyphen, such as an underscore. CGI and its
-    /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it. Or
-    /// the field that only this gateway writes.
+    /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it. The
+    /// same for a field about the body. Or the field that only this gateway writes.
     Removed,
 }
 
@@ -55,11 +61,12 @@ fn classify(name: &HeaderName) -> Kind {
     let name = name.as_str();
     let plain = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let is_forwarding =
-        plain.starts_with("x-forwarded-") || ["x-real-ip", "forwarded"].contains(&&*plain);
+        plain.starts_with("x-forwarded-") || FORWARDING.contains(&&*plain);
     match is_forwarding {
         true if plain == name => Kind::Forwarding,
         true => Kind::Removed,
         false if plain == CONNECTION_FIELD => Kind::Removed,
+        false if plain != name && FRAMING.contains(&&*plain) => Kind::Removed,
         false => Kind::Other,
     }
 }
@@ -203,6 +210,8 @@ mod tests {
                 "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6",
                 "",
             ),
+            ("X-Forwarded: for=6.6.6.6\r\nX_Forwarded: 6", ""),
+            ("Content_Length: 5\r\nTransfer_Encoding: chunked", ""),
             ("X-Forwarded-: 1\r\nForwarded:\r\nX-Real-IP:", ""),
             ("A: 1\r\nX-Forwarded-For: 6.6.6.6\r\nB: 2", "a: 1\nb: 2\n"),
             (

@@ -14,7 +14,7 @@ use crate::base::time::Micros;
 use crate::engine::{DialAddress, Reply, Request};
 use crate::host::Identity;
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
-use crate::wire::http::{HeaderMap, HeaderValue};
+use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -64,8 +64,10 @@ impl HttpUpstream {
     /// Returns the header fields of the upstream's answer that pass to the client.
     pub(crate) fn answer_fields(&self, headers: &HeaderMap) -> Vec<Field> {
         let mut fields = passed_fields(headers, NamedFields::Removed);
-        let length = headers.get(CONTENT_LENGTH);
-        fields.extend(length.map(|value| (CONTENT_LENGTH, value.clone())));
+        // One element of a list of equal ones (RFC 9110 §8.6): hyper has checked that they are.
+        let length = elements(headers, &CONTENT_LENGTH).next();
+        let length = length.and_then(|digits| HeaderValue::from_bytes(digits).ok());
+        fields.extend(length.map(|value| (CONTENT_LENGTH, value)));
         let cookie = self.set_cookie.as_ref();
         fields.extend(cookie.map(|value| (SET_COOKIE, value.clone())));
         fields

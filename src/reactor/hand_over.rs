@@ -28,7 +28,7 @@ impl<H: Handler> Reactor<H> {
     pub fn return_sender(&self) -> ReturnSender {
         let remote = self.engine.remote();
         let sender = self.exchange.sender.clone();
-        sender.0.set_wake(Box::new(move || remote.wake()));
+        sender.sender.set_wake(Box::new(move || remote.wake()));
         sender
     }
 

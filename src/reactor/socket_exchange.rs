@@ -3,6 +3,8 @@
 use crate::engine::HandedOver;
 use crate::mail::{self, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most connections that wait for the loop to take them back, and their bytes.
 const LIMITS: Limits = Limits {
@@ -28,7 +30,10 @@ impl QueueItem for HandedOverSocket {
 
 /// Gives connections back to the loop, from any thread. Cheap to clone.
 #[derive(Clone)]
-pub struct ReturnSender(pub(super) Sender<HandedOverSocket>);
+pub struct ReturnSender {
+    pub(super) sender: Sender<HandedOverSocket>,
+    pub(super) is_full: Arc<AtomicBool>,
+}
 
 impl ReturnSender {
     /// Gives a connection back. The loop processes its next request, whatever it is.
@@ -36,14 +41,20 @@ impl ReturnSender {
     /// # Errors
     /// [`NoRoom`] with the connection, if 1 024 of them already wait.
     pub fn send(&self, returned: HandedOverSocket) -> Result<(), NoRoom<HandedOverSocket>> {
-        self.0.send(returned)
+        self.sender.send(returned)
+    }
+
+    /// Returns whether the limit on connections was reached in the last turn. Then connections that
+    /// were handed over and are not needed should end.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 }
 
 impl fmt::Debug for ReturnSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ReturnSender")
-            .field(&self.0.counts())
+            .field(&self.sender.counts())
             .finish()
     }
 }
@@ -66,13 +77,21 @@ impl Default for Exchange {
         Exchange {
             taker: None,
             returned,
-            sender: ReturnSender(sender),
+            sender: ReturnSender {
+                sender,
+                is_full: Arc::default(),
+            },
             leaving: Vec::new(),
         }
     }
 }
 
 impl Exchange {
+    /// Notes whether the limit on connections is reached.
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.sender.is_full.store(is_full, Ordering::Relaxed);
+    }
+
     /// Returns whether the next turn has connections to take back.
     pub(super) fn has_work(&self) -> bool {
         self.returned.has_leftovers()

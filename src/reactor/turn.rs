@@ -325,6 +325,7 @@ impl<H: Handler> Reactor<H> {
         let full = self.acceptor.as_ref().is_some_and(Acceptor::is_full);
         let refused = self.acceptor.as_ref().map_or(0, |a| a.refused);
         let took = self.clock.raw() - self.woken;
+        self.exchange.set_full(full);
         let stats = self.engine.stats_mut();
         stats.accept_paused = paused;
         stats.full = full;

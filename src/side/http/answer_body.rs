@@ -30,12 +30,12 @@ enum Source {
 struct Passing {
     body: Incoming,
     is_complete: bool,
-    /// The connection, which serves the next request when this answer is complete.
+    /// The connection, if it serves another request when this answer is complete.
     conn: Option<UpstreamConn>,
     upstream: Box<HttpUpstream>,
     pool: Arc<UpstreamPool>,
     stats: Arc<HttpStats>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl AnswerBody {
@@ -50,15 +50,15 @@ impl AnswerBody {
     /// Returns the body of an upstream's answer, which comes on this connection.
     pub(super) fn of_upstream(
         body: Incoming,
-        (conn, upstream): (UpstreamConn, Box<HttpUpstream>),
+        (conn, upstream): (Option<UpstreamConn>, Box<HttpUpstream>),
         (pool, stats): (Arc<UpstreamPool>, Arc<HttpStats>),
-        permit: OwnedSemaphorePermit,
+        permit: Arc<OwnedSemaphorePermit>,
         exchange: ExchangeGuard,
     ) -> Self {
         let passing = Passing {
             body,
             is_complete: false,
-            conn: Some(conn),
+            conn,
             upstream,
             pool,
             stats,

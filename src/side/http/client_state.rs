@@ -3,8 +3,9 @@
 use super::http_settings::HttpSettings;
 use crate::engine::{Reply, Request};
 use crate::side::lock::lock;
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why the stream passes on no more requests.
@@ -16,45 +17,49 @@ pub(super) enum Stop {
     Refused(Reply, bool),
 }
 
-/// The state of one client's connection.
+/// The state of one client's connection. At most one request is in progress: the next one is read
+/// when the answer is complete.
 #[derive(Debug)]
 pub(super) struct ClientState(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The heads that hyper was given and has not reported yet.
-    heads: VecDeque<Box<Request>>,
-    /// Requests that hyper was given and whose answers are not complete.
-    exchanges: usize,
+    /// The head that hyper was given and has not reported yet.
+    head: Option<Box<Request>>,
+    /// The request in progress.
+    exchange: Option<Exchange>,
     /// Whether bytes that hyper has written may still be in its buffer.
     is_unflushed: bool,
     /// When a byte last came or went.
     progress: Instant,
-    /// When the first byte of the present head came, while it is not complete.
+    /// Since when a head is awaited that has begun.
     head_since: Option<Instant>,
-    /// Whether the body of the present request is not complete.
-    has_open_body: bool,
-    /// Whether the present answer has begun.
-    is_answering: bool,
-    /// Whether a byte of it was written.
-    is_answer_written: bool,
-    /// What is wrong with the present body.
-    body_fault: Option<String>,
+    /// Wakes the connection's task when the request in progress ends.
+    next_read: Option<Waker>,
     stop: Option<Stop>,
+}
+
+/// A request in progress.
+#[derive(Debug)]
+struct Exchange {
+    is_head: bool,
+    /// Whether its body is not complete.
+    has_open_body: bool,
+    /// What is wrong with its body.
+    body_fault: Option<String>,
+    /// Whether hyper has its answer.
+    is_answered: bool,
 }
 
 impl ClientState {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(ClientState(Mutex::new(Inner {
-            heads: VecDeque::new(),
-            exchanges: 0,
+            head: None,
+            exchange: None,
             is_unflushed: false,
             progress: Instant::now(),
             head_since: None,
-            has_open_body: false,
-            is_answering: false,
-            is_answer_written: false,
-            body_fault: None,
+            next_read: None,
             stop: None,
         })))
     }
@@ -75,75 +80,90 @@ impl ClientState {
         inner.is_unflushed = true;
         if taken > 0 {
             inner.progress = Instant::now();
-            inner.is_answer_written |= inner.is_answering;
         }
     }
 
     /// Notes that hyper has written everything.
     pub(super) fn note_flush(&self) {
-        lock(&self.0).is_unflushed = false;
+        let mut inner = lock(&self.0);
+        if std::mem::take(&mut inner.is_unflushed) && inner.head_since.is_some() {
+            // A client that reads slowly has its time for the next head nevertheless.
+            inner.head_since = Some(Instant::now());
+        }
     }
 
     /// Notes that hyper is given the head of a request, and then its body.
     pub(super) fn begin_exchange(&self, request: Box<Request>, has_body: bool) {
         let mut inner = lock(&self.0);
-        inner.heads.push_back(request);
-        inner.exchanges += 1;
+        inner.exchange = Some(Exchange {
+            is_head: request.is_head(),
+            has_open_body: has_body,
+            body_fault: None,
+            is_answered: false,
+        });
+        inner.head = Some(request);
         inner.head_since = None;
-        inner.has_open_body = has_body;
     }
 
-    /// Notes that the body of the present request is complete.
+    /// Returns whether a request is in progress. Then `waker` is called when it ends.
+    pub(super) fn is_busy(&self, waker: &Waker) -> bool {
+        let mut inner = lock(&self.0);
+        let is_busy = inner.exchange.is_some();
+        if is_busy {
+            inner.next_read = Some(waker.clone());
+        }
+        is_busy
+    }
+
+    /// Notes that the body of the request in progress is complete.
     pub(super) fn end_body(&self) {
-        lock(&self.0).has_open_body = false;
+        if let Some(exchange) = &mut lock(&self.0).exchange {
+            exchange.has_open_body = false;
+        }
     }
 
-    /// Notes what is wrong with the body of the present request.
+    /// Notes what is wrong with the body of the request in progress.
     pub(super) fn fail_body(&self, why: String) {
-        lock(&self.0).body_fault = Some(why);
+        if let Some(exchange) = &mut lock(&self.0).exchange {
+            exchange.body_fault.get_or_insert(why);
+        }
     }
 
-    /// Returns what is wrong with the body of the present request.
+    /// Returns what is wrong with the body of the request in progress.
     pub(super) fn body_fault(&self) -> Option<String> {
-        lock(&self.0).body_fault.clone()
-    }
-
-    /// Returns what is wrong with the body of the present request, if no byte of an answer to it
-    /// was written.
-    pub(super) fn unanswered_fault(&self) -> Option<String> {
-        let inner = lock(&self.0);
-        inner
-            .body_fault
-            .clone()
-            .filter(|_| !inner.is_answer_written)
+        lock(&self.0).exchange.as_ref()?.body_fault.clone()
     }
 
     /// Takes the head of the request that hyper reports.
     pub(super) fn take_head(&self) -> Option<Box<Request>> {
-        lock(&self.0).heads.pop_front()
+        lock(&self.0).head.take()
     }
 
-    /// Notes that the answer to the present request begins.
+    /// Notes that hyper gets the answer to the request in progress.
     pub(super) fn begin_answer(&self) {
         let mut inner = lock(&self.0);
-        inner.is_answering = true;
-        inner.is_answer_written = false;
         inner.progress = Instant::now();
+        if let Some(exchange) = &mut inner.exchange {
+            exchange.is_answered = true;
+        }
     }
 
-    /// Notes that the answer to the present request is complete, or given up.
+    /// Notes that the answer to the request in progress is complete, or given up.
     fn end_exchange(&self) {
         let mut inner = lock(&self.0);
-        inner.exchanges -= 1;
-        inner.is_answering = false;
+        inner.exchange = None;
         inner.progress = Instant::now();
+        if let Some(waker) = inner.next_read.take() {
+            waker.wake();
+        }
     }
 
-    /// Returns when a byte last came or went, while the request's body is not complete; otherwise
-    /// `None`.
+    /// Returns when a byte last came or went, while the body of the request in progress is not
+    /// complete; otherwise `None`.
     pub(super) fn body_progress(&self) -> Option<Instant> {
         let inner = lock(&self.0);
-        inner.has_open_body.then_some(inner.progress)
+        let is_open = inner.exchange.as_ref().is_some_and(|e| e.has_open_body);
+        is_open.then_some(inner.progress)
     }
 
     /// Stops at the next request.
@@ -151,38 +171,48 @@ impl ClientState {
         lock(&self.0).stop.get_or_insert(why);
     }
 
-    /// Returns why the stream has stopped, once all earlier answers are sent.
+    /// Returns why no further request is served, once all earlier answers are sent: the next one is
+    /// not for hyper, or the body of the present one cannot be read and nothing was answered.
     pub(super) fn take_stop(&self) -> Option<Stop> {
         let mut inner = lock(&self.0);
-        if inner.exchanges > 0 || inner.is_unflushed {
+        if inner.is_unflushed {
             return None;
         }
-        inner.stop.take()
+        match &mut inner.exchange {
+            None => inner.stop.take(),
+            Some(exchange) if exchange.is_answered => None,
+            Some(exchange) => {
+                let why = exchange.body_fault.take()?;
+                Some(Stop::Refused(Reply::error(400, &why), exchange.is_head))
+            }
+        }
     }
 
-    /// Returns whether no request is in progress.
+    /// Returns whether no request is in progress, and no head has begun.
     pub(super) fn is_idle(&self) -> bool {
-        lock(&self.0).exchanges == 0
+        let inner = lock(&self.0);
+        inner.exchange.is_none() && inner.head_since.is_none()
     }
 
     /// Returns when the connection is given up unless a byte comes or goes; `None` while only the
-    /// upstream's answer is awaited, which has its own limit.
-    pub(super) fn due(&self, settings: &HttpSettings) -> Option<Instant> {
+    /// upstream's answer is awaited, which has its own limit. Without a request it is kept for
+    /// `keep_alive`.
+    pub(super) fn due(&self, settings: &HttpSettings, keep_alive: Duration) -> Option<Instant> {
         let inner = lock(&self.0);
-        match (inner.exchanges, inner.head_since) {
-            (0, Some(since)) => Some(since + settings.head_timeout),
-            (0, None) => Some(inner.progress + settings.keep_alive),
-            _ if inner.is_answering || inner.has_open_body => {
-                Some(inner.progress + settings.body_idle)
-            }
-            _ => None,
+        let is_moving = |e: &Exchange| e.is_answered || e.has_open_body;
+        match (&inner.exchange, inner.head_since) {
+            (Some(exchange), _) if !is_moving(exchange) => None,
+            (Some(_), _) => Some(inner.progress + settings.body_idle),
+            (None, _) if inner.is_unflushed => Some(inner.progress + settings.body_idle),
+            (None, Some(since)) => Some(since + settings.head_timeout),
+            (None, None) => Some(inner.progress + keep_alive),
         }
     }
 
-    /// Returns whether a head has begun and is not complete.
+    /// Returns whether a head has begun and is not complete, and nothing else is under way.
     pub(super) fn is_in_head(&self) -> bool {
         let inner = lock(&self.0);
-        inner.exchanges == 0 && inner.head_since.is_some()
+        inner.exchange.is_none() && !inner.is_unflushed && inner.head_since.is_some()
     }
 }
 

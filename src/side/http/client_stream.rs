@@ -12,6 +12,9 @@ use tokio::net::TcpStream;
 /// How many bytes are read at once while a head is awaited.
 const HEAD_READ: usize = 8 * 1024;
 
+/// How many bytes behind the present request are read before it is answered.
+const AHEAD_MAX: usize = 8 * 1024;
+
 /// The stream of a client. Reads return whole heads that were checked, and the bodies behind them.
 #[derive(Debug)]
 pub(super) struct ClientStream {
@@ -152,9 +155,14 @@ impl AsyncRead for ClientStream {
                 this.pass(len?, buf);
                 return Poll::Ready(Ok(()));
             }
-            if !this.unread.is_empty() && this.check_head() {
+            let is_busy = this.state.is_busy(cx.waker());
+            if is_busy && this.unread.len() >= AHEAD_MAX {
+                return Poll::Pending;
+            }
+            if !is_busy && !this.unread.is_empty() && this.check_head() {
                 continue;
             }
+            // While a request is in progress this notices that the client leaves.
             if !this.is_stopped && !ready!(this.poll_head(cx))? {
                 return Poll::Ready(Ok(()));
             }

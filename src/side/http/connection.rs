@@ -36,6 +36,9 @@ const LINGER_BYTES: usize = 1 << 20;
 const RETURN_PAUSE: Duration = Duration::from_millis(50);
 const RETURN_TRIES: usize = 100;
 
+/// How long a connection without a request is kept while there is no place for another connection.
+const KEEP_ALIVE_FULL: Duration = Duration::from_secs(1);
+
 /// How a connection's time with hyper has ended.
 enum End {
     /// hyper has served the last request, or the client has left.
@@ -55,12 +58,28 @@ struct Serving {
     state: Arc<ClientState>,
     sleep: Pin<Box<Sleep>>,
     drain: Drain,
+    /// Whether there is a place for another connection has changed.
+    pressure: Change<bool>,
+}
+
+/// The next change of a value.
+type Change<T> = Pin<Box<dyn Future<Output = watch::Receiver<T>> + Send>>;
+
+/// Waits for the next change of a value.
+fn change<T: Send + Sync + 'static>(mut receiver: watch::Receiver<T>) -> Change<T> {
+    Box::pin(async move {
+        if receiver.changed().await.is_err() {
+            // The process ends.
+            std::future::pending::<()>().await;
+        }
+        receiver
+    })
 }
 
 /// The drain as one connection sees it.
 struct Drain {
     plan: Option<DrainPlan>,
-    changed: Pin<Box<dyn Future<Output = watch::Receiver<Option<DrainPlan>>> + Send>>,
+    changed: Change<Option<DrainPlan>>,
     /// The connection's turn in the spread, from 0 to 1.
     part: f64,
     is_closing: bool,
@@ -94,6 +113,7 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
     let mut serving = Serving {
         conn: served,
         drain: Drain::new(drain),
+        pressure: change(context.pressure.subscribe()),
         sleep: Box::pin(tokio::time::sleep(settings.keep_alive)),
         context: context.clone(),
         state,
@@ -126,18 +146,24 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
 impl Serving {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.poll_drain(cx);
-        if self.conn.poll_without_shutdown(cx).is_ready() {
-            // hyper answers nothing to a body that it cannot read.
-            let fault = self.state.unanswered_fault();
-            let refused = fault.map(|why| Stop::Refused(Reply::error(400, &why), false));
-            return Poll::Ready(refused.map_or(End::Served, End::Stopped));
+        while let Poll::Ready(receiver) = self.pressure.as_mut().poll(cx) {
+            self.pressure = change(receiver);
         }
+        let is_over = self.conn.poll_without_shutdown(cx).is_ready();
         if let Some(stop) = self.state.take_stop() {
             return Poll::Ready(End::Stopped(stop));
         }
+        if is_over {
+            return Poll::Ready(End::Served);
+        }
         loop {
             let now = Instant::now();
-            let due = self.state.due(&self.context.settings());
+            let settings = self.context.settings();
+            let keep_alive = match self.context.is_full() {
+                true => settings.keep_alive.min(KEEP_ALIVE_FULL),
+                false => settings.keep_alive,
+            };
+            let due = self.state.due(&settings, keep_alive);
             if due.is_some_and(|due| due <= now) {
                 return Poll::Ready(End::Late(self.state.is_in_head()));
             }
@@ -169,7 +195,7 @@ impl Serving {
     fn poll_drain(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(receiver) = self.drain.changed.as_mut().poll(cx) {
             self.drain.plan = *receiver.borrow();
-            self.drain.changed = Drain::change(receiver);
+            self.drain.changed = change(receiver);
         }
     }
 }
@@ -179,23 +205,10 @@ impl Drain {
         let plan = *receiver.borrow_and_update();
         Drain {
             plan,
-            changed: Drain::change(receiver),
+            changed: change(receiver),
             part: fastrand::f64(),
             is_closing: false,
         }
-    }
-
-    /// Waits for the next change of the plan.
-    fn change(
-        mut receiver: watch::Receiver<Option<DrainPlan>>,
-    ) -> Pin<Box<dyn Future<Output = watch::Receiver<Option<DrainPlan>>> + Send>> {
-        Box::pin(async move {
-            if receiver.changed().await.is_err() {
-                // The process ends.
-                std::future::pending::<()>().await;
-            }
-            receiver
-        })
     }
 
     /// Returns when the connection begins to close, unless it has begun.

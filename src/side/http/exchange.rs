@@ -10,8 +10,11 @@ use crate::base::id::ConnId;
 use crate::engine::{Reply, Request};
 use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
 use crate::side::loop_query;
-use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
+};
 use hyper::http::Extensions;
 use hyper::{Method, Response, StatusCode, Uri, Version};
 use std::convert::Infallible;
@@ -74,8 +77,14 @@ async fn answer(
         return closing(own_answer(reply, guard));
     };
     let (method, path) = (head.method().to_owned(), head.path().to_owned());
+    let is_http_10 = head.is_http_10();
     let mut exchange = Exchange::new(context.clone(), id, head, request, state.clone());
-    let (answer, route) = match exchange.run().await {
+    let result = exchange.run().await;
+    if result.is_err() && state.body_fault().is_some() {
+        // The task of the connection answers 400, and drops this.
+        return std::future::pending().await;
+    }
+    let (answer, route) = match result {
         Ok(passed) => {
             let route = passed.upstream.route.name.clone();
             (passed.into_answer(&context, guard), route)
@@ -90,7 +99,12 @@ async fn answer(
     };
     state.begin_answer();
     context.stats.count(&route, answer.status().as_u16());
-    answer
+    // Only its end tells a client of HTTP/1.0 the length of such an answer.
+    let is_endless = is_http_10 && answer.body().size_hint().exact().is_none();
+    match is_endless || context.is_full() {
+        true => closing(answer),
+        false => answer,
+    }
 }
 
 /// Returns whether hyper has read the same request.
@@ -109,7 +123,10 @@ struct Exchange {
     state: Arc<ClientState>,
     head: Arc<Request>,
     method: Method,
+    /// The body, until the request is in progress.
+    incoming: Option<Incoming>,
     body: RequestBody,
+    has_body: bool,
     /// What hyper knows of the request, such as the case of its names.
     extensions: Extensions,
     /// The upstreams to which connecting has failed.
@@ -123,7 +140,9 @@ struct Passed {
     answer: Response<Incoming>,
     conn: UpstreamConn,
     upstream: Box<HttpUpstream>,
-    permit: OwnedSemaphorePermit,
+    /// Whether the connection serves no further request.
+    is_last: bool,
+    permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// A request that the gateway itself answers.
@@ -178,7 +197,9 @@ impl Exchange {
             state,
             head: Arc::from(head),
             method: parts.method,
-            body: RequestBody::new(body),
+            has_body: !body.is_end_stream(),
+            incoming: Some(body),
+            body: RequestBody::empty(),
             extensions: parts.extensions,
             tried: Vec::new(),
             is_repeated: false,
@@ -192,10 +213,13 @@ impl Exchange {
             let reply = Reply::error(503, "HTTP_MAX_REQUESTS requests are in progress already");
             return Err(Failed::new(reply.with_retry_after(5), ""));
         };
-        let mut permit = Some(permit);
+        let permit = Arc::new(permit);
+        if let Some(incoming) = self.incoming.take() {
+            self.body = RequestBody::new(incoming, self.state.clone(), permit.clone());
+        }
         loop {
             let upstream = self.choose().await?;
-            match self.try_upstream(upstream, &mut permit).await {
+            match self.try_upstream(upstream, &permit).await {
                 Tried::Answered(passed) => return Ok(*passed),
                 Tried::Again => {}
                 Tried::Failed(failed) => return Err(failed),
@@ -224,7 +248,7 @@ impl Exchange {
     async fn try_upstream(
         &mut self,
         upstream: Box<HttpUpstream>,
-        permit: &mut Option<OwnedSemaphorePermit>,
+        permit: &Arc<OwnedSemaphorePermit>,
     ) -> Tried {
         let route = upstream.route.name.clone();
         let head = match upstream.head(&self.head) {
@@ -238,6 +262,14 @@ impl Exchange {
         let mut fields = HeaderMap::with_capacity(head.fields.len() + 1);
         fields.append(HOST, head.host);
         fields.extend_fields(head.fields);
+        if self.has_body {
+            // A service that does not read the body would take it for its next request, which may
+            // be another client's.
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+            if !fields.contains_key(CONTENT_LENGTH) {
+                fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
         let body = std::mem::replace(&mut self.body, RequestBody::empty());
         let was_empty = body.is_empty();
         let mut request = hyper::Request::new(body);
@@ -252,8 +284,10 @@ impl Exchange {
                 return Tried::Failed(Failed::new(reply, &route));
             }
         }
-        let Some(sent) = self.send(&mut conn, request).await else {
-            return self.not_answered(&upstream);
+        let sent = match self.send(&mut conn, request).await {
+            Sent::Done(sent) => sent,
+            Sent::BodyStalled => return Tried::Failed(self.stalled(&route)),
+            Sent::NoAnswer => return self.not_answered(&upstream),
         };
         match sent {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -266,15 +300,17 @@ impl Exchange {
                     let number = upstream.number;
                     self.report(move |bridge, now| bridge.http_answered(now, number));
                 }
-                match permit.take() {
-                    Some(permit) => Tried::Answered(Box::new(Passed {
-                        answer,
-                        conn,
-                        upstream,
-                        permit,
-                    })),
-                    None => Tried::Again,
+                if let Some(why) = answer_fault(answer.headers()) {
+                    let text = "the answer of the upstream is invalid";
+                    return Tried::Failed(Failed::because(502, text, &route, why));
                 }
+                Tried::Answered(Box::new(Passed {
+                    answer,
+                    conn,
+                    upstream,
+                    is_last: self.has_body,
+                    permit: permit.clone(),
+                }))
             }
             Err(failure) => self.broken(&upstream, failure, was_empty),
         }
@@ -294,7 +330,15 @@ impl Exchange {
             return Ok(conn);
         }
         let patience = upstream.route.connect_timeout.as_duration();
-        UpstreamConn::connect(&upstream.address, patience, self.settings.head_max).await
+        let connect =
+            || UpstreamConn::connect(&upstream.address, patience, self.settings.head_max);
+        match connect().await {
+            Err(error) if is_own_shortage(&error) => {
+                self.context.pool.clear();
+                connect().await
+            }
+            connected => connected,
+        }
     }
 
     /// Handles an upstream to which connecting has failed.
@@ -312,6 +356,13 @@ impl Exchange {
         }
         let text = "the upstream cannot be reached";
         Tried::Failed(Failed::because(502, text, route, error))
+    }
+
+    /// Handles a client whose body has come to a halt. The upstream is not at fault.
+    fn stalled(&self, route: &str) -> Failed {
+        let time = self.settings.body_idle.as_millis();
+        let why = format!("no byte of the body of the request within {time} ms");
+        Failed::new(Reply::error(408, &why), route)
     }
 
     /// Handles an upstream that has not answered in time.
@@ -349,14 +400,14 @@ impl Exchange {
         Tried::Failed(Failed::because(502, text, route, failure.why))
     }
 
-    /// Sends a request. Returns what came back; `None` if nothing came in time. The time begins
-    /// with the end of the request. While its body is on the way, no more than `body_idle` may pass
-    /// without a byte of it.
+    /// Sends a request, and waits for the head of its answer. The time for that begins with the end
+    /// of the request. While its body is on the way, no more than `body_idle` may pass without a
+    /// byte of it.
     async fn send(
         &self,
         conn: &mut UpstreamConn,
         request: hyper::Request<RequestBody>,
-    ) -> Option<Result<Response<Incoming>, SendFailure>> {
+    ) -> Sent {
         let mut sent = Box::pin(conn.send(request));
         let mut whole_since = Instant::now();
         loop {
@@ -366,10 +417,10 @@ impl Exchange {
                 None => whole_since + self.settings.answer_timeout,
             };
             match tokio::time::timeout_at(due, &mut sent).await {
-                Ok(answer) => return Some(answer),
-                Err(_) if progress.is_none() => return None,
+                Ok(answer) => return Sent::Done(answer),
+                Err(_) if progress.is_none() => return Sent::NoAnswer,
                 Err(_) => match self.state.body_progress() {
-                    Some(now) if Some(now) == progress => return None,
+                    Some(now) if Some(now) == progress => return Sent::BodyStalled,
                     Some(_) => {}
                     // The body has ended meanwhile, at the latest now.
                     None => whole_since = Instant::now(),
@@ -395,6 +446,15 @@ impl Exchange {
     }
 }
 
+/// What came of sending a request.
+enum Sent {
+    Done(Result<Response<Incoming>, SendFailure>),
+    /// The client has sent nothing more of the body for too long.
+    BodyStalled,
+    /// The upstream has not answered in time.
+    NoAnswer,
+}
+
 impl Passed {
     fn into_answer(self, context: &HttpContext, guard: ExchangeGuard) -> Response<AnswerBody> {
         let (mut parts, body) = self.answer.into_parts();
@@ -404,7 +464,8 @@ impl Passed {
         // The version is that of the connection to the client.
         parts.version = Version::HTTP_11;
         let owned = (context.pool.clone(), context.stats.clone());
-        let from = (self.conn, self.upstream);
+        let conn = (!self.is_last).then_some(self.conn);
+        let from = (conn, self.upstream);
         let body = AnswerBody::of_upstream(body, from, owned, self.permit, guard);
         Response::from_parts(parts, body)
     }
@@ -438,6 +499,19 @@ fn closing(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(CONNECTION, close);
     answer
+}
+
+/// Returns why the framing of an answer cannot be trusted, or cannot be passed on.
+fn answer_fault(headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if let Some(coding) = codings.next()
+        && !(is_chunked(coding) && codings.next().is_none())
+    {
+        return Some("its Transfer-Encoding is not chunked");
+    }
+    let is_both = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    is_both.then_some("it has both Content-Length and Transfer-Encoding")
 }
 
 /// Returns whether this process has no descriptor or no port for a connection. That says nothing of

@@ -9,7 +9,7 @@ use crate::gateway::GatewayQueries;
 use crate::reactor::ReturnSender;
 use crate::side::lock::lock;
 use std::sync::{Arc, Mutex};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// The most questions to the loop at one time: half of what its queue holds.
 const QUESTIONS: usize = 32;
@@ -20,6 +20,8 @@ pub(in crate::side) struct HttpContext {
     pub(super) returns: ReturnSender,
     pub(super) settings: Arc<Mutex<HttpSettings>>,
     pub(super) drain: HttpDrain,
+    /// Whether the limit on connections is reached.
+    pub(super) pressure: watch::Sender<bool>,
     pub(super) stats: Arc<HttpStats>,
     pub(super) pool: Arc<UpstreamPool>,
     pub(super) failures: FailureLog,
@@ -44,12 +46,25 @@ impl HttpContext {
             returns,
             settings,
             drain,
+            pressure: watch::Sender::new(false),
             stats,
             pool: Arc::default(),
             failures: FailureLog::default(),
             room: Arc::new(Semaphore::new(most)),
             questions: Semaphore::new(QUESTIONS),
         }
+    }
+
+    /// Returns whether the limit on connections is reached.
+    pub(super) fn is_full(&self) -> bool {
+        *self.pressure.borrow()
+    }
+
+    /// Looks whether the limit on connections is reached.
+    pub(super) fn update_pressure(&self) {
+        let is_full = self.returns.is_full();
+        self.pressure
+            .send_if_modified(|before| std::mem::replace(before, is_full) != is_full);
     }
 
     pub(super) fn settings(&self) -> HttpSettings {

@@ -26,10 +26,11 @@ pub(in crate::side) async fn serve(
     }
 }
 
-/// Closes upstream connections that wait for too long.
+/// Closes upstream connections that wait for too long, and looks whether connections are short.
 async fn expire(context: Arc<HttpContext>) {
     loop {
         tokio::time::sleep(EXPIRY_STEP).await;
         context.pool.expire(context.settings().upstream_keep_alive);
+        context.update_pressure();
     }
 }

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most connections that wait, for each upstream and in all.
-const PER_UPSTREAM: usize = 128;
-const IN_ALL: usize = 512;
+/// The most connections that wait, for each upstream and in all. They are not counted under the
+/// limit on connections, so they must fit into the descriptors that are kept for other uses.
+const PER_UPSTREAM: usize = 64;
+const IN_ALL: usize = 128;
 
 /// Connections to upstreams that wait for their next request, and since when.
 #[derive(Debug, Default)]
@@ -79,6 +80,11 @@ impl UpstreamPool {
             conns.push((Instant::now(), conn));
             idle.count += 1;
         }
+    }
+
+    /// Drops all connections: descriptors are short.
+    pub(super) fn clear(&self) {
+        *lock(&self.0) = Idle::default();
     }
 
     /// Drops the connections that have waited for as long as `keep_alive`, or were closed.

@@ -24,6 +24,9 @@ pub(crate) enum HeadStep {
     Refused(Reply, bool),
 }
 
+/// The largest Content-Length; hyper and many services count in 63 bits.
+const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// Finds the heads and the bodies in what a client sends, whose bytes arrive in any pieces.
 #[derive(Debug)]
 pub(crate) struct RequestReader {
@@ -80,10 +83,19 @@ impl RequestReader {
                 HeadStep::Partial
             }
             ParsedHead::Refused(reply, is_head) => HeadStep::Refused(reply, is_head),
-            ParsedHead::Complete(request, len) => match fault_of(&request, &bytes[..len]) {
-                None => HeadStep::Complete(request, len),
-                Some(why) => HeadStep::Refused(Reply::error(400, &why), request.is_head()),
-            },
+            ParsedHead::Complete(request, len) => {
+                let is_head = request.is_head();
+                if ["CONNECT", "TRACE"].contains(&request.method()) {
+                    // The first asks for a tunnel, whatever its target; the answer to the second
+                    // shows what proxies have added (RFC 9110 §9.3.6, §9.3.8).
+                    let why = format!("the method {} is not passed", request.method());
+                    return HeadStep::Refused(Reply::error(405, &why), is_head);
+                }
+                match fault_of(&request, &bytes[..len]) {
+                    None => HeadStep::Complete(request, len),
+                    Some(why) => HeadStep::Refused(Reply::error(400, &why), is_head),
+                }
+            }
         }
     }
 
@@ -178,7 +190,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     let digits = trim_ows(line.as_bytes());
     // `parse` accepts a sign.
     let is_number = second.is_none() && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| str::from_utf8(digits).ok()?.parse().ok())?
+    let length = is_number.then(|| str::from_utf8(digits).ok()?.parse().ok())??;
+    (length <= LENGTH_MAX).then_some(length)
 }
 
 /// Returns why a request with this complete head is refused.
@@ -362,6 +375,8 @@ mod tests {
             ("GET / x HTTP/1.1\r\nHost: h\r\n\r\n", 505),
             ("GET x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("CONNECT a:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("CONNECT /a HTTP/1.1\r\nHost: h\r\n\r\n", 405),
+            ("TRACE /a HTTP/1.1\r\nHost: h\r\n\r\n", 405),
             ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         ] {
