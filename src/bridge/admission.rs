@@ -32,7 +32,7 @@ impl Bridge {
             class: self.client_class(),
             user: proved.or_else(|| identity.stated(request, client))?,
             package: None,
-            address: (!is_proved).then(|| client.to_canonical()),
+            address: (!is_proved).then(|| Box::new(client.to_canonical())),
         })
     }
 

@@ -60,8 +60,7 @@ enum Kind {
 fn classify(name: &HeaderName) -> Kind {
     let name = name.as_str();
     let plain = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let is_forwarding =
-        plain.starts_with("x-forwarded-") || FORWARDING.contains(&&*plain);
+    let is_forwarding = plain.starts_with("x-forwarded-") || FORWARDING.contains(&&*plain);
     match is_forwarding {
         true if plain == name => Kind::Forwarding,
         true => Kind::Removed,

@@ -93,8 +93,8 @@ impl Bridge {
 
     /// Chooses the upstream for a plain HTTP request, but none of `tried`. `client_id` is the id
     /// that the connection had in the loop. The route, the sticky cookie and the rules are those of
-    /// WebSockets, so the requests of one client go to one upstream; `max_dialing` counts WebSockets
-    /// alone. `None`: no route serves it.
+    /// WebSockets, so the requests of one client go to one upstream; `max_dialing` counts
+    /// WebSockets alone. `None`: no route serves it.
     pub fn choose_http(
         &mut self,
         now: Micros,

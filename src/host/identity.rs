@@ -15,7 +15,8 @@ pub struct Identity {
     pub package: Option<Box<str>>,
     /// The client's address, if only the client itself says that it is this user. Then the same
     /// name at another address is another identity, so that a block concerns this client alone.
-    pub address: Option<IpAddr>,
+    /// Boxed, because there are very many identities without one.
+    pub address: Option<Box<IpAddr>>,
 }
 
 impl Identity {

@@ -4,7 +4,7 @@ use crate::engine::Io;
 
 /// Bytes that a slot without a connection costs besides names: its entry in the session, its wait,
 /// its entry in the table of waits or requests, and its job.
-const SLOT_BYTES: usize = 176;
+const SLOT_BYTES: usize = 192;
 
 /// How often the names of a slot are stored: in the session, and in the table of waits or of
 /// requests.

@@ -1,6 +1,7 @@
 //! One request of plain HTTP, and its answer.
 
 use super::answer_body::AnswerBody;
+use super::answers::{ExtendFields, Failed, answer_fault, closing, own_answer};
 use super::client_state::{ClientState, ExchangeGuard};
 use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
@@ -11,10 +12,7 @@ use crate::engine::{Reply, Request};
 use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
 use crate::side::loop_query;
 use hyper::body::{Body, Incoming};
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING,
-};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::Extensions;
 use hyper::{Method, Response, StatusCode, Uri, Version};
 use std::convert::Infallible;
@@ -84,7 +82,7 @@ async fn answer(
         // The task of the connection answers 400, and drops this.
         return std::future::pending().await;
     }
-    let (answer, route) = match result {
+    let (mut answer, route) = match result {
         Ok(passed) => {
             let route = passed.upstream.route.name.clone();
             (passed.into_answer(&context, guard), route)
@@ -99,9 +97,11 @@ async fn answer(
     };
     state.begin_answer();
     context.stats.count(&route, answer.status().as_u16());
-    // Only its end tells a client of HTTP/1.0 the length of such an answer.
-    let is_endless = is_http_10 && answer.body().size_hint().exact().is_none();
-    match is_endless || context.is_full() {
+    if is_http_10 && answer.body().size_hint().exact().is_none() {
+        // Only its end tells the length of such an answer: hyper closes behind it.
+        *answer.version_mut() = Version::HTTP_10;
+    }
+    match context.is_full() {
         true => closing(answer),
         false => answer,
     }
@@ -143,34 +143,6 @@ struct Passed {
     /// Whether the connection serves no further request.
     is_last: bool,
     permit: Arc<OwnedSemaphorePermit>,
-}
-
-/// A request that the gateway itself answers.
-struct Failed {
-    reply: Reply,
-    /// The route; empty if none serves the request.
-    route: Box<str>,
-    /// What has happened, for the log.
-    why: String,
-}
-
-impl Failed {
-    fn new(reply: Reply, route: &str) -> Self {
-        Failed {
-            why: reply.reason.to_string(),
-            reply,
-            route: route.into(),
-        }
-    }
-
-    /// The answer is the status with this text; the log also says why.
-    fn because(status: u16, text: &str, route: &str, why: impl ToString) -> Self {
-        Failed {
-            reply: Reply::error(status, text),
-            route: route.into(),
-            why: format!("{text}: {}", why.to_string()),
-        }
-    }
 }
 
 /// What becomes of a request after a try.
@@ -285,9 +257,9 @@ impl Exchange {
             }
         }
         let sent = match self.send(&mut conn, request).await {
-            Sent::Done(sent) => sent,
-            Sent::BodyStalled => return Tried::Failed(self.stalled(&route)),
-            Sent::NoAnswer => return self.not_answered(&upstream),
+            Ok(sent) => sent,
+            Err(Silent::Client) => return Tried::Failed(self.stalled(&route)),
+            Err(Silent::Upstream) => return self.not_answered(&upstream),
         };
         match sent {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -330,8 +302,7 @@ impl Exchange {
             return Ok(conn);
         }
         let patience = upstream.route.connect_timeout.as_duration();
-        let connect =
-            || UpstreamConn::connect(&upstream.address, patience, self.settings.head_max);
+        let connect = || UpstreamConn::connect(&upstream.address, patience, self.settings.head_max);
         match connect().await {
             Err(error) if is_own_shortage(&error) => {
                 self.context.pool.clear();
@@ -407,7 +378,7 @@ impl Exchange {
         &self,
         conn: &mut UpstreamConn,
         request: hyper::Request<RequestBody>,
-    ) -> Sent {
+    ) -> Result<Result<Response<Incoming>, SendFailure>, Silent> {
         let mut sent = Box::pin(conn.send(request));
         let mut whole_since = Instant::now();
         loop {
@@ -417,10 +388,10 @@ impl Exchange {
                 None => whole_since + self.settings.answer_timeout,
             };
             match tokio::time::timeout_at(due, &mut sent).await {
-                Ok(answer) => return Sent::Done(answer),
-                Err(_) if progress.is_none() => return Sent::NoAnswer,
+                Ok(answer) => return Ok(answer),
+                Err(_) if progress.is_none() => return Err(Silent::Upstream),
                 Err(_) => match self.state.body_progress() {
-                    Some(now) if Some(now) == progress => return Sent::BodyStalled,
+                    Some(now) if Some(now) == progress => return Err(Silent::Client),
                     Some(_) => {}
                     // The body has ended meanwhile, at the latest now.
                     None => whole_since = Instant::now(),
@@ -446,13 +417,12 @@ impl Exchange {
     }
 }
 
-/// What came of sending a request.
-enum Sent {
-    Done(Result<Response<Incoming>, SendFailure>),
-    /// The client has sent nothing more of the body for too long.
-    BodyStalled,
-    /// The upstream has not answered in time.
-    NoAnswer,
+/// Which side of a request was silent for too long.
+enum Silent {
+    /// It has not sent the rest of the body.
+    Client,
+    /// It has not answered.
+    Upstream,
 }
 
 impl Passed {
@@ -469,49 +439,6 @@ impl Passed {
         let body = AnswerBody::of_upstream(body, from, owned, self.permit, guard);
         Response::from_parts(parts, body)
     }
-}
-
-/// Adds fields in their order, several of one name included.
-trait ExtendFields {
-    fn extend_fields(&mut self, fields: Vec<(HeaderName, HeaderValue)>);
-}
-
-impl ExtendFields for HeaderMap {
-    fn extend_fields(&mut self, fields: Vec<(HeaderName, HeaderValue)>) {
-        for (name, value) in fields {
-            self.append(name, value);
-        }
-    }
-}
-
-/// Returns an answer of the gateway's own.
-fn own_answer(reply: Reply, guard: ExchangeGuard) -> Response<AnswerBody> {
-    let mut answer = Response::new(AnswerBody::own(reply.body, guard));
-    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(CONTENT_TYPE, json);
-    answer.headers_mut().extend_fields(reply.headers);
-    answer
-}
-
-/// Closes the connection after an answer.
-fn closing(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
-    let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(CONNECTION, close);
-    answer
-}
-
-/// Returns why the framing of an answer cannot be trusted, or cannot be passed on.
-fn answer_fault(headers: &HeaderMap) -> Option<&'static str> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if let Some(coding) = codings.next()
-        && !(is_chunked(coding) && codings.next().is_none())
-    {
-        return Some("its Transfer-Encoding is not chunked");
-    }
-    let is_both = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
-    is_both.then_some("it has both Content-Length and Transfer-Encoding")
 }
 
 /// Returns whether this process has no descriptor or no port for a connection. That says nothing of

@@ -7,6 +7,7 @@
 //! processed.
 
 mod answer_body;
+mod answers;
 mod client_state;
 mod client_stream;
 mod connection;

@@ -1,6 +1,6 @@
 //! What the service sees of a client's request.
 
-use super::legs::Bridge;
+use super::legs::{Bridge, request};
 use crate::folder::Folder;
 use crate::proxies::v2_header;
 use crate::sockets::{Client, Server};
@@ -216,10 +216,13 @@ fn a_reload_changes_which_proxies_are_believed() {
 }
 
 #[test]
-fn a_request_that_opens_no_websocket_is_not_passed_on() {
+fn a_faulty_upgrade_is_not_passed_on() {
     let bridge = Bridge::start(&[]);
-    let plain = Client::get(bridge.gateway.addr, "/");
-    assert_eq!(plain.status, 426, "{plain:?}");
+    let old = request("/", "").replace("Version: 13", "Version: 8");
+    let mut client = Client::connect(bridge.gateway.addr);
+    client.write(old.as_bytes());
+    let refused = client.response();
+    assert_eq!(refused.status, 426, "{refused:?}");
     let malformed = "Sec-WebSocket-Extensions: permessage-deflate; a=\r\n";
     let refused = bridge.ask("/", malformed).response();
     assert_eq!(refused.status, 400, "{refused:?}");
@@ -233,14 +236,13 @@ fn the_health_check_has_a_path_of_its_own() {
     let health = "/.well-known/pulsegate/health";
     let answer = Client::get(bridge.gateway.addr, health);
     assert_eq!((answer.status, &*answer.body), (200, "{\"status\":\"ok\"}"));
-    assert_eq!(Client::get(bridge.gateway.addr, "/healthz").status, 426);
     // A WebSocket is the service's, whatever its path.
     let mut leg = passed(&bridge, health, "");
     assert!(leg.head.starts_with(&format!("GET {health} ")));
     leg = passed(&bridge, "/healthz", "");
     assert!(leg.head.starts_with("GET /healthz "));
     bridge.gateway.end();
-    let bridge = Bridge::start(&[("HEALTH_PATH", "/up")]);
+    let bridge = Bridge::start(&[("HEALTH_PATH", "/up"), ("HTTP_PASS", "off")]);
     assert_eq!(Client::get(bridge.gateway.addr, "/up").status, 200);
     assert_eq!(Client::get(bridge.gateway.addr, health).status, 426);
     bridge.gateway.end();

@@ -57,6 +57,11 @@ fn record(mut stream: TcpStream, recorded: &Mutex<Vec<String>>) {
             let request: Vec<u8> = bytes.drain(..len).collect();
             let is_head = request.starts_with(b"HEAD");
             let request = String::from_utf8_lossy(&request).into_owned();
+            // It is another one each time.
+            let is_id = |line: &&str| line.starts_with("X-Pulsegate-Connection: ");
+            assert_eq!(request.lines().filter(is_id).count(), 1, "{request}");
+            let lines = request.split_inclusive('\n').filter(|line| !is_id(line));
+            let request: String = lines.collect();
             recorded.lock().expect("no panic").push(request);
             let body = if is_head { "" } else { "ok" };
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}");

@@ -164,3 +164,94 @@ fn proxies_in_front_are_believed_as_for_websockets() {
     }
     bridge.gateway.end();
 }
+
+/// A service that ignores the body would take it for its next request. So the connection serves no
+/// other client.
+#[test]
+fn a_connection_on_which_a_body_was_sent_serves_no_further_request() {
+    let bridge = Bridge::start(&[]);
+    let evil = "GET /evil HTTP/1.1\r\nHost: x\r\n\r\n";
+    for method in ["GET", "POST"] {
+        let mut client = Client::connect(bridge.gateway.addr);
+        let len = evil.len();
+        let head = format!("{method} /a HTTP/1.1\r\nHost: test\r\nContent-Length: {len}\r\n\r\n");
+        client.write((head + evil).as_bytes());
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        assert_eq!(leg.fields("connection"), ["close"]);
+        leg.write(answer("a").as_bytes());
+        assert_answer(&mut client, "a");
+        let mut victim = Client::connect(bridge.gateway.addr);
+        victim.write(get("/victim", "").as_bytes());
+        serve(&mut bridge.service.accept(), "victim");
+        assert_answer(&mut victim, "victim");
+        assert_eq!(leg.read_exactly(len), evil.as_bytes());
+        leg.expect_end();
+    }
+    bridge.gateway.end();
+}
+
+/// The next request is read when the answer to the present one is complete. What stands behind the
+/// present one says nothing of it.
+#[test]
+fn a_request_that_waits_changes_nothing_for_the_one_before_it() {
+    let limits = [
+        ("HTTP_BODY_IDLE_MS", "300"),
+        ("HANDSHAKE_TIMEOUT_MS", "300"),
+    ];
+    let bridge = Bridge::start(&limits);
+    for behind in [
+        "POST /late HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc",
+        "GET /late HTTP/1.1\r\nHo",
+    ] {
+        let mut client = Client::connect(bridge.gateway.addr);
+        client.write((get("/1", "") + behind).as_bytes());
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        let body = "x".repeat(3 << 20);
+        let last = answer(&body).replacen("OK\r\n", "OK\r\nConnection: close\r\n", 1);
+        leg.write(last.as_bytes());
+        let (head, got) = read_answer(&mut client);
+        assert_eq!((status(&head), got.len()), (200, body.len()));
+        assert!(
+            got.bytes().all(|byte| byte == b'x'),
+            "another answer inside"
+        );
+        drop(leg);
+        let late = behind.starts_with("POST").then(|| bridge.service.accept());
+        assert_eq!(status(&client.refusal()), 408);
+        drop(late);
+    }
+    // A client that leaves is noticed although another request waits.
+    let mut client = Client::connect(bridge.gateway.addr);
+    client.write((get("/1", "") + &get("/2", "")).as_bytes());
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    drop(client);
+    leg.expect_end();
+    bridge.gateway.end();
+}
+
+/// Clients that stop in the middle of a body do not make the service look bad.
+#[test]
+fn a_client_that_stalls_is_answered_408_and_the_upstream_stays_well() {
+    let proxies = [
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("HTTP_BODY_IDLE_MS", "200"),
+    ];
+    let bridge = Bridge::start(&proxies);
+    for n in 0..4 {
+        let mut client = Client::connect(bridge.gateway.addr);
+        let head = format!("POST / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 192.0.2.{n}\r\n");
+        client.write((head + "Content-Length: 9\r\n\r\nabc").as_bytes());
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        let (head, body) = read_answer(&mut client);
+        assert_eq!(status(&head), 408, "{body}");
+        leg.expect_end();
+    }
+    let upstreams = bridge.gateway.api("/api/v1/upstreams");
+    assert_eq!(upstreams["upstreams"][0]["state"], "up", "{upstreams}");
+    bridge.gateway.end();
+}

@@ -259,3 +259,47 @@ fn a_drain_cuts_off_what_does_not_end() {
     leg.expect_end();
     assert_eq!(bridge.gateway.wait_for_exit().code(), Some(0));
 }
+
+/// Kept connections do not keep others out.
+#[test]
+fn kept_connections_end_when_there_is_no_place_left() {
+    let bridge = Bridge::start(&[("MAX_CONNECTIONS", "4")]);
+    let mut idle: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = Client::connect(bridge.gateway.addr);
+            client.write(get("/", "").as_bytes());
+            let mut leg = bridge.service.accept();
+            leg.read_head();
+            leg.write(LAST);
+            read_answer(&mut client);
+            client
+        })
+        .collect();
+    assert_eq!(Client::get(bridge.gateway.addr, "/").status, 503);
+    idle.iter_mut().for_each(assert_end);
+    // The loop notices the free places in one of its next turns.
+    eventually("a place", || {
+        let health = "/.well-known/pulsegate/health";
+        assert_eq!(Client::get(bridge.gateway.addr, health).status, 200);
+        (bridge.gateway.metrics().get("pulsegate_accepting") == 1.0).then_some(())
+    });
+    let (mut client, mut leg) = bridge.pair();
+    Bridge::assert_linked(&mut client, &mut leg);
+    bridge.gateway.end();
+}
+
+/// A client of HTTP/1.0 knows the length of such an answer from its end alone.
+#[test]
+fn an_answer_without_a_length_ends_a_connection_of_http_1_0() {
+    let bridge = Bridge::start(&[]);
+    let mut client = Client::connect(bridge.gateway.addr);
+    client.write(b"GET / HTTP/1.0\r\nHost: test\r\nConnection: keep-alive\r\n\r\n");
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    leg.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let head = client.refusal().to_ascii_lowercase();
+    assert!(!head.contains("keep-alive"), "{head}");
+    assert_eq!(read(&mut client, 5), "hello");
+    assert_end(&mut client);
+    bridge.gateway.end();
+}
