@@ -43,6 +43,10 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
     },
 ];
 
+/// How long clients with the sticky cookie of a drained upstream still reach it: longer than it
+/// takes to open a session, and not so long that a client that was closed comes back again and again.
+const OWN_TIME: Micros = Micros::from_secs(10);
+
 /// The default policy of connections to the upstream: a service is watched less closely than
 /// clients are.
 const UPSTREAM_POLICY: Policy = Policy {
@@ -96,6 +100,8 @@ pub struct Bridge {
     pub(super) age_timer: Option<TimerId>,
     /// Close the pairs of upstreams that were removed or drained.
     pub(super) leaving: Vec<LeavingWalk>,
+    /// Begin the last walks of drains.
+    pub(super) last_walks: Vec<TimerId>,
     /// The number of the last of these walks.
     pub(super) walks: u32,
 }
@@ -120,6 +126,7 @@ impl Bridge {
             ages: AgeLimits::default(),
             age_timer: None,
             leaving: Vec::new(),
+            last_walks: Vec::new(),
             walks: 0,
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
@@ -159,6 +166,8 @@ impl Bridge {
     }
 
     /// Drains an upstream: it gets no new clients, and its pairs are closed evenly over `spread`.
+    /// For 10 s clients with its sticky cookie still reach it, unless `spread` is 0: their session
+    /// may consist of several requests. What they have opened is closed then.
     /// `upstream` is its address, or the location that the route names. Returns how many pairs will
     /// be closed; `None` if there is no such upstream.
     pub fn drain_upstream(
@@ -168,14 +177,21 @@ impl Bridge {
         upstream: &str,
         spread: Micros,
     ) -> Option<u64> {
+        let own = match spread {
+            Micros::ZERO => Micros::ZERO,
+            _ => OWN_TIME,
+        };
         let mut pairs = None;
         for endpoint in self.endpoints.iter_mut() {
             if endpoint.is_named(route, upstream) {
-                endpoint.is_drained = true;
+                endpoint.drain(io.now() + own);
                 *pairs.get_or_insert(0) += endpoint.state().open;
             }
         }
-        pairs.inspect(|_| self.close_leaving(io, spread))
+        pairs.inspect(|_| {
+            self.close_leaving(io, spread);
+            self.last_walks.push(io.start_timer(own));
+        })
     }
 
     /// Ends the drain of an upstream: it gets new clients again, and no more of its pairs are
@@ -327,7 +343,8 @@ impl Product for Bridge {
             }
         };
         let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
-        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_left()) {
+        let now = io.now();
+        if let Some(endpoint) = endpoint.filter(|e| e.is_left() && !e.keeps_own(now)) {
             let why = endpoint.why_left();
             self.refuse_left(io, client, why);
             return Some(ResponseVerdict::Refuse(why.to_owned()));
@@ -409,6 +426,9 @@ impl Product for Bridge {
             self.expire_queues(io);
         } else if self.age_timer == Some(timer) {
             self.close_old(io);
+        } else if self.last_walks.contains(&timer) {
+            self.last_walks.retain(|last| *last != timer);
+            self.begin_last_walk(io);
         } else {
             return self.close_due(io, timer);
         }

@@ -3,8 +3,12 @@
 use super::upstreams::{Endpoint, Endpoints};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Io, PhaseView};
 use crate::host::SpreadClose;
+
+/// The age up to which a pair of a drained upstream is left alone at first.
+const NEW: Micros = Micros::from_secs(5);
 
 /// A walk that closes the pairs of some upstreams.
 pub(super) struct LeavingWalk {
@@ -22,7 +26,11 @@ impl LeavingWalk {
         let number = self.number;
         self.walk.step(io, |io, id, view| {
             let endpoint = endpoints.of_leg(id).and_then(|at| endpoints.get(at));
-            let is_theirs = |e: &&Endpoint| e.is_left() && e.leaving == Some(number);
+            let is_new = io.now() - view.since < NEW;
+            // It may be about to take over a session from plain HTTP. The last walk closes it.
+            let is_spared = |e: &Endpoint| is_new && e.keeps_own(io.now());
+            let is_theirs =
+                |e: &&Endpoint| e.is_left() && e.leaving == Some(number) && !is_spared(e);
             let left = endpoint.filter(|e| is_theirs(e) && view.phase == PhaseView::Open);
             if let Some(endpoint) = left {
                 close_pair(io, id, endpoint.why_left());

@@ -16,6 +16,9 @@ const OLD: &str = "planned age reached";
 /// The reason in the close frame of a client whose token has expired.
 const EXPIRED: &str = "the token has expired";
 
+/// The time over which pairs are closed that were opened during the drain of their upstream.
+const LAST_SPREAD: Micros = Micros::from_secs(1);
+
 /// The most pairs that are closed for their age in one step.
 const CLOSES: usize = 256;
 
@@ -48,6 +51,17 @@ impl Bridge {
             walk.step(io, &self.endpoints);
             self.leaving.push(walk);
         }
+    }
+
+    /// Closes the pairs that clients of drained upstreams have opened during the drain.
+    pub(super) fn begin_last_walk(&mut self, io: &mut Io<'_>) {
+        let now = io.now();
+        for endpoint in self.endpoints.iter_mut() {
+            if endpoint.is_drained && !endpoint.keeps_own(now) {
+                endpoint.leaving = None;
+            }
+        }
+        self.close_leaving(io, LAST_SPREAD);
     }
 
     /// Closes the pairs that are due in the walk with this timer. Returns whether there is one.

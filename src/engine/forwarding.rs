@@ -356,6 +356,9 @@ impl<H: Handler> Engine<H> {
     /// of a frame.
     fn after_run(&mut self, to: ConnId, now: Micros) {
         self.core.close_at_boundary(to, now);
+        if let Some(from) = self.core.partner_of(to) {
+            self.core.close_at_boundary(from, now);
+        }
         let pending = self.core.table.get(to).map_or(0, Conn::pending);
         if pending > super::core::UNSENT_SMALL && self.core.is_full() {
             self.core.close_out_of_memory(to, pending, now);

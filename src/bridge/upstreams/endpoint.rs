@@ -1,5 +1,6 @@
 //! One address behind a route, and what is known of it.
 
+use super::listing::Listing;
 use super::request_count::RequestCount;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -33,17 +34,6 @@ const FAILURES: u32 = 2;
 /// The least part of its weight, in thousandths, that an address has while it starts slowly.
 const SLOW_LEAST: u64 = 100;
 
-/// Whether new clients may go to an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::bridge) enum Listing {
-    /// They may.
-    Listed,
-    /// The name of the upstream no longer has this address. Its pairs stay.
-    Vanished,
-    /// The settings no longer have the upstream. Its pairs are closed, one after the other.
-    Removed,
-}
-
 /// One address behind a route.
 #[derive(Debug)]
 pub(in crate::bridge) struct Endpoint {
@@ -56,6 +46,8 @@ pub(in crate::bridge) struct Endpoint {
     pub(in crate::bridge) listing: Listing,
     /// Whether an operator has drained it: it gets no new clients, and its pairs are closed.
     pub(in crate::bridge) is_drained: bool,
+    /// Until when it still serves its own clients, by their sticky cookies, while it is drained.
+    own_until: Micros,
     /// The value of the sticky cookie of its clients.
     pub(in crate::bridge) token: Box<str>,
     /// What it is for rendezvous hashing.
@@ -98,6 +90,7 @@ impl Endpoint {
             token: sticky_token(&route, &text),
             hash: stable_hash(&[text.as_bytes()]),
             is_drained: false,
+            own_until: Micros::ZERO,
             warm_since: None,
             route,
             url,
@@ -212,6 +205,18 @@ impl Endpoint {
         }
         self.listing = Listing::Removed;
         self.is_drained = false;
+    }
+
+    /// Drains the address. Its own clients are served until a later time.
+    pub(in crate::bridge) fn drain(&mut self, own_until: Micros) {
+        self.is_drained = true;
+        self.own_until = own_until;
+    }
+
+    /// Returns whether the address serves clients with its sticky cookie although it is drained: a
+    /// session of theirs may consist of several requests.
+    pub(in crate::bridge) fn keeps_own(&self, now: Micros) -> bool {
+        self.listing == Listing::Listed && self.is_drained && now < self.own_until
     }
 
     /// Returns whether pairs are to leave the address.

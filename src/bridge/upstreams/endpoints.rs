@@ -1,6 +1,7 @@
 //! All addresses, and the connection of each leg to one of them.
 
-use super::endpoint::{Endpoint, Listing};
+use super::endpoint::Endpoint;
+use super::listing::Listing;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -94,6 +95,7 @@ impl Endpoints {
         rules: ChoiceRules,
         now: Micros,
     ) -> Choice {
+        let is_own = |e: &Endpoint| e.token.as_bytes() == &*wish.token;
         let start = start % among.len().max(1);
         let (before, from) = among.split_at(start);
         let candidates: Vec<(EndpointId, &Endpoint)> = from
@@ -101,13 +103,12 @@ impl Endpoints {
             .chain(before)
             .filter(|id| !tried.contains(id))
             .filter_map(|id| Some((*id, self.get(*id)?)))
-            .filter(|(_, endpoint)| endpoint.is_candidate())
+            .filter(|(_, e)| e.is_candidate() || is_own(e) && e.keeps_own(now))
             .collect();
         let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
         let has_room = |e: &Endpoint| e.dialing < rules.max_dialing.saturating_add(beyond);
         let well = || candidates.iter().filter(|(_, e)| e.is_well(now));
-        let is_own = |(_, e): &&(EndpointId, &Endpoint)| e.token.as_bytes() == &*wish.token;
-        let own = well().find(is_own).or_else(|| {
+        let own = well().find(|(_, e)| is_own(e)).or_else(|| {
             let key = wish.key?;
             well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });

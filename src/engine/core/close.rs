@@ -15,6 +15,9 @@ use crate::wire::frame::Role;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 
+/// The causes of planned closes, which nothing forces to happen now.
+const PLANNED: [Cause; 3] = [Cause::DRAINING, Cause::KICKED, Cause::UNAUTHORIZED];
+
 /// Causes after which no answer to our close frame is awaited. After a protocol error the stream
 /// has no frames any more, only bytes; a stale peer will not answer.
 pub(super) const HAS_NO_ANSWER: [Cause; 6] = [
@@ -100,7 +103,7 @@ impl Core {
         now: Micros,
     ) {
         let has_no_answer = HAS_NO_ANSWER.contains(&cause) || cause == Cause::SLOW_CONSUMER;
-        if !has_no_answer && self.waits_for_boundary(id) {
+        if !has_no_answer && self.waits_for_boundary(id, cause) {
             return self.close_later(id, cause, code, reason, now);
         }
         self.send_close_now(id, cause, code, reason, now);
@@ -142,8 +145,8 @@ impl Core {
         let mut unsent = removed;
         // Bytes that the peer has not taken would only delay the close.
         // Bytes queued in this turn may explain the close, so they are sent first.
-        // What a partner has sent before it ended still goes out.
-        let discard = blocked && cause != Cause::PARTNER_ENDED
+        // What a partner has sent still goes out: it does not know that it is lost.
+        let discard = blocked && !is_linked
             || [Cause::STALE, Cause::SLOW_CONSUMER, Cause::FRAME_TIMEOUT].contains(&cause)
             || cause == Cause::BUFFERS_FULL && pending > UNSENT_SMALL;
         self.queue(id, |out| {
@@ -168,12 +171,21 @@ impl Core {
         self.note_leg_ended(id);
     }
 
-    /// Returns whether a close must wait because the partner of a linked connection is in the
-    /// middle of a frame to it, and goes on sending.
-    fn waits_for_boundary(&self, id: ConnId) -> bool {
-        let is_inside = |c: &Conn| c.is_open() && c.flags.has(Flag::MidFrame);
+    /// Returns whether a close must wait because one of two linked connections is in the middle of
+    /// a frame to the other. Only a planned close waits for a frame that the closed peer sends: any
+    /// other one says that this peer sends nothing more.
+    pub(crate) fn waits_for_boundary(&self, id: ConnId, cause: Cause) -> bool {
+        let is_inside = |c: &Conn| c.flags.has(Flag::MidFrame);
+        let conn = self.table.get(id).filter(|c| c.is_open());
         let partner = self.partner_of(id).and_then(|p| self.table.get(p));
-        self.table.get(id).is_some_and(is_inside) && partner.is_some_and(Conn::is_open)
+        let partner = partner.filter(|c| c.is_open());
+        match conn.zip(partner) {
+            Some((conn, _)) if is_inside(conn) => true,
+            Some((conn, partner)) => {
+                is_inside(partner) && PLANNED.contains(&cause) && !conn.flags.has(Flag::CloseSent)
+            }
+            None => false,
+        }
     }
 
     /// Closes a linked connection whose partner still takes what this peer sends, so that its input

@@ -87,10 +87,10 @@ impl Core {
 
     /// Closes a connection whose close has waited for the end of a frame, if the frame is complete.
     pub(crate) fn close_at_boundary(&mut self, id: ConnId, now: Micros) {
-        let conn = self.table.get(id);
-        let is_wanted = |c: &&Conn| c.forward_input().is_some_and(|f| f.wanted.is_some());
-        let conn = conn.filter(is_wanted);
-        if conn.is_some_and(|c| !c.flags.has(Flag::MidFrame)) {
+        let input = self.table.get(id).and_then(Conn::forward_input);
+        let wanted = input.and_then(|input| input.wanted.as_ref());
+        let cause = wanted.map(|wanted| wanted.cause);
+        if cause.is_some_and(|cause| !self.waits_for_boundary(id, cause)) {
             self.close_wanted(id, now);
         }
     }
@@ -106,8 +106,8 @@ impl Core {
     }
 
     /// Makes sure that a close frame may follow what is queued. A frame whose end has not arrived
-    /// is removed with what was queued before it. Returns how many messages were removed; `None` if
-    /// a byte of that frame was sent, so that no close frame can follow.
+    /// is removed. Returns how many messages were removed; `None` if a byte of that frame was sent,
+    /// so that no close frame can follow.
     pub(crate) fn reach_boundary(&mut self, id: ConnId) -> Option<u32> {
         let conn = self.table.get(id)?;
         if !conn.flags.has(Flag::MidFrame) {
@@ -117,7 +117,7 @@ impl Core {
             return None;
         }
         let mut unsent = 0;
-        self.change_out(id, |out| unsent = out.discard_unsent());
+        self.change_out(id, |out| unsent = out.discard_partial());
         if let Some(conn) = self.table.get_mut(id) {
             conn.flags.take(Flag::MidFrame);
         }

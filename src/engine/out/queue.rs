@@ -204,6 +204,40 @@ impl Out {
         unsent
     }
 
+    /// Removes the last frame if its end is not in the queue. No byte of it may be sent. Returns how
+    /// many messages were removed.
+    pub(crate) fn discard_partial(&mut self) -> u32 {
+        let total: usize = self.entries.iter().map(OutEntry::len).sum();
+        let left = usize::try_from(self.frame_left).unwrap_or(usize::MAX);
+        let (mut at, mut base) = (self.head_sent.saturating_add(left), 0);
+        let mut partial = None;
+        for entry in &self.entries {
+            while partial.is_none() && at < base + entry.len() {
+                let (len, is_data) = entry.frame_at(at - base);
+                match at.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)) {
+                    end if end > total => partial = Some(is_data),
+                    end => at = end,
+                }
+            }
+            base += entry.len();
+        }
+        let Some(is_data) = partial else { return 0 };
+        let mut keep = at;
+        for entry in &mut self.entries {
+            if let OutEntry::Batch(batch) = entry {
+                batch.truncate(keep);
+            }
+            keep -= keep.min(entry.len());
+        }
+        while self.entries.back().is_some_and(|entry| entry.len() == 0) {
+            self.entries.pop_back();
+        }
+        self.frame_bytes = at - self.head_sent;
+        self.charged = self.entries.iter().map(OutEntry::charge).sum();
+        self.unsent -= u32::from(is_data);
+        u32::from(is_data)
+    }
+
     /// Returns the number of messages of which no byte is sent.
     pub(crate) fn unsent(&self) -> u32 {
         self.unsent
