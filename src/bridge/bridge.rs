@@ -44,7 +44,8 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
 ];
 
 /// How long clients with the sticky cookie of a drained upstream still reach it: longer than it
-/// takes to open a session, and not so long that a client that was closed comes back again and again.
+/// takes to open a session, and not so long that a client that was closed comes back again and
+/// again.
 const OWN_TIME: Micros = Micros::from_secs(10);
 
 /// The default policy of connections to the upstream: a service is watched less closely than

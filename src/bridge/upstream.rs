@@ -169,6 +169,14 @@ impl fmt::Display for WeightedUpstream {
     }
 }
 
+/// Returns an address as operators see it.
+pub(super) fn address_text(address: &DialAddress) -> String {
+    match address {
+        DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => addr.to_string(),
+        DialAddress::Unix(path) => path.display().to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
 use crate::bridge::frozen::{FrozenGuard, UpstreamState};
 use crate::bridge::sticky::sticky_token;
-use crate::bridge::upstream::UpstreamUrl;
+use crate::bridge::upstream::{UpstreamUrl, address_text};
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
 use crate::host::LogValue;
@@ -85,7 +85,7 @@ impl Endpoint {
         address: DialAddress,
         weight: u32,
     ) -> Self {
-        let text = text_of(&address);
+        let text = address_text(&address);
         Endpoint {
             token: sticky_token(&route, &text),
             hash: stable_hash(&[text.as_bytes()]),
@@ -119,7 +119,7 @@ impl Endpoint {
 
     /// Returns the address as operators see it.
     fn address_text(&self) -> String {
-        text_of(&self.address)
+        address_text(&self.address)
     }
 
     /// Logs a change of the address's state.
@@ -378,13 +378,6 @@ impl Endpoint {
             mine.cmp(&theirs)
         };
         rank(self).cmp(&rank(other)).then_with(by_load)
-    }
-}
-
-fn text_of(address: &DialAddress) -> String {
-    match address {
-        DialAddress::Tcp(addr) | DialAddress::TcpFrom(addr, _) => addr.to_string(),
-        DialAddress::Unix(path) => path.display().to_string(),
     }
 }
 
