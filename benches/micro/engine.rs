@@ -158,7 +158,7 @@ impl<H: Handler> Fleet<H> {
     /// Runs one interval of virtual time, and checks that it was complete.
     fn interval(&mut self) {
         let end = self.now + self.interval;
-        let (pings, pongs) = (self.engine.stats().pings, self.engine.stats().pongs);
+        let (pings, pongs) = (self.engine.stats().pings(), self.engine.stats().pongs());
         let bytes = (self.engine.stats().bytes_out, self.engine.stats().bytes_in);
         loop {
             let next = self.now + self.engine.sleep_time(self.now).expect("deadlines");
@@ -169,7 +169,10 @@ impl<H: Handler> Fleet<H> {
         }
         self.now = end;
         let stats = self.engine.stats();
-        assert_eq!((stats.pings - pings, stats.pongs - pongs), (self.n, self.n));
+        assert_eq!(
+            (stats.pings() - pings, stats.pongs() - pongs),
+            (self.n, self.n)
+        );
         // A ping and its pong: one of the two has a mask.
         let bytes = stats.bytes_out - bytes.0 + stats.bytes_in - bytes.1;
         assert_eq!(bytes, (10 + 14) * self.n);

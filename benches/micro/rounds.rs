@@ -71,6 +71,6 @@ fn main() {
         now += pulsegate::engine::wheel::TICK;
     }
     let stats = engine.stats();
-    assert!(stats.pings == stats.pongs && stats.live() == connections);
-    println!("rounds {}", stats.pongs);
+    assert!(stats.pings() == stats.pongs() && stats.live() == connections);
+    println!("rounds {}", stats.pongs());
 }

@@ -3,10 +3,12 @@
 use super::acceptance::check_upgrade;
 use super::age_limits::AgeLimits;
 use super::handshake_failure::HandshakeFailure;
+use super::handshake_stats::HandshakeResult;
 use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
 use super::leaving_walk::LeavingWalk;
 use super::pair_ends::{GOING_AWAY, Leg, partner_close};
+use super::pair_stats::RouteStats;
 use super::pending::PendingRequests;
 use super::refusal::refusal_reply;
 use super::route::Route;
@@ -105,6 +107,7 @@ pub struct Bridge {
     pub(super) last_walks: Vec<TimerId>,
     /// The number of the last of these walks.
     pub(super) walks: u32,
+    pub(super) stats: RouteStats,
 }
 
 impl Bridge {
@@ -129,6 +132,7 @@ impl Bridge {
             leaving: Vec::new(),
             last_walks: Vec::new(),
             walks: 0,
+            stats: RouteStats::default(),
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
         // There were no routes, so no request waits.
@@ -256,6 +260,17 @@ impl Bridge {
         (rows, total)
     }
 
+    /// Returns whether each route has an upstream that is up: listed, not drained, and well.
+    pub fn has_upstreams(&mut self, now: Micros) -> bool {
+        let mut routes = self.routes.iter_mut();
+        routes.all(|live| live.has_upstream(&self.endpoints, now))
+    }
+
+    /// Returns the counters of the pairs of each route.
+    pub fn stats(&self) -> &RouteStats {
+        &self.stats
+    }
+
     /// Returns how many requests wait in queues, and how much else is kept for requests and pairs
     /// beside the upstreams. For tests.
     #[cfg(feature = "testing")]
@@ -325,9 +340,7 @@ impl Product for Bridge {
         let pending = self.pending.take(id)?;
         let client = pending.client;
         let endpoint = self.endpoints.of_leg(id);
-        if let Some(endpoint) = endpoint.and_then(|at| self.endpoints.get_mut(at)) {
-            endpoint.answered(io.now());
-        }
+        self.note_answer(io, id, &pending, response.status());
         if response.status() != 101 {
             let (reply, cause) = (refusal_reply(response), Cause::NOT_UPGRADED);
             io.answer(client, Verdict::Reply { reply, cause });
@@ -336,6 +349,7 @@ impl Product for Bridge {
         let mut accepted = match check_upgrade(response, &pending.offer) {
             Ok(accepted) => accepted,
             Err(fault) => {
+                self.count_handshake(id, HandshakeResult::Invalid);
                 let why = fault.to_string();
                 let reply = HandshakeFailure::from(fault).reply();
                 let cause = Cause::BAD_ANSWER;
@@ -347,6 +361,7 @@ impl Product for Bridge {
         let now = io.now();
         if let Some(endpoint) = endpoint.filter(|e| e.is_left() && !e.keeps_own(now)) {
             let why = endpoint.why_left();
+            self.count_handshake(id, HandshakeResult::Abandoned);
             self.refuse_left(io, client, why);
             return Some(ResponseVerdict::Refuse(why.to_owned()));
         }
@@ -355,10 +370,11 @@ impl Product for Bridge {
             max_message_bytes: pending.route.max_message_bytes,
         };
         if !io.link(client, id, rules) {
+            self.count_handshake(id, HandshakeResult::Abandoned);
             close_for_lost_client(io, id);
             return Some(ResponseVerdict::Open);
         }
-        self.endpoints.opened(id);
+        self.count_opened(id);
         accepted.headers.extend(self.set_cookie(&pending, id));
         self.plan_end(io, id, pending.route.max_age);
         self.plan_expiry(io, id, pending.expires);
@@ -411,6 +427,9 @@ impl Product for Bridge {
         let endpoint = self.endpoints.of_leg(id);
         let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
         let route = endpoint.map(|endpoint| endpoint.route.clone());
+        if let Some(route) = &route {
+            self.count_closed(id, route, end);
+        }
         if let Some((at, endpoint)) = self.endpoints.ended(id, io.now()) {
             self.routes.forget(&endpoint.route, at);
         }

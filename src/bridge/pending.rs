@@ -21,6 +21,8 @@ pub(super) struct PendingRequest {
     pub(super) wish: Wish,
     /// Whether the client uses https.
     pub(super) is_https: bool,
+    /// When its last dial began.
+    pub(super) dialed_at: Micros,
     /// When the client's token expires.
     pub(super) expires: Option<Micros>,
     /// The request, while there is another address to send it to.

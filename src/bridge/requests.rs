@@ -5,6 +5,7 @@ use super::balance::{Balance, stable_hash};
 use super::bridge::Bridge;
 use super::end_to_end::Field;
 use super::handshake_failure::HandshakeFailure;
+use super::handshake_stats::HandshakeResult;
 use super::hop::Hop;
 use super::pending::PendingRequest;
 use super::request_queue::QueuedRequest;
@@ -96,6 +97,7 @@ impl Bridge {
             route: route.clone(),
             offer,
             is_https: hop.is_https,
+            dialed_at: io.now(),
             expires: expires.map(|at| self.engine_time(at, io.now())),
             sources: self.next_source(),
             sources_tried: 0,
@@ -149,6 +151,7 @@ impl Bridge {
             request.host = endpoint.url.host_field();
         }
         pending.tried.push(id);
+        pending.dialed_at = io.now();
         let (address, is_last_source) = from_source(&endpoint.address, &route, pending.sources);
         let may_retry = pending.tried.len() < listed.min(DIALS_MAX) || !is_last_source;
         pending.request = may_retry.then(|| request.clone());
@@ -373,17 +376,23 @@ impl Bridge {
         let Some(endpoint) = self.endpoints.get_mut(endpoint) else {
             return;
         };
-        match end.cause {
+        let result = match end.cause {
             cause if [Cause::CONNECT_FAILED, Cause::CONNECT_TIMEOUT].contains(&cause) => {
                 endpoint.unreachable(now, &end.reason);
+                HandshakeResult::Unreachable
             }
             cause if cause == Cause::ANSWER_TIMEOUT => {
                 endpoint.unanswered(pending.address, now, &end.reason);
+                HandshakeResult::Unanswered
             }
-            // A client can make a service end a connection without an answer. What this process has
-            // done, or lacks, says nothing of the upstream.
-            _ => {}
-        }
+            // A client can make a service end a connection without an answer.
+            cause if cause.by() == EndedBy::Peer || cause == Cause::BAD_ANSWER => {
+                HandshakeResult::Invalid
+            }
+            // What this process has done, or lacks, says nothing of the upstream.
+            _ => HandshakeResult::Abandoned,
+        };
+        endpoint.handshakes.count(result);
     }
 
     /// Returns the cookie that leads a client back to the upstream of this leg, if the client does

@@ -1,5 +1,6 @@
 //! The routes in force: which of them serves a request, and the addresses of each.
 
+use super::handshake_stats::HandshakeStats;
 use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
 use super::request_queue::{QueuedRequest, RequestQueue};
@@ -107,6 +108,12 @@ impl LiveRoute {
                 timeout: health.timeout,
             })
             .collect()
+    }
+
+    /// Returns whether one of the addresses gets new clients.
+    pub(super) fn has_upstream(&self, all: &Endpoints, now: Micros) -> bool {
+        let mut endpoints = self.endpoints.iter().filter_map(|id| all.get(*id));
+        endpoints.any(|endpoint| endpoint.is_up(now))
     }
 
     /// Returns whether all addresses are drained, and there are some.
@@ -279,6 +286,7 @@ impl RouteTable {
                 pairs: 0,
                 dialing: 0,
                 suspects: 0,
+                handshakes: HandshakeStats::default(),
                 is_failing: true,
                 per_source: 0,
             })

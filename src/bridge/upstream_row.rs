@@ -1,5 +1,6 @@
 //! One upstream as operators see it.
 
+use super::handshake_stats::HandshakeStats;
 use crate::base::time::Micros;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct UpstreamRow {
     pub dialing: u64,
     /// Legs whose last ping has been unanswered for a whole interval.
     pub suspects: u64,
+    /// Its handshakes since the start.
+    pub handshakes: HandshakeStats,
     /// Whether the last attempt to reach it, or its health checks, failed.
     pub is_failing: bool,
     /// Connections to it from each of the route's source addresses; 0 for a Unix socket, which

@@ -71,6 +71,7 @@ impl EffectiveValues {
             },
             link_slow_after: self.millis(const { row("SLOW_MS") })?,
             http: self.http()?,
+            ready_needs_upstream: self.switch(const { row("READY_NEEDS_UPSTREAM") })?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: glasses?,
             app: Policy {

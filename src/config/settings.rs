@@ -47,6 +47,8 @@ pub struct Settings {
     pub link_slow_after: Micros,
     /// The settings of plain HTTP.
     pub http: HttpSettings,
+    /// Whether the gateway is ready only if each route has an upstream that is up.
+    pub ready_needs_upstream: bool,
     /// The path of the health check.
     pub health_path: Box<str>,
     /// The heartbeat policy for connections of glasses.

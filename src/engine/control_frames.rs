@@ -69,13 +69,14 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if conn.health.is_awaiting_pong() && !Health::is_valid_pong(payload) {
-            self.core.stats.pongs_mangled += 1;
+            self.core.stats.classes[usize::from(conn.class.0)].pongs_mangled += 1;
             self.call(now, |handler, io| handler.on_mangled_pong(io, id, payload));
             return;
         }
         if let Some(rtt) = conn.health.on_pong(payload, now) {
-            self.core.stats.pongs += 1;
-            self.core.stats.rtt.record(rtt.0);
+            let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
+            class.pongs += 1;
+            class.rtt.record(rtt.0);
             if conn.flags.has(Flag::ReportsPongs) {
                 let received = self.core.receipts.read(id);
                 let pong = Pong { rtt, received };

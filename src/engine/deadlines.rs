@@ -35,6 +35,7 @@ impl<H: Handler> Engine<H> {
     /// many turns.
     pub fn advance(&mut self, now: Micros) {
         self.end_share(now);
+        self.core.turn_now = now;
         for _ in 0..DEADLINES_PER_TURN {
             let Some((tick, slot)) = self.next_fired(now) else {
                 break;
@@ -272,11 +273,11 @@ impl<H: Handler> Engine<H> {
             }
             HealthAction::None => {}
             HealthAction::Heartbeat { ping, change } => {
-                self.core.stats.unanswered += u64::from(unanswered);
+                let class = usize::from(conn.class.0);
+                self.core.stats.classes[class].unanswered += u64::from(unanswered);
                 if is_silent {
                     self.core.unanswered.push(id);
                 }
-                let class = usize::from(conn.class.0);
                 if ping {
                     self.core.table.mark_ping_due(id);
                 }

@@ -5,7 +5,7 @@
 pub(crate) struct Flags([u8; 3]);
 
 /// A boolean fact about a connection; one bit of [`Flags`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// The connection has a valid entry in the timer wheel.
     Armed,

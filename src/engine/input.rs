@@ -133,8 +133,9 @@ impl<H: Handler> Engine<H> {
         stats.bytes_in += len as u64;
         conn.traffic.bytes_in += len as u64;
         work.spend_on_pong(stats);
-        stats.pongs += 1;
-        stats.rtt.record(rtt.0);
+        let class = &mut stats.classes[usize::from(conn.class.0)];
+        class.pongs += 1;
+        class.rtt.record(rtt.0);
         if conn.flags.has(Flag::ReportsPongs) {
             let received = self.core.receipts.read(id);
             let pong = Pong { rtt, received };

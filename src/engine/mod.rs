@@ -97,7 +97,7 @@ pub use out::WriteVectored;
 pub use outbound::FlushOutcome;
 pub use prepared::PreparedMessage;
 pub use remote::{QueueFull, Remote};
-pub use stats::{ClassStats, Histogram, Stats};
+pub use stats::{ClassStats, Histogram, PausedTime, Stats};
 pub use tcp_progress::TcpProgress;
 pub use traffic::Traffic;
 pub use verdict::{Overdue, Upgrade, Verdict};

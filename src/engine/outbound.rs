@@ -241,7 +241,7 @@ impl<H: Handler> Engine<H> {
         conn.traffic.bytes_out += bytes as u64;
         if let Some(behind) = ping {
             conn.ping_end = (conn.traffic.bytes_out - behind as u64) as u32;
-            self.core.stats.pings += 1;
+            self.core.stats.classes[usize::from(conn.class.0)].pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.on_ping_sent(policy, now, late);
         }

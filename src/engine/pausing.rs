@@ -33,6 +33,10 @@ impl Core {
             return;
         };
         let was_paused = conn.is_paused();
+        if why == Flag::LinkPaused && conn.flags.has(why) != paused {
+            let class = &mut self.stats.classes[usize::from(conn.class.0)];
+            class.paused.change(paused, now);
+        }
         if paused {
             conn.flags.set(why);
         } else {

@@ -34,14 +34,6 @@ pub struct Stats {
     pub causes: CauseTable,
     /// Connections that ended inside a frame, because the partner that sent it ended.
     pub cut_mid_frame: u64,
-    /// Heartbeats that the kernel took.
-    pub pings: u64,
-    /// Heartbeats answered, each once.
-    pub pongs: u64,
-    /// Pongs that matched no heartbeat although one was outstanding.
-    pub pongs_mangled: u64,
-    /// Heartbeats without any input from the peer by the time the next one was due.
-    pub unanswered: u64,
     /// Data messages received.
     pub messages_in: u64,
     /// Data messages sent.
@@ -50,8 +42,6 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes sent, as on the wire.
     pub bytes_out: u64,
-    /// Round-trip times of heartbeats, µs.
-    pub rtt: Histogram,
     /// Delay from the time a deadline was due until it was handled, µs.
     pub lateness: Histogram,
     /// Delay that `stale_closes_per_second` added to the closing of stale connections, µs.
@@ -124,6 +114,47 @@ pub struct ClassStats {
     pub closed: Box<[u64]>,
     /// WebSockets closed by the peer, by close code ([`PeerCode`] as a number).
     pub peer_codes: [u64; PeerCode::ALL.len()],
+    /// Heartbeats that the kernel took.
+    pub pings: u64,
+    /// Heartbeats answered, each once.
+    pub pongs: u64,
+    /// Pongs that matched no heartbeat although one was outstanding.
+    pub pongs_mangled: u64,
+    /// Heartbeats without any input from the peer by the time the next one was due.
+    pub unanswered: u64,
+    /// Round-trip times of heartbeats, µs.
+    pub rtt: Histogram,
+    /// Linked connections that are not read now because their partners are behind.
+    pub paused: PausedTime,
+}
+
+/// How many connections are paused now, and for how long connections were paused in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PausedTime {
+    /// Connections that are paused now.
+    pub now: u64,
+    /// The time up to the last change, summed over all connections.
+    total: Micros,
+    /// The time of the last change.
+    changed: Micros,
+}
+
+impl PausedTime {
+    /// Counts a connection that is paused, or that goes on.
+    pub(crate) fn change(&mut self, is_paused: bool, now: Micros) {
+        self.total = self.total_at(now);
+        self.changed = now;
+        match is_paused {
+            true => self.now += 1,
+            false => self.now -= 1,
+        }
+    }
+
+    /// Returns the time up to this engine time, summed over all connections.
+    pub fn total_at(&self, now: Micros) -> Micros {
+        self.total + Micros((now - self.changed).0 * self.now)
+    }
 }
 
 impl ClassStats {
@@ -139,6 +170,12 @@ impl ClassStats {
             would_close_wrong: 0,
             closed: vec![0; causes.count()].into(),
             peer_codes: [0; PeerCode::ALL.len()],
+            pings: 0,
+            pongs: 0,
+            pongs_mangled: 0,
+            unanswered: 0,
+            rtt: Histogram::default(),
+            paused: PausedTime::default(),
         }
     }
 
@@ -164,15 +201,10 @@ impl Stats {
             classes: vec![ClassStats::new(causes); classes],
             rejected: vec![0; causes.count()].into(),
             causes,
-            pings: 0,
-            pongs: 0,
-            pongs_mangled: 0,
-            unanswered: 0,
             messages_in: 0,
             messages_out: 0,
             bytes_in: 0,
             bytes_out: 0,
-            rtt: Histogram::default(),
             lateness: Histogram::default(),
             stale_delay: Histogram::default(),
             turns: 0,
@@ -199,6 +231,34 @@ impl Stats {
     /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
     pub fn buffered_bytes(&self) -> u64 {
         self.pending_bytes + self.held_bytes + self.host_bytes
+    }
+
+    /// Returns the number of heartbeats that the kernel took, over all classes.
+    pub fn pings(&self) -> u64 {
+        self.classes.iter().map(|c| c.pings).sum()
+    }
+
+    /// Returns the number of heartbeats answered, over all classes.
+    pub fn pongs(&self) -> u64 {
+        self.classes.iter().map(|c| c.pongs).sum()
+    }
+
+    /// Returns the number of pongs that matched no heartbeat, over all classes.
+    pub fn pongs_mangled(&self) -> u64 {
+        self.classes.iter().map(|c| c.pongs_mangled).sum()
+    }
+
+    /// Returns the number of heartbeats without any input by the time the next one was due, over
+    /// all classes.
+    pub fn unanswered(&self) -> u64 {
+        self.classes.iter().map(|c| c.unanswered).sum()
+    }
+
+    /// Returns the round-trip times of heartbeats, µs, over all classes.
+    pub fn rtt(&self) -> Histogram {
+        let mut all = Histogram::default();
+        self.classes.iter().for_each(|class| all.add(&class.rtt));
+        all
     }
 
     /// Returns the number of WebSockets opened, over all classes.
@@ -297,6 +357,14 @@ impl Histogram {
             seen += n;
             (seen >= rank).then(|| upper_end(i))
         })
+    }
+
+    /// Adds the values of another histogram.
+    pub fn add(&mut self, other: &Histogram) {
+        for (own, more) in self.counts.iter_mut().zip(other.counts.iter()) {
+            *own += more;
+        }
+        self.sum = self.sum.wrapping_add(other.sum);
     }
 
     /// Returns the values counted since `earlier`, a copy of this histogram.

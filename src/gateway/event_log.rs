@@ -289,7 +289,8 @@ impl EventLog {
         }
         let closed = |stats: &Stats, cause| stats.closed(cause);
         let rejected = |stats: &Stats, cause: usize| stats.rejected[cause];
-        let (rtt, lateness) = (now.rtt.since(&last.rtt), now.lateness.since(&last.lateness));
+        let rtt = now.rtt().since(&last.rtt());
+        let lateness = now.lateness.since(&last.lateness);
         let _ = write!(
             line,
             " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} \
@@ -300,8 +301,8 @@ impl EventLog {
             now.opened() - last.opened(),
             CauseCounts(now, last, closed),
             CauseCounts(now, last, rejected),
-            now.pings - last.pings,
-            now.pongs - last.pongs,
+            now.pings() - last.pings(),
+            now.pongs() - last.pongs(),
             OrDash(rtt.percentile(0.50)),
             OrDash(rtt.percentile(0.99)),
             OrDash(lateness.percentile(0.99)),

@@ -4,7 +4,7 @@ use super::gateway::Gateway;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::bridge::{Route, UpstreamRow};
+use crate::bridge::{Route, RouteStats, UpstreamRow};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
@@ -75,6 +75,8 @@ pub struct Snapshot {
     pub upstreams: Vec<UpstreamRow>,
     /// How many upstreams there are.
     pub upstreams_total: usize,
+    /// Counters of the pairs of each route.
+    pub routes: RouteStats,
 }
 
 /// The settings that a running gateway can reload.
@@ -148,8 +150,8 @@ impl Gateway {
         let drained =
             |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
         let bridge = self.products.bridge();
-        let (upstreams, upstreams_total) =
-            bridge.map_or_else(Default::default, |bridge| bridge.upstreams(io.now()));
+        let of_bridge = bridge.map(|bridge| (bridge.upstreams(io.now()), bridge.stats().clone()));
+        let ((upstreams, upstreams_total), routes) = of_bridge.unwrap_or_default();
         Snapshot {
             stats: io.stats().clone(),
             now: io.now(),
@@ -166,6 +168,7 @@ impl Gateway {
             relay: self.products.relay.stats.clone(),
             upstreams,
             upstreams_total,
+            routes,
         }
     }
 

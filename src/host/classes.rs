@@ -102,6 +102,21 @@ impl Classes {
         }
     }
 
+    /// Returns whether connections of a class are those that the gateway makes to upstreams.
+    pub fn is_upstream(&self, class: Class) -> bool {
+        let info = self.0.get(usize::from(class.0));
+        info.is_some_and(|info| info.ended_by == Some("upstream"))
+    }
+
+    /// Returns the leg of a pair that connections of a class are: `upstream`, or `client` for all
+    /// that the gateway has accepted.
+    pub fn leg(&self, class: Class) -> &'static str {
+        match self.is_upstream(class) {
+            true => "upstream",
+            false => "client",
+        }
+    }
+
     /// Returns the class with this name.
     pub fn by_name(&self, name: &str) -> Option<Class> {
         let at = self.0.iter().position(|info| info.name == name)?;

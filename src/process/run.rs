@@ -252,6 +252,7 @@ fn serve(
     }));
     let control = side::start(side::SideOptions {
         boot,
+        ready_needs_upstream: settings.ready_needs_upstream,
         causes: CauseTable::with(&CAUSES),
         classes,
         listener: admin_listener,

@@ -33,6 +33,8 @@ pub struct SideOptions {
     pub hosts: Vec<Box<str>>,
     /// The queue of work for the loop.
     pub queries: GatewayQueries,
+    /// Whether the gateway is ready only if each route has an upstream that is up.
+    pub ready_needs_upstream: bool,
     /// The id of this run.
     pub boot: BootId,
     /// All causes for which connections end.
@@ -153,7 +155,12 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     let watchers = Arc::new(Watchers::new(
         options.closed,
         options.expired,
-        Alerts::new(options.alerts, options.listen_addr, addr),
+        Alerts::new(
+            options.alerts,
+            options.listen_addr,
+            addr,
+            options.classes.clone(),
+        ),
         started,
     ));
     let queries = options.queries.clone();
@@ -170,6 +177,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         drain: options.drain,
         reload: options.reload,
         boot: options.boot,
+        ready_needs_upstream: options.ready_needs_upstream,
         started,
         runner: runner.clone(),
         watchers: watchers.clone(),

@@ -49,6 +49,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
     let queries: GatewayQueries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
     let admin = side::start(SideOptions {
         boot: BootId::default(),
+        ready_needs_upstream: false,
         listener: Some(listen().expect("a port")),
         token: None,
         hosts: Vec::new(),

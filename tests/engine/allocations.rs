@@ -89,8 +89,8 @@ fn heartbeats(count: usize) -> Counted {
         now += TICK;
     }
     assert_eq!(
-        engine.stats().pings,
-        engine.stats().pongs,
+        engine.stats().pings(),
+        engine.stats().pongs(),
         "every ping was answered"
     );
     assert!(engine.stats().live() == count as u64 && counted.rounds >= count as u64 * 9 / 10);

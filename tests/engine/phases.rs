@@ -23,11 +23,11 @@ fn peers_that_come_together_are_pinged_apart_and_each_once_an_interval() {
     }
     bare.turn();
     let (mut seconds, mut most) = ([0; INTERVAL as usize], 0);
-    let mut before = bare.engine.stats().pings;
+    let mut before = bare.engine.stats().pings();
     while bare.now < Micros::from_secs(INTERVAL) {
         bare.now += TICK;
         bare.turn();
-        let pings = bare.engine.stats().pings - before;
+        let pings = bare.engine.stats().pings() - before;
         before += pings;
         most = most.max(pings);
         seconds[((bare.now.0 - 1) / 1_000_000) as usize] += pings;

@@ -144,6 +144,7 @@ impl Rig {
         };
         let side = side::start(side::SideOptions {
             boot: BootId::default(),
+            ready_needs_upstream: false,
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),

@@ -112,7 +112,7 @@ fn a_host_turns_the_loop_itself() {
         Some(Cause::PEER_EOF)
     );
     let stats = reactor.engine().stats();
-    let done = stats.pings + stats.pongs + stats.accepted * 4 + stats.messages_in;
+    let done = stats.pings() + stats.pongs() + stats.accepted * 4 + stats.messages_in;
     println!("host: {turns} turns for {done} things to do");
     assert!(
         turns < 20 * done + 1_000,

@@ -6,6 +6,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
 use crate::bridge::frozen::{FrozenGuard, UpstreamState};
+use crate::bridge::handshake_stats::HandshakeStats;
 use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::{UpstreamUrl, address_text};
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
@@ -58,6 +59,7 @@ pub(in crate::bridge) struct Endpoint {
     pub(super) dialing: u64,
     /// Connections that are one leg of a pair.
     pub(super) open: u64,
+    pub(in crate::bridge) handshakes: HandshakeStats,
     /// Plain HTTP requests that are in progress.
     pub(in crate::bridge) requests: RequestCount,
     /// The part of `open` with a ping that has been unanswered for a whole interval.
@@ -99,6 +101,7 @@ impl Endpoint {
             listing: Listing::Listed,
             dialing: 0,
             open: 0,
+            handshakes: HandshakeStats::default(),
             requests: RequestCount::default(),
             suspects: 0,
             frozen: FrozenGuard::default(),
@@ -165,6 +168,7 @@ impl Endpoint {
             pairs: self.open,
             dialing: self.dialing,
             suspects: self.suspects,
+            handshakes: self.handshakes,
             is_failing: self.failures > 0 || self.is_unhealthy(),
             per_source,
         }
@@ -240,6 +244,11 @@ impl Endpoint {
     /// Returns whether new clients may go to the address.
     pub(super) fn is_candidate(&self) -> bool {
         self.listing == Listing::Listed && (!self.is_drained || sabotage::on(Bug::DrainedChosen))
+    }
+
+    /// Returns whether the address gets new clients, and is well.
+    pub(in crate::bridge) fn is_up(&self, now: Micros) -> bool {
+        self.is_candidate() && self.is_well(now)
     }
 
     /// Returns whether the address is reachable, and its service answers its pings.

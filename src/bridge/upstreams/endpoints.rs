@@ -199,6 +199,11 @@ impl Endpoints {
         is_gone.then(|| self.endpoints.remove(&id))?
     }
 
+    /// Returns whether a leg is part of a pair.
+    pub(in crate::bridge) fn is_open(&self, leg: ConnId) -> bool {
+        self.legs.get(leg).is_some_and(|state| state.is_open)
+    }
+
     /// Returns the address of a leg.
     pub(in crate::bridge) fn of_leg(&self, leg: ConnId) -> Option<EndpointId> {
         self.legs.get(leg).map(|state| state.endpoint)

@@ -125,6 +125,16 @@ pub(super) const ADVANCED: &[Setting] = &[
                protocol.",
     },
     Setting {
+        name: "READY_NEEDS_UPSTREAM",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("0"),
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "Whether /readyz of ADMIN_ADDR answers 503 while a route has no upstream that is up. \
+               If 0, a gateway whose services are down still gets clients, and answers them 502.",
+    },
+    Setting {
         name: "HEALTH_PATH",
         kind: ValueKind::HttpPath,
         default: Fallback::Derived(

@@ -324,6 +324,10 @@ impl Core {
         let input = input.take();
         conn.flags.take(Flag::StaleQueued);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
+        if conn.flags.take(Flag::LinkPaused) {
+            class.paused.change(false, self.turn_now);
+            conn.flags.set(Flag::Paused);
+        }
         class.suspects -= u64::from(conn.health.state() == HealthState::Suspect);
         let mut scan = CloseScan::default();
         if let Some(input) = input {

@@ -96,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) max_connections: Option<usize>,
     /// A change of policies or time limits that does not apply to every connection yet.
     pub(crate) migration: Option<PolicyMigration>,
+    /// The time at which the deadlines of this turn, or the last one, were processed.
+    pub(crate) turn_now: Micros,
     /// Connections that were handed over and whose sockets the driver has not taken yet.
     pub(crate) handed_over: Vec<HandedOver>,
     /// How many connections that were handed over have not ended.
@@ -147,6 +149,7 @@ impl Core {
             new_max_connections: None,
             max_connections: None,
             migration: None,
+            turn_now: Micros::ZERO,
             handed_over: Vec::new(),
             places: Arc::default(),
             work: WorkBudget::default(),

@@ -33,6 +33,7 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     pub(in crate::side) reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
     pub(in crate::side) boot: BootId,
+    pub(in crate::side) ready_needs_upstream: bool,
     pub(in crate::side) started: Timestamp,
     pub(in crate::side) runner: Arc<JobRunner>,
     pub(in crate::side) watchers: Arc<Watchers>,

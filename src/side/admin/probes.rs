@@ -58,22 +58,34 @@ pub(super) async fn healthz() -> Response {
     Probe::ok("ok")
 }
 
-/// Returns ready if the loop turns, accepts connections and is not shutting down.
+/// Returns ready if the loop turns, accepts connections and is not shutting down, and with
+/// READY_NEEDS_UPSTREAM each route has an upstream that is up.
 #[utoipa::path(
     get, path = "/readyz", tag = "probes", security(()),
     responses((status = 200, body = Probe), (status = 503, body = Probe))
 )]
 pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
-    let asked = loop_query::query(&admin.queries, |_, io| {
+    let needs_upstream = admin.ready_needs_upstream;
+    let asked = loop_query::query(&admin.queries, move |gateway, io| {
         let stats = io.stats();
-        (io.is_draining(), stats.accept_paused, stats.full)
+        if io.is_draining() {
+            return Some("draining");
+        }
+        match (stats.accept_paused, stats.full) {
+            // The words of the log.
+            (true, true) => Some("accepting is restricted: MAX_CONNECTIONS is reached"),
+            (true, false) => Some("accepting is paused: descriptors or memory have run out"),
+            (false, _) => {
+                let mut bridge = gateway.bridge().filter(|_| needs_upstream);
+                let bridge = bridge.as_mut();
+                let has_all = bridge.is_none_or(|bridge| bridge.has_upstreams(io.now()));
+                (!has_all).then_some("a route has no upstream that is up")
+            }
+        }
     });
     let not_ready = match tokio::time::timeout(LOOP_TIMEOUT, asked).await {
-        Ok(Ok((false, false, _))) => return Probe::ok("ready"),
-        Ok(Ok((true, ..))) => "draining",
-        // The words of the log.
-        Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS is reached",
-        Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
+        Ok(Ok(None)) => return Probe::ok("ready"),
+        Ok(Ok(Some(why))) => why,
         Ok(Err(_)) | Err(_) => "the event loop is stalled",
     };
     let probe = Probe {

@@ -98,7 +98,7 @@ impl Series {
             .map_or((now, &fresh), |(at, then)| (*at, then));
         Minute {
             span_ms: now.since(at).as_millis(),
-            rtt: stats.rtt.since(&then.rtt),
+            rtt: stats.rtt().since(&then.rtt()),
             lateness: stats.lateness.since(&then.lateness),
             turn_time: stats.turn_time.since(&then.turn_time),
         }

@@ -100,13 +100,15 @@ mod tests {
     use super::super::troubled::tests::{HOUR_MS, START, closed, expired, moment};
     use super::*;
     use crate::base::cause::Cause;
+    use crate::gateway::{Classes, RELAY_CLASSES};
     use crate::host::ClosedSender;
     use crate::relay::ExpiredSender;
     use std::sync::Arc;
 
     fn watchers() -> Watchers {
         let settings = Arc::new(Mutex::new(AlertSettings::default()));
-        let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
+        let classes = Classes::new(RELAY_CLASSES);
+        let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None, classes);
         let boxes = (
             ClosedSender::default().receiver(),
             ExpiredSender::default().shared(),

@@ -86,6 +86,7 @@ impl JobThread {
             let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
             let control = side::start(side::SideOptions {
                 boot: BootId::default(),
+                ready_needs_upstream: false,
                 listener: None,
                 token: None,
                 hosts: Vec::new(),

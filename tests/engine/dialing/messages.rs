@@ -109,7 +109,7 @@ fn the_server_is_pinged_and_its_answers_measured() {
     assert_eq!(health.rtt.srtt_us(), Some(30_000));
     assert_eq!(health.state, HealthState::Healthy);
     let stats = net.engine().stats();
-    assert_eq!((stats.pings, stats.pongs), (4, 4));
+    assert_eq!((stats.pings(), stats.pongs()), (4, 4));
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub fn outlook(net: &mut Net<Notes>, peer: PeerId) -> Outlook {
 
 /// Returns the number of pings sent.
 pub fn pings(net: &Net<Notes>) -> u64 {
-    net.engine().stats().pings
+    net.engine().stats().pings()
 }
 
 /// Returns whether `at` fits an event that was predicted for `predicted`.

@@ -30,7 +30,7 @@ fn a_stall_of_the_loop_is_not_counted_as_silence() {
     );
     net.advance(100 * S);
     assert!(net.is_open(alive));
-    let rtt = net.engine().stats().rtt.percentile(1.0);
+    let rtt = net.engine().stats().rtt().percentile(1.0);
     assert!(
         rtt.is_none_or(|worst| worst < 1_000),
         "a stall is no round trip: {rtt:?}"

@@ -31,6 +31,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     };
     settings.link_slow_after = Micros::from_secs(30);
     settings.health_path = "/healthz".into();
+    settings.ready_needs_upstream = false;
     settings.http = HttpSettings {
         head_max: 16_384,
         head_timeout: Duration::from_secs(10),
@@ -216,6 +217,7 @@ fn set_bridge(wanted: &mut Settings) {
     };
     wanted.link_slow_after = Micros::from_millis(401);
     wanted.health_path = "/health".into();
+    wanted.ready_needs_upstream = true;
 }
 
 fn set_listeners(wanted: &mut Settings) {

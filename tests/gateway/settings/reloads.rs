@@ -28,6 +28,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "APP_WEBSOCKET_URL",
             "STATE_FILE",
             "FORWARDED_PROTO",
+            "READY_NEEDS_UPSTREAM",
             "HEALTH_PATH",
             "HTTP_PASS",
             "HTTP_MAX_REQUESTS",

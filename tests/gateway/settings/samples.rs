@@ -46,6 +46,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("UPSTREAM_MAX_MESSAGE_BYTES", "90000"),
     ("SLOW_MS", "401"),
     ("FORWARDED_PROTO", "HTTPS"),
+    ("READY_NEEDS_UPSTREAM", "true"),
     ("HEALTH_PATH", "/health"),
     ("HTTP_PASS", "Off"),
     ("HTTP_ANSWER_TIMEOUT_MS", "306"),

@@ -27,7 +27,7 @@ fn a_server_is_dialled_over_tcp_and_over_a_unix_socket() {
             });
         }
         // It is pinged, and its answers are measured.
-        while host.stats().pongs == 0 {
+        while host.stats().pongs() == 0 {
             assert!(matches!(server.next(), Event::Ping(payload) if {
                 server.write(&server_frame(0x0A, &payload));
                 true

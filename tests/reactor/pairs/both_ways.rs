@@ -194,8 +194,8 @@ fn pings_and_pongs_of_the_peers_pass_and_ours_do_not() {
         );
     }
     // Ours are answered meanwhile, and their answers go no further.
-    let before = host.stats().pongs;
-    while host.stats().pongs < before + 4 {
+    let before = host.stats().pongs();
+    while host.stats().pongs() < before + 4 {
         client.send_text("on");
         assert_eq!(next_but_ours(&mut server), Event::Text("on".to_owned()));
         server.send_text("and on");

@@ -174,9 +174,9 @@ pub(super) async fn overview(
         connections: StateCounts::by_class(&snapshot.classes, stats),
         since_start: ConnectionTotals::since_start(&snapshot.classes, stats),
         heartbeats: Heartbeats {
-            sent: stats.pings,
-            answered: stats.pongs,
-            unanswered: stats.unanswered,
+            sent: stats.pings(),
+            answered: stats.pongs(),
+            unanswered: stats.unanswered(),
         },
         traffic: TrafficTotals {
             messages_in: stats.messages_in,

@@ -1,13 +1,76 @@
 //! The metrics of a service behind the gateway: connections to it, and pairs.
 
 use super::scrape::Scrape;
-use super::writer::MetricsWriter;
-use crate::gateway::{UpstreamCondition, UpstreamRow};
+use super::writer::{MetricsWriter, NO_EXEMPLAR};
+use crate::base::time::Micros;
+use crate::gateway::{HandshakeResult, HandshakeStats, UpstreamCondition, UpstreamRow};
 use prometheus_client::metrics::MetricType;
 use std::collections::BTreeMap;
 use std::fmt;
 
 impl Scrape {
+    /// Writes how many pairs were opened and have ended, and how long legs were paused.
+    fn pair_counts(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+        let routes = || self.snapshot.routes.iter();
+        let help = "Pairs that were opened, by route";
+        writer.counters("pulsegate_pairs_opened", help, |family| {
+            for (route, stats) in routes() {
+                family.count(&[("route", route)], stats.opened)?;
+            }
+            Ok(())
+        })?;
+        let help = "Pairs that have ended, by route, cause of the leg that ended first, and side";
+        writer.counters("pulsegate_pairs_closed", help, |family| {
+            for (route, stats) in routes() {
+                for ((cause, by), count) in &stats.closed {
+                    let labels = [("route", route), ("cause", *cause), ("by", *by)];
+                    family.count(&labels, *count)?;
+                }
+            }
+            Ok(())
+        })?;
+        let help = "Time for which legs of pairs were not read because their partners were behind, \
+                    summed over all, by leg";
+        let name = "pulsegate_pair_paused_seconds";
+        writer.family(name, help, MetricType::Counter, |family| {
+            for leg in ["client", "upstream"] {
+                let of_leg = self.legs().filter(|(_, of, _)| *of == leg);
+                let times = of_leg.map(|(_, _, class)| class.paused.total_at(self.snapshot.now));
+                let seconds: f64 = times.map(Micros::as_secs_f64).sum();
+                let labels = [("leg", leg)];
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_counter(&seconds, NO_EXEMPLAR)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes what came of handshakes with upstreams, and how long their answers took.
+    fn handshakes(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+        let mut all: BTreeMap<(&str, &str), HandshakeStats> = BTreeMap::new();
+        for row in &self.snapshot.upstreams {
+            all.entry(labels_of(row)).or_default().add(&row.handshakes);
+        }
+        let help = "Handshakes with upstreams, by route, upstream and result";
+        writer.counters("pulsegate_upstream_handshakes", help, |family| {
+            for ((route, upstream), counts) in &all {
+                for result in HandshakeResult::ALL {
+                    let labels = [
+                        ("route", *route),
+                        ("upstream", *upstream),
+                        ("result", result.name()),
+                    ];
+                    family.count(&labels, counts.get(result))?;
+                }
+            }
+            Ok(())
+        })?;
+        let routes = self.snapshot.routes.iter();
+        let times = routes.map(|(route, stats)| ([("route", route)], &stats.handshake_time));
+        let help = "Time from a dial to the answer of the upstream, by route";
+        writer.histograms("pulsegate_upstream_handshake_seconds", help, times)
+    }
+
     pub(super) fn bridge(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
         let rows = by_upstream(&self.snapshot.upstreams);
@@ -31,6 +94,8 @@ impl Scrape {
             }
             Ok(())
         })?;
+        self.pair_counts(writer)?;
+        self.handshakes(writer)?;
         writer.gauge(
             "pulsegate_dials_in_progress",
             "Connections to the upstream that are not WebSockets yet",
@@ -80,14 +145,19 @@ impl Scrape {
 fn by_upstream(rows: &[UpstreamRow]) -> BTreeMap<(&str, &str), (u64, bool)> {
     let mut all = BTreeMap::new();
     for row in rows {
-        let upstream = if row.address.is_empty() {
-            &row.url
-        } else {
-            &row.address
-        };
-        let (pairs, is_up) = all.entry((&*row.route, upstream.as_str())).or_default();
+        let (pairs, is_up) = all.entry(labels_of(row)).or_default();
         *pairs += row.pairs;
         *is_up |= row.state == UpstreamCondition::Up;
     }
     all
+}
+
+/// Returns the labels of an upstream: its route, and its address, or its location if no address is
+/// known.
+fn labels_of(row: &UpstreamRow) -> (&str, &str) {
+    let upstream = match row.address.is_empty() {
+        true => &row.url,
+        false => &row.address,
+    };
+    (&row.route, upstream)
 }

@@ -4,7 +4,7 @@ use super::alert_metrics::AlertMetrics;
 use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::cause::PeerCode;
 use crate::base::time::UnixMillis;
-use crate::engine::ClassStats;
+use crate::engine::{Class, ClassStats};
 use crate::gateway::{ConnState, Snapshot};
 use crate::side::admin::failed_logins::LoginCounts;
 use crate::side::http::HttpStats;
@@ -55,6 +55,14 @@ impl Scrape {
             .classes
             .names()
             .zip(&self.snapshot.stats.classes)
+    }
+
+    /// Returns each class with its leg and its counters.
+    pub(super) fn legs(&self) -> impl Iterator<Item = (&'static str, &'static str, &ClassStats)> {
+        let classes = &self.snapshot.classes;
+        let legs = (0..=u8::MAX).map(|nth| classes.leg(Class(nth)));
+        let all = self.classes().zip(legs);
+        all.map(|((class, counts), leg)| (class, leg, counts))
     }
 
     fn connections(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
@@ -178,30 +186,46 @@ impl Scrape {
 
     fn heartbeats(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
-        writer.counter(
-            "pulsegate_heartbeats_sent",
-            "Heartbeat pings written to the kernel",
-            stats.pings,
-        )?;
-        writer.counter(
-            "pulsegate_heartbeats_answered",
-            "Heartbeat pings that were answered by a pong",
-            stats.pongs,
-        )?;
-        writer.counter(
-            "pulsegate_pongs_mangled",
-            "Pongs with a wrong payload while the pong of a heartbeat was expected",
-            stats.pongs_mangled,
-        )?;
-        writer.counter(
-            "pulsegate_heartbeats_unanswered",
-            "Heartbeat pings after which nothing was received until the next was due",
-            stats.unanswered,
-        )?;
-        writer.histogram(
+        type Count = fn(&ClassStats) -> u64;
+        let counters: [(&str, &str, Count); 4] = [
+            (
+                "pulsegate_heartbeats_sent",
+                "Heartbeat pings written to the kernel, by class and leg",
+                |class| class.pings,
+            ),
+            (
+                "pulsegate_heartbeats_answered",
+                "Heartbeat pings that were answered by a pong, by class and leg",
+                |class| class.pongs,
+            ),
+            (
+                "pulsegate_pongs_mangled",
+                "Pongs with a wrong payload while the pong of a heartbeat was expected, by class \
+                 and leg",
+                |class| class.pongs_mangled,
+            ),
+            (
+                "pulsegate_heartbeats_unanswered",
+                "Heartbeat pings after which nothing was received until the next was due, by \
+                 class and leg",
+                |class| class.unanswered,
+            ),
+        ];
+        for (name, help, of) in counters {
+            writer.counters(name, help, |family| {
+                for (class, leg, counts) in self.legs() {
+                    family.count(&[("class", class), ("leg", leg)], of(counts))?;
+                }
+                Ok(())
+            })?;
+        }
+        let rtts = self
+            .legs()
+            .map(|(class, leg, counts)| ([("class", class), ("leg", leg)], &counts.rtt));
+        writer.histograms(
             "pulsegate_heartbeat_rtt_seconds",
-            "Round-trip times of heartbeats",
-            &stats.rtt,
+            "Round-trip times of heartbeats, by class and leg",
+            rtts,
         )?;
         writer.counter(
             "pulsegate_work_units",

@@ -69,21 +69,40 @@ impl MetricsWriter<'_, '_> {
     }
 
     pub(super) fn histogram(&mut self, name: &str, help: &str, counts: &Histogram) -> fmt::Result {
-        let mut below = 0;
-        let mut buckets: Vec<(f64, u64)> = (POWER_MIN..=POWER_MAX)
-            .map(|power| {
-                let up_to = counts.below_power(power);
-                let within = up_to - std::mem::replace(&mut below, up_to);
-                (Micros(1 << power).as_secs_f64(), within)
-            })
-            .collect();
-        let count = counts.count();
-        buckets.push((f64::MAX, count - below));
         self.family(name, help, MetricType::Histogram, |metric| {
-            let sum = Micros(counts.sum()).as_secs_f64();
-            metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
+            write_histogram(metric, counts)
         })
     }
+
+    /// Writes one histogram for each set of labels.
+    pub(super) fn histograms<'h, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl Iterator<Item = ([(&'h str, &'h str); N], &'h Histogram)>,
+    ) -> fmt::Result {
+        self.family(name, help, MetricType::Histogram, |metric| {
+            for (labels, counts) in all {
+                write_histogram(&mut metric.encode_family(&labels)?, counts)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn write_histogram(metric: &mut MetricEncoder<'_>, counts: &Histogram) -> fmt::Result {
+    let mut below = 0;
+    let mut buckets: Vec<(f64, u64)> = (POWER_MIN..=POWER_MAX)
+        .map(|power| {
+            let up_to = counts.below_power(power);
+            let within = up_to - std::mem::replace(&mut below, up_to);
+            (Micros(1 << power).as_secs_f64(), within)
+        })
+        .collect();
+    let count = counts.count();
+    buckets.push((f64::MAX, count - below));
+    let sum = Micros(counts.sum()).as_secs_f64();
+    metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
 }
 
 impl Family<'_, '_> {

@@ -9,7 +9,7 @@ use super::rule_input::RuleInput;
 use super::rule_table::RULES;
 use super::sample::{CounterHistory, Sample};
 use super::sink::{Sink, SinkStats};
-use crate::gateway::{ClosedConn, LogValue};
+use crate::gateway::{Classes, ClosedConn, LogValue};
 use crate::side::lock::lock;
 use crate::side::process;
 use std::collections::VecDeque;
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 
 /// The alerts, and their webhook.
 pub(in crate::side) struct Alerts {
+    classes: Classes,
     settings: Arc<Mutex<AlertSettings>>,
     evaluator: Mutex<Evaluator>,
     sink: Arc<Sink>,
@@ -61,6 +62,7 @@ impl Alerts {
         settings: Arc<Mutex<AlertSettings>>,
         listen: SocketAddr,
         admin: Option<SocketAddr>,
+        classes: Classes,
     ) -> Self {
         let host = process::hostname().unwrap_or_else(|| listen.ip().to_string());
         let source = AlertSource {
@@ -68,6 +70,7 @@ impl Alerts {
             url: admin.map_or_else(String::new, |admin| format!("http://{admin}")),
         };
         Alerts {
+            classes,
             evaluator: Mutex::default(),
             sink: Arc::new(Sink::new(settings.clone(), source)),
             settings,
@@ -76,7 +79,12 @@ impl Alerts {
 
     /// Records connections that have ended.
     pub(in crate::side) fn record(&self, closed: &VecDeque<ClosedConn>) {
-        lock(&self.evaluator).losses.record(closed);
+        // A service that is lost is no client that has died.
+        let of_clients = closed.iter().filter(|closed| {
+            let class = closed.end.class;
+            class.is_none_or(|class| !self.classes.is_upstream(class))
+        });
+        lock(&self.evaluator).losses.record(of_clients);
     }
 
     /// Returns all alerts: firing ones first, then pending ones, then resolved ones.

@@ -5,6 +5,7 @@ use super::alert_rule::{Measurement, labels};
 use super::losses::{MassDeath, MassDeathLimits};
 use super::rule_input::RuleInput;
 use super::sample::{Fleet, percent};
+use crate::engine::Class;
 use crate::gateway::LogValue;
 use crate::side::down_app::DownApp;
 use std::collections::BTreeMap;
@@ -47,7 +48,8 @@ fn by_class(
 ) -> Vec<Measurement> {
     let classes = (0..fleet.most_live.len()).filter(|class| {
         let enough = fleet.most_live[*class] >= input.settings.min_connections;
-        enough && !fleet.now.draining[*class]
+        let is_upstream = fleet.now.classes.is_upstream(Class(*class as u8));
+        enough && !fleet.now.draining[*class] && !is_upstream
     });
     let measurement = |class: usize| {
         let name = fleet.class_name(class);

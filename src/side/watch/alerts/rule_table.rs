@@ -9,7 +9,8 @@ use super::peer_rules::{
 };
 use super::rule_input::RuleInput;
 use super::upstream_rules::{
-    UNRESPONSIVE_PERCENT, upstream_down, upstream_ports_near_limit, upstream_unresponsive,
+    REFUSING_PERCENT, SLOW_SECONDS, UNRESPONSIVE_PERCENT, upstream_down, upstream_ports_near_limit,
+    upstream_refusing, upstream_slow, upstream_unresponsive,
 };
 use crate::base::time::Micros;
 
@@ -39,6 +40,30 @@ pub(super) const RULES: &[AlertRule] = &[
         explained_by: no_other,
         yields: false,
         measure: upstream_down,
+    },
+    AlertRule {
+        name: "upstream_refusing",
+        severity: Severity::Warning,
+        action: "Look at the log of the service: it answers handshakes with another status than \
+                 101. With 401 or 403 clients have wrong credentials; with 429 or 503 it is \
+                 overloaded. Clients get its answers as they are.",
+        threshold: |_| REFUSING_PERCENT,
+        hold: |_| Micros::ZERO,
+        explained_by: |_| &[UPSTREAM_DOWN],
+        yields: false,
+        measure: upstream_refusing,
+    },
+    AlertRule {
+        name: "upstream_slow",
+        severity: Severity::Warning,
+        action: "Look what the service does before it accepts a WebSocket: a database, a check of \
+                 credentials. Handshakes that take longer than the route's answer_timeout_ms are \
+                 answered 504.",
+        threshold: |_| SLOW_SECONDS,
+        hold: |v| v.settings.limits_for,
+        explained_by: |_| &[UPSTREAM_DOWN, UPSTREAM_UNRESPONSIVE],
+        yields: false,
+        measure: upstream_slow,
     },
     AlertRule {
         name: MASS_DEATH,
@@ -192,7 +217,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  one age: a proxy's timeout. peer_closed: the clients themselves.",
         threshold: |s| s.storm_percent as f64,
         hold: |v| v.settings.storm_for,
-        explained_by: |_| &[MASS_DEATH],
+        explained_by: |_| &[MASS_DEATH, UPSTREAM_DOWN],
         yields: false,
         measure: reconnect_storm,
     },

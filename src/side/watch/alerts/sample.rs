@@ -3,11 +3,12 @@
 
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
-use crate::engine::Histogram;
-use crate::gateway::{AgentCount, Classes, Identity, Snapshot, UpstreamRow};
+use crate::engine::{Class, Histogram};
+use crate::gateway::{AgentCount, Classes, HandshakeStats, Identity, Snapshot, UpstreamRow};
 use crate::side::down_app::DownApp;
 use crate::side::process::MemoryUse;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The number of samples that are kept for a window; more would not improve the result.
 const SAMPLES_MAX: u64 = 32;
@@ -55,6 +56,8 @@ pub(super) struct Counters {
     pub(super) places: (u64, u64),
     /// New connections that were refused because no slot was free.
     pub(super) refused: u64,
+    /// The handshakes with each upstream, by route and address.
+    pub(super) handshakes: BTreeMap<(Arc<str>, String), HandshakeStats>,
     /// The most frequent user agents of open connections.
     pub(super) agents: Vec<Vec<AgentCount>>,
 }
@@ -76,6 +79,7 @@ impl Counters {
             out_of_descriptors: 0,
             places: (0, 0),
             refused: 0,
+            handshakes: BTreeMap::new(),
             agents: vec![Vec::new(); classes.count()],
             classes,
         }
@@ -86,16 +90,20 @@ impl From<&Snapshot> for Counters {
     fn from(snapshot: &Snapshot) -> Self {
         let stats = &snapshot.stats;
         let mut counters = Counters {
-            rtt: stats.rtt.clone(),
             stalls: stats.stalls,
             stalled: stats.stalled,
             out_of_descriptors: stats.out_of_descriptors,
             places: (stats.places_taken(), snapshot.max_connections as u64),
             refused: stats.refused,
+            handshakes: handshakes(&snapshot.upstreams),
             ..Counters::zero(snapshot.classes.clone())
         };
         let counted = stats.classes.iter().take(snapshot.classes.count());
         for (nth, class) in counted.enumerate() {
+            // How fast a service answers says nothing of the clients' network.
+            if !snapshot.classes.is_upstream(Class(nth as u8)) {
+                counters.rtt.add(&class.rtt);
+            }
             counters.live[nth] = class.live;
             counters.suspects[nth] = class.suspects;
             counters.opened[nth] = class.opened;
@@ -105,6 +113,16 @@ impl From<&Snapshot> for Counters {
         }
         counters
     }
+}
+
+/// Returns the handshakes with each upstream.
+fn handshakes(rows: &[UpstreamRow]) -> BTreeMap<(Arc<str>, String), HandshakeStats> {
+    let mut all: BTreeMap<_, HandshakeStats> = BTreeMap::new();
+    for row in rows {
+        let key = (row.route.clone(), row.address.clone());
+        all.entry(key).or_default().add(&row.handshakes);
+    }
+    all
 }
 
 pub(super) fn percent(part: u64, of: u64) -> f64 {

@@ -2,8 +2,10 @@
 
 use super::alert_rule::{Measurement, labels};
 use super::rule_input::RuleInput;
-use super::sample::percent;
-use crate::gateway::{UpstreamCondition, UpstreamRow, is_service_unresponsive};
+use super::sample::{Counters, percent};
+use crate::gateway::{
+    HandshakeResult, HandshakeStats, UpstreamCondition, UpstreamRow, is_service_unresponsive,
+};
 
 /// An upstream is unresponsive if more than this percentage of its connections, and at least ten,
 /// do not answer.
@@ -60,6 +62,59 @@ pub(super) fn upstream_down(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             row.address, row.route
         );
         (value, 1.0, summary)
+    })
+}
+
+/// An upstream refuses if it has answered this percentage of at least this many handshakes within
+/// the window with another status than 101.
+pub(super) const REFUSING_PERCENT: f64 = 20.0;
+const REFUSING_LEAST: u64 = 50;
+
+/// An upstream is slow if its answers to at least this many handshakes within the window have taken
+/// this long on average, in seconds.
+pub(super) const SLOW_SECONDS: f64 = 1.0;
+const SLOW_LEAST: u64 = 20;
+
+/// Returns the handshakes with an upstream within the window.
+fn handshakes_of(input: &RuleInput<'_>, row: &UpstreamRow) -> HandshakeStats {
+    let key = (row.route.clone(), row.address.clone());
+    let of = |counters: &Counters| counters.handshakes.get(&key).copied();
+    let fleet = input.fleet.as_ref();
+    let now = fleet.and_then(|fleet| of(fleet.now)).unwrap_or_default();
+    let then = fleet.and_then(|fleet| of(fleet.then)).unwrap_or_default();
+    now.since(&then)
+}
+
+pub(super) fn upstream_refusing(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
+    by_upstream(input, |row| {
+        let counts = handshakes_of(input, row);
+        let (answered, refused) = (counts.answered(), counts.get(HandshakeResult::Refused));
+        let value = match answered >= REFUSING_LEAST {
+            true => percent(refused, answered),
+            false => 0.0,
+        };
+        let summary = format!(
+            "the upstream {} of route {} has refused {refused} of {answered} WebSockets",
+            row.address, row.route
+        );
+        (value, REFUSING_PERCENT, summary)
+    })
+}
+
+pub(super) fn upstream_slow(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
+    by_upstream(input, |row| {
+        let counts = handshakes_of(input, row);
+        let answered = counts.answered();
+        let value = match answered >= SLOW_LEAST {
+            true => counts.answer_time().as_secs_f64() / answered as f64,
+            false => 0.0,
+        };
+        let summary = format!(
+            "the upstream {} of route {} has taken {value:.1} s on average to answer {answered} \
+             requests",
+            row.address, row.route
+        );
+        (value, SLOW_SECONDS, summary)
     })
 }
 

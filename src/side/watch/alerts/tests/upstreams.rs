@@ -4,7 +4,10 @@ use super::super::alert_table::AlertState::Resolved;
 use super::super::sample::Counters;
 use super::fleet_harness::{FleetHarness, labels};
 use crate::base::time::Micros;
-use crate::gateway::{BRIDGE_CLASSES, Classes, RELAY_CLASSES, UpstreamCondition, UpstreamRow};
+use crate::gateway::{
+    BRIDGE_CLASSES, Classes, HandshakeResult, HandshakeStats, RELAY_CLASSES, UpstreamCondition,
+    UpstreamRow,
+};
 
 /// Returns a fleet of 500 pairs with one upstream, and none with another.
 fn fleet() -> FleetHarness {
@@ -27,6 +30,7 @@ fn fleet() -> FleetHarness {
         suspects: 0,
         is_failing: false,
         per_source: pairs,
+        handshakes: HandshakeStats::default(),
     };
     fleet.sample.upstreams = vec![row("10.0.0.1:80", 500), row("10.0.0.2:80", 0)];
     fleet.sample.local_ports = Some(28_000);
@@ -101,4 +105,52 @@ fn ports_run_short() {
     fleet.sample.upstreams[0].per_source = 28_000;
     fleet.evaluate_times(30);
     fleet.expect_reports(&[]);
+}
+
+/// Counts handshakes with one upstream, each answered within `took`.
+fn handshakes(fleet: &mut FleetHarness, upstream: usize, counts: [u64; 2], took: Micros) {
+    let row = &fleet.sample.upstreams[upstream];
+    let key = (row.route.clone(), row.address.clone());
+    let stats = fleet.counters().handshakes.entry(key).or_default();
+    let results = [HandshakeResult::Opened, HandshakeResult::Refused];
+    for (result, count) in results.into_iter().zip(counts) {
+        for _ in 0..count {
+            stats.count(result);
+            stats.add_answer_time(took);
+        }
+    }
+}
+
+const QUICK: Micros = Micros::from_millis(5);
+
+#[test]
+fn it_refuses_a_fifth_of_at_least_fifty_websockets() {
+    let mut fleet = fleet();
+    handshakes(&mut fleet, 0, [39, 10], QUICK);
+    handshakes(&mut fleet, 1, [81, 19], QUICK);
+    fleet.evaluate();
+    fleet.expect_reports(&[]);
+    handshakes(&mut fleet, 0, [1, 0], QUICK);
+    fleet.evaluate();
+    let alert = fleet.expect_firing("upstream_refusing");
+    let of_it = labels([("route", "chat"), ("upstream", "10.0.0.1:80")]);
+    assert_eq!(alert.labels, of_it);
+    assert_eq!(
+        alert.summary,
+        "the upstream 10.0.0.1:80 of route chat has refused 10 of 50 WebSockets"
+    );
+}
+
+#[test]
+fn its_answers_take_a_second_on_average() {
+    let mut fleet = fleet();
+    handshakes(&mut fleet, 0, [19, 0], Micros::from_millis(9_000));
+    handshakes(&mut fleet, 1, [100, 0], Micros::from_millis(999));
+    fleet.evaluate_times(60);
+    fleet.expect_reports(&[]);
+    handshakes(&mut fleet, 1, [100, 0], Micros::from_millis(1_001));
+    fleet.evaluate_times(60);
+    let alert = fleet.expect_firing("upstream_slow");
+    let of_it = labels([("route", "chat"), ("upstream", "10.0.0.2:80")]);
+    assert_eq!(alert.labels, of_it);
 }

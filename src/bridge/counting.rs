@@ -1,0 +1,66 @@
+//! Counting pairs and handshakes.
+
+use super::bridge::Bridge;
+use super::handshake_stats::HandshakeResult;
+use super::pending::PendingRequest;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::engine::{Ending, Io};
+use std::sync::Arc;
+
+impl Bridge {
+    /// Counts a handshake on this connection to an upstream.
+    pub(super) fn count_handshake(&mut self, leg: ConnId, result: HandshakeResult) {
+        let endpoint = self.endpoints.of_leg(leg);
+        if let Some(endpoint) = endpoint.and_then(|at| self.endpoints.get_mut(at)) {
+            endpoint.handshakes.count(result);
+        }
+    }
+
+    /// Notes that an upstream has answered a request, with this status.
+    pub(super) fn note_answer(
+        &mut self,
+        io: &Io<'_>,
+        leg: ConnId,
+        pending: &PendingRequest,
+        status: u16,
+    ) {
+        let endpoint = self.endpoints.of_leg(leg);
+        let Some(endpoint) = endpoint.and_then(|at| self.endpoints.get_mut(at)) else {
+            return;
+        };
+        let took = io.now() - pending.dialed_at;
+        endpoint.answered(io.now());
+        endpoint.handshakes.add_answer_time(took);
+        if status != 101 {
+            endpoint.handshakes.count(HandshakeResult::Refused);
+        }
+        let route = endpoint.route.clone();
+        self.stats.add_handshake(&route, took);
+    }
+
+    /// Notes that a connection to an upstream has become one leg of a pair.
+    pub(super) fn count_opened(&mut self, leg: ConnId) {
+        self.endpoints.opened(leg);
+        self.count_handshake(leg, HandshakeResult::Opened);
+        let endpoint = self.endpoints.of_leg(leg);
+        let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
+        if let Some(route) = endpoint.map(|endpoint| endpoint.route.clone()) {
+            self.stats.count_opened(&route);
+        }
+    }
+
+    /// Counts a pair, by its leg to the upstream, which has ended.
+    pub(super) fn count_closed(&mut self, leg: ConnId, route: &Arc<str>, end: &Ending) {
+        if !self.endpoints.is_open(leg) {
+            return;
+        }
+        let first = end.partner.and_then(|partner| partner.first);
+        let first = first.filter(|_| end.cause == Cause::PARTNER_ENDED);
+        let (cause, is_client) = match first {
+            Some((cause, class)) => (cause, class == self.client_class()),
+            None => (end.cause, false),
+        };
+        self.stats.count_closed(route, cause, is_client);
+    }
+}
