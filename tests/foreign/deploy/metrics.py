@@ -60,7 +60,11 @@ def labels():
         "class": {"glasses", "app", "client", "upstream"},
         "state": {"healthy", "suspect", "closing"},
         "type": {"session_request", "stop_request"},
-        "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"},
+        "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"}
+        | {"opened", "invalid", "unanswered", "abandoned"},
+        "leg": {"client", "upstream"},
+        "by": {"client", "upstream", "operator", "gateway"},
+        "code_class": {"1xx", "2xx", "3xx", "4xx", "5xx", "cut"},
         "how": {"first", "resume", "takeover"},
         "kind": {"start", "revival", "stop"},
         "reason": {"overflow", "expired", "skipped", "ended"},
@@ -196,7 +200,15 @@ def promtool(rules):
 
 
 # They have a series for each upstream, and the gateway of the scrape has none.
-BY_UPSTREAM = {"pulsegate_pairs", "pulsegate_upstream_up"}
+BY_UPSTREAM = {
+    "pulsegate_pairs",
+    "pulsegate_upstream_up",
+    "pulsegate_pairs_opened",
+    "pulsegate_pairs_closed",
+    "pulsegate_upstream_handshakes",
+    "pulsegate_upstream_handshake_seconds",
+    "pulsegate_http_requests",
+}
 
 
 def scrape(path):

@@ -15,3 +15,4 @@ mod operators;
 mod requests;
 mod route_reloads;
 mod routes;
+mod watching;
