@@ -36,7 +36,7 @@ class Service(http.server.BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         time.sleep(float(parse_qs(url.query).get("seconds", ["0"])[0]))
         told = {"service": self.server.name, "path": self.path}
-        told["proto"] = self.headers.get("X-Forwarded-Proto")
+        told |= {name: self.headers.get(f"X-Forwarded-{name}") for name in ("Proto", "For")}
         body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -193,6 +193,8 @@ def readme(stage):
     gateway, address, listen = first_command(stage)
     stage.service(address, "service")
     text = (ROOT / "README.md").read_text()
+    port = address.split(":")[1]
+    expect(f"service listens on port {port}" in text, f"the README does not say port {port}")
     ask = lambda path: get(f"http://127.0.0.1:{listen}/{path}", 40)
     peers = [Plain("127.0.0.1", listen, "/") for _ in range(4)]
     expect({says(peer) for peer in peers} == {"service"}, "the echo")
@@ -276,6 +278,57 @@ def routes(stage):
     gateway.child.send_signal(signal.SIGTERM)
     expect(gateway.child.wait(10) == 0, f"exit code {gateway.child.returncode}")
     return "two services, both upstreams of one, the cookie"
+
+
+def proxies(stage):
+    """The lines for HAProxy and nginx in docs/bridge.md, with the gateway's command there."""
+    text = (ROOT / "docs/bridge.md").read_text()
+    section = text[text.index("### Behind a proxy") :]
+    shown = lambda language: re.search(rf"^```{language}\n(.*?)^```$", section, re.M | re.S)[1]
+    command = shown("sh").replace("./pulsegate", shlex.quote(stage.binary))
+    stage.service("127.0.0.1:3000", "service")
+    gateway = stage.start("gateway", ["sh", "-c", f"exec env {command}"])
+    until(20, "the start", lambda: gateway.alive() or gateway.find(r"\] start "))
+    cert = certificate(str(stage.folder))
+    # Where this file says that the certificate is.
+    here = lambda language: re.sub(r"/etc/\w+/site\.(pem|key)", cert, shown(language))
+    config = stage.folder / "haproxy.cfg"
+    config.write_text(here("haproxy"))
+    proxy = stage.start("haproxy", ["haproxy", "-db", "-f", str(config)])
+    behind(proxy)
+    proxy.stop()
+    config = stage.folder / "nginx.conf"
+    # One process, so that none is left over.
+    main = f"daemon off; master_process off; pid {stage.folder}/pid; events {{}}"
+    paths = "".join(
+        f"{name}_temp_path {stage.folder}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(f"{main} http {{ access_log off; {paths} {here('nginx')} }}")
+    behind(stage.start("nginx", ["nginx", "-c", str(config), "-e", "stderr"]))
+    for name, pattern in (("HAProxy", r"timeout server (\d+)s"), ("nginx", r"read_timeout (\d+)s")):
+        expect(int(re.search(pattern, section)[1]) > 300, f"{name} cuts event streams")
+    return "HAProxy and nginx as docs/bridge.md has them"
+
+
+def behind(proxy):
+    """A WebSocket and a plain request by TLS. The service is told of both."""
+
+    def serves():
+        proxy.alive()
+        try:
+            return WebSocket("127.0.0.9", 443, "/chat").status == 101
+        except OSError:
+            return False
+
+    until(10, f"{proxy.name} serves", serves)
+    peer = WebSocket("127.0.0.9", 443, "/chat")
+    expect(says(peer) == "service", "the echo")
+    command = ["curl", "-sk", "--interface", "127.0.0.9", "https://127.0.0.1/x?y=1"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=10).stdout)
+    wanted = {"service": "service", "path": "/x?y=1", "Proto": "https", "For": "127.0.0.9"}
+    got = told | {"For": (told["For"] or "").split(",")[0]}
+    expect(got == wanted, f"{proxy.name}: the service was told {told}")
 
 
 def unit_keys(name, text=None):
@@ -376,7 +429,7 @@ def systemd(stage):
     peer = WebSocket("127.0.0.9", 443, "/chat/room")
     expect(peer.status == 101 and says(peer).startswith("service300"), f"answered {peer.status}")
     answer = ask("index.html")
-    expect((answer["service"], answer["proto"]) == ("service8000", "https"), f"it is {answer}")
+    expect((answer["service"], answer["Proto"]) == ("service8000", "https"), f"it is {answer}")
     # Reload, by the unit's own command.
     other = etc / "routes.toml.new"
     route = '\n[[route]]\nname = "talk"\npath = "/talk"\nupstream = "http://127.0.0.1:3000"\n'
@@ -696,6 +749,7 @@ CASES = {
     "readme": readme,
     "services": services,
     "routes": routes,
+    "proxies": proxies,
     "systemd": systemd,
     "sidecar": sidecar,
     "deployment": deployment,

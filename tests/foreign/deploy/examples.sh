@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
 # Runs what docs/deploy and the README show: the first command, also with services of others, the
-# routes file of ten lines, the units for systemd behind HAProxy with TLS, and both examples for
-# Kubernetes.
+# routes file of ten lines, the proxies of docs/bridge.md, the units for systemd behind HAProxy with
+# TLS, and both examples for Kubernetes.
 #
 #   examples.sh PULSEGATE [CASE...]     examples.sh target/release/pulsegate
 #
 # Each case has a network of its own, so it uses the very ports and addresses of the files. Every
 # time is that of the files, too. There is no cluster and no systemd: a script does what they would.
-# Installs by apt what is missing of haproxy, mosquitto, systemd, openssl, curl, wget, iproute2 and
-# util-linux, and by npm and pip what is pinned here and in ../services. A minute at most.
+# Installs by apt what is missing of haproxy, nginx, mosquitto, systemd, openssl, curl, wget,
+# iproute2 and util-linux, and by npm and pip what is pinned here and in ../services. A minute at
+# most.
 # Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[ $# -ge 1 ] && [ -x "$1" ] || { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+[ $# -ge 1 ] && [ -x "$1" ] || { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 MISSING=()
-for pair in haproxy:haproxy systemd-analyze:systemd openssl:openssl curl:curl wget:wget \
-    ip:iproute2 setpriv:util-linux mosquitto:mosquitto python3:python3; do
+for pair in haproxy:haproxy nginx:nginx systemd-analyze:systemd openssl:openssl curl:curl \
+    wget:wget ip:iproute2 setpriv:util-linux mosquitto:mosquitto python3:python3; do
     command -v "${pair%:*}" >/dev/null || MISSING+=("${pair#*:}")
 done
 install() {
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    # RUNLEVEL: nothing is started.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 [ ${#MISSING[@]} = 0 ] || install "${MISSING[@]}" >/dev/null ||
     { echo "examples.sh: cannot install ${MISSING[*]}" >&2; exit 2; }
@@ -48,7 +50,7 @@ chmod 755 "$TMP"
 cp "$1" "$TMP/pulsegate"
 FAILED=0
 CASES=("${@:2}")
-[ ${#CASES[@]} != 0 ] || CASES=(manifests readme services routes systemd sidecar deployment)
+[ ${#CASES[@]} != 0 ] || CASES=(manifests readme services routes proxies systemd sidecar deployment)
 INSIDE=(unshare --net --mount)
 if [ "$(id -u)" != 0 ] || ! "${INSIDE[@]}" ip link set lo up 2>/dev/null; then
     echo "LEFT OUT: all but the manifests (root and networks of its own are needed)"
