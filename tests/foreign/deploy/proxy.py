@@ -10,14 +10,7 @@ class WebSocket:
     """As much of RFC 6455 as is needed here. It answers pings while it receives."""
 
     def __init__(self, source, port, path, headers=""):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
-        self.address = "%s:%d" % raw.getsockname()
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        # What a browser offers.
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        self.socket = context.wrap_socket(raw, server_hostname="localhost")
-        expect(self.socket.selected_alpn_protocol() == "http/1.1", f"ALPN chose {self.socket.selected_alpn_protocol()}")
+        self.socket = self.dial(source, port)
         self.buffer, self.pings = b"", 0
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
@@ -31,6 +24,17 @@ class WebSocket:
         if self.status == 101:
             accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
             expect(accept in head, f"no Sec-WebSocket-Accept: {head}")
+
+    def dial(self, source, port):
+        raw = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+        self.address = "%s:%d" % raw.getsockname()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        # What a browser offers.
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        wrapped = context.wrap_socket(raw, server_hostname="localhost")
+        expect(wrapped.selected_alpn_protocol() == "http/1.1", f"ALPN chose {wrapped.selected_alpn_protocol()}")
+        return wrapped
 
     def more(self):
         got = self.socket.recv(65536)

@@ -162,8 +162,9 @@ def health_check(command):
 
 
 def readme():
-    files = {f for f in os.listdir(DEPLOY) if f != "README.md" and not f.endswith(".dockerignore")}
-    named = set(re.findall(r"\]\(([\w.-]+)\)", read("README.md")))
+    files = {os.path.relpath(os.path.join(place, f), DEPLOY) for place, _, names in os.walk(DEPLOY) for f in names}
+    files = {f for f in files if f != "README.md" and not f.endswith(".dockerignore")}
+    named = set(re.findall(r"\]\(((?!\.\.)[\w./-]+)\)", read("README.md")))
     for name in sorted(files ^ named):
         fault(f"docs/deploy/README.md: {name} is in only one of the folder and the README")
 
