@@ -473,6 +473,7 @@ impl Product for Bridge {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
         self.leave_queue(io, id);
         if let Some(upstream) = self.pending.abandon(id) {
+            self.count_handshake(upstream, HandshakeResult::Abandoned);
             close_for_lost_client(io, upstream);
         }
     }

@@ -63,7 +63,7 @@ def labels():
         "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"}
         | {"opened", "invalid", "unanswered", "abandoned"},
         "leg": {"client", "upstream"},
-        "by": {"client", "upstream", "operator", "gateway"},
+        "by": {"client", "upstream", "network", "operator", "gateway"},
         "code_class": {"1xx", "2xx", "3xx", "4xx", "5xx", "cut"},
         "how": {"first", "resume", "takeover"},
         "kind": {"start", "revival", "stop"},
