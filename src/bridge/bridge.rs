@@ -21,7 +21,9 @@ use crate::engine::{
     TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
-use crate::host::{BootId, ClassInfo, Credentials, Identity, Product, Proxies, RequestDecision};
+use crate::host::{
+    BootId, ClassInfo, Credentials, Identity, PairTarget, Product, Proxies, RequestDecision,
+};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -44,7 +46,8 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
 ];
 
 /// How long clients with the sticky cookie of a drained upstream still reach it: longer than it
-/// takes to open a session, and not so long that a client that was closed comes back again and again.
+/// takes to open a session, and not so long that a client that was closed comes back again and
+/// again.
 const OWN_TIME: Micros = Micros::from_secs(10);
 
 /// The default policy of connections to the upstream: a service is watched less closely than
@@ -253,6 +256,13 @@ impl Bridge {
         rows.sort_by(|a, b| (&a.route, &a.address).cmp(&(&b.route, &b.address)));
         rows.extend(unresolved.into_iter().take(Self::LISTED_MAX - rows.len()));
         (rows, total)
+    }
+
+    /// Returns where the pair of a connection to an upstream leads, also before it is linked.
+    /// `None` for any other connection.
+    pub fn target(&self, leg: ConnId) -> Option<PairTarget> {
+        let endpoint = self.endpoints.get(self.endpoints.of_leg(leg)?)?;
+        Some(endpoint.target())
     }
 
     /// Returns how many requests wait in queues, and how much else is kept for requests and pairs

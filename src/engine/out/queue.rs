@@ -204,8 +204,8 @@ impl Out {
         unsent
     }
 
-    /// Removes the last frame if its end is not in the queue. No byte of it may be sent. Returns how
-    /// many messages were removed.
+    /// Removes the last frame if its end is not in the queue. No byte of it may be sent. Returns
+    /// how many messages were removed.
     pub(crate) fn discard_partial(&mut self) -> u32 {
         let total: usize = self.entries.iter().map(OutEntry::len).sum();
         let left = usize::try_from(self.frame_left).unwrap_or(usize::MAX);
