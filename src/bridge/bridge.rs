@@ -23,7 +23,9 @@ use crate::engine::{
     TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
-use crate::host::{BootId, ClassInfo, Credentials, Identity, Product, Proxies, RequestDecision};
+use crate::host::{
+    BootId, ClassInfo, Credentials, Identity, PairTarget, Product, Proxies, RequestDecision,
+};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -269,6 +271,13 @@ impl Bridge {
     /// Returns the counters of the pairs of each route.
     pub fn stats(&self) -> &RouteStats {
         &self.stats
+    }
+
+    /// Returns where the pair of a connection to an upstream leads, also before it is linked.
+    /// `None` for any other connection.
+    pub fn target(&self, leg: ConnId) -> Option<PairTarget> {
+        let endpoint = self.endpoints.get(self.endpoints.of_leg(leg)?)?;
+        Some(endpoint.target())
     }
 
     /// Returns how many requests wait in queues, and how much else is kept for requests and pairs

@@ -1,22 +1,18 @@
-//! The operator's log: a line for each ended connection, and statistics. This code only formats;
-//! the logger never blocks.
+//! The operator's log: a line for each ended connection or pair, and statistics. This code only
+//! formats; the logger never blocks.
 
-use crate::base::cause::{Cause, CauseTable};
+use super::ended_legs::{EndedLeg, EndedPair, LogPair};
+use super::line_limiter::LineLimiter;
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Stats, TimerId};
 use crate::health::HealthState;
-use crate::host::{Classes, Identity, LogIdentity, LogReason, LogUserAgent, OrDash};
+use crate::host::{BootId, Classes, Identity, LogIdentity, LogReason, LogUserAgent, OrDash};
 use crate::relay::RelayStats;
 use log::Level;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-
-/// The most lines about ended connections in a second. If there are more, the rest is summed up by
-/// cause.
-const LINES_PER_SECOND: u32 = 200;
-
-const SECOND: Micros = Micros::from_secs(1);
 
 /// Prints as the field of the connection that a connection was linked to.
 struct LogPartner(Option<ConnId>);
@@ -48,28 +44,12 @@ pub(super) struct EventLog {
 /// written.
 const QUIET_LINES: u64 = 10;
 
-/// The current second, in which lines about ended connections are counted.
-struct LineLimiter {
-    started: Micros,
-    lines: u32,
-    /// The number of suppressed lines by [`Cause::index`]; empty if there are none.
-    suppressed: Vec<u64>,
-    /// The timer that ends the second; set while lines are suppressed.
-    timer: Option<TimerId>,
-}
-
 impl EventLog {
     pub(super) fn new(
         interval: Micros,
         log_dropped: Box<dyn Fn() -> u64>,
         classes: Classes,
     ) -> Self {
-        let limiter = LineLimiter {
-            started: Micros::ZERO,
-            lines: 0,
-            suppressed: Vec::new(),
-            timer: None,
-        };
         EventLog {
             classes,
             interval,
@@ -78,7 +58,7 @@ impl EventLog {
             last: None,
             last_relay: None,
             skipped_lines: 0,
-            limiter,
+            limiter: LineLimiter::default(),
             has_mangled_pong: false,
         }
     }
@@ -125,9 +105,8 @@ impl EventLog {
                 self.log_statistics(io, sessions, relay);
             }
             self.start(io);
-        } else if self.limiter.timer == Some(timer) {
-            self.limiter.timer = None;
-            self.limiter.log_suppressed(io.stats().causes);
+        } else {
+            self.limiter.on_timer(io, timer);
         }
     }
 
@@ -157,9 +136,37 @@ impl EventLog {
             cause if cause.is_check() => Level::Debug,
             _ => Level::Info,
         };
-        if !log::log_enabled!(level) || !self.limiter.admit(io, end.cause) {
+        if log::log_enabled!(level) && self.limiter.admit(io, end.cause) {
+            self.write_close(level, id, peer, end);
+        }
+    }
+
+    /// Logs a leg of a pair that has ended, at debug: its pair has a line of its own.
+    pub(super) fn log_leg(&self, id: ConnId, peer: PeerInfo<'_>, end: &Ending) {
+        if log::log_enabled!(Level::Debug) {
+            self.write_close(Level::Debug, id, peer, end);
+        }
+    }
+
+    /// Logs a pair whose two legs have ended. If its client never became a WebSocket, it was none,
+    /// and each leg has its line.
+    pub(super) fn log_pair(&mut self, io: &mut Io<'_>, pair: &EndedPair, boot: BootId) {
+        if pair.client.end.class.is_none() {
+            for leg in [&pair.client, &pair.upstream] {
+                self.log_close(io, leg.id, PeerInfo::from(leg), &leg.end);
+            }
             return;
         }
+        let level = match pair.is_stale() {
+            true => Level::Warn,
+            false => Level::Info,
+        };
+        if log::log_enabled!(level) && self.limiter.admit(io, pair.first().end.cause) {
+            log::log!(level, "{}", LogPair(pair, &self.classes, boot));
+        }
+    }
+
+    fn write_close(&self, level: Level, id: ConnId, peer: PeerInfo<'_>, end: &Ending) {
         let conn = ConnFields {
             class: self.class_name(end.class),
             id,
@@ -323,39 +330,6 @@ impl EventLog {
     }
 }
 
-impl LineLimiter {
-    /// Returns whether there is room for one more line in this second; if not, counts it as
-    /// suppressed.
-    fn admit(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
-        if io.now() - self.started >= SECOND {
-            self.log_suppressed(io.stats().causes);
-            (self.started, self.lines) = (io.now(), 0);
-        }
-        self.lines += 1;
-        let admitted = self.lines <= LINES_PER_SECOND;
-        if !admitted {
-            let causes = io.stats().causes;
-            self.suppressed.resize(causes.count(), 0);
-            self.suppressed[cause.index()] += 1;
-            if self.timer.is_none() {
-                self.timer = Some(io.start_timer(SECOND));
-            }
-        }
-        admitted
-    }
-
-    fn log_suppressed(&mut self, causes: CauseTable) {
-        let total: u64 = self.suppressed.iter().sum();
-        if total > 0 {
-            let by_cause = SuppressedCounts(causes, &self.suppressed);
-            log::warn!(
-                "close suppressed={total}{by_cause} effect=\"these ends have no line of their own\""
-            );
-            self.suppressed.fill(0);
-        }
-    }
-}
-
 pub(super) fn state_name(state: HealthState) -> &'static str {
     match state {
         HealthState::Healthy => "healthy",
@@ -366,6 +340,12 @@ pub(super) fn state_name(state: HealthState) -> &'static str {
 /// What a log line shows about a connection: its identity and its user agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerInfo<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
+
+impl<'a> From<&'a EndedLeg> for PeerInfo<'a> {
+    fn from(leg: &'a EndedLeg) -> Self {
+        PeerInfo(leg.identity.as_ref(), leg.user_agent.as_deref())
+    }
+}
 
 /// The connection that a log line is about: `class=… user=… package=… id=… peer=… user_agent=…`
 struct ConnFields<'a> {
@@ -450,18 +430,5 @@ impl fmt::Display for RelayFields<'_> {
             now.starts + now.revivals + now.stops - last.starts - last.revivals - last.stops,
             now.webhooks_failed - last.webhooks_failed,
         )
-    }
-}
-
-/// Writes suppressed lines by cause: ` stale=12 peer_eof=3`
-struct SuppressedCounts<'a>(CauseTable, &'a [u64]);
-
-impl fmt::Display for SuppressedCounts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.0.all().map(|cause| (cause, self.1[cause.index()]));
-        for (cause, n) in counts.filter(|(_, n)| *n > 0) {
-            write!(f, " {cause}={n}")?;
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The gateway's state: what every product needs, the relay, further products, and the options for
 //! the start.
 
+use super::ended_legs::EndedLegs;
 use super::event_log::EventLog;
 use super::products::Products;
 use crate::base::time::Micros;
@@ -73,6 +74,8 @@ pub struct Gateway {
     pub(super) throttle_log: ThrottleLog,
     pub(super) queries: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSender,
+    /// Legs of pairs that have ended before their partner.
+    pub(super) ended_legs: EndedLegs,
     pub(super) histories: Histories,
     /// The drains of single classes that are in progress, by class.
     pub(super) drains: Vec<Option<ClassDrain>>,
@@ -111,6 +114,7 @@ impl Gateway {
             throttle_log: ThrottleLog::default(),
             queries: QueryReceiver::default(),
             closed: ClosedSender::default(),
+            ended_legs: EndedLegs::default(),
             histories: Histories::default(),
             drains: std::iter::repeat_with(|| None)
                 .take(classes.count())

@@ -1,5 +1,6 @@
 //! The gateway's handlers for the events of the loop.
 
+use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
 use crate::base::cause::Cause;
@@ -11,11 +12,13 @@ use crate::engine::{
 };
 use crate::health::HealthChange;
 use crate::host::{
-    ClassDrain, Flapping, Identity, LogValue, Product, RequestDecision, retry_after_secs,
+    ClassDrain, Directory, Flapping, Identity, LogValue, PairTarget, Product, RequestDecision,
+    retry_after_secs,
 };
 use crate::relay::FLAPPING;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 impl Handler for Gateway {
     fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
@@ -250,8 +253,9 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let peer = PeerInfo(identity.as_ref(), user_agent.as_deref());
-        self.event_log.log_close(io, id, peer, end);
+        let target = self.target_of_ended(id, end);
+        let peer = (identity.as_ref(), user_agent.as_ref());
+        self.log_end(io, id, peer, end, target.as_ref());
         match end.class {
             Some(class) => {
                 let product = self.products.of(class);
@@ -263,18 +267,20 @@ impl Handler for Gateway {
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
         let peer = (identity, user_agent);
-        self.closed.record(id, peer, generated, history, end);
+        self.closed
+            .record(id, peer, generated, history, target, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
         self.notify_reject(io, id, end);
-        let peer = PeerInfo(identity.as_ref(), user_agent.as_deref());
-        self.event_log.log_close(io, id, peer, end);
+        let target = self.target_of_ended(id, end);
+        let peer = (identity.as_ref(), user_agent.as_ref());
+        self.log_end(io, id, peer, end, target.as_ref());
         let generated = self.is_generated(identity.as_ref());
         let peer = (identity, user_agent);
-        self.closed.record(id, peer, generated, None, end);
+        self.closed.record(id, peer, generated, None, target, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -304,6 +310,40 @@ impl Gateway {
             let user_agent = self.user_agents.name(id);
             self.event_log
                 .log_open(io, id, PeerInfo(Some(identity), user_agent), how);
+        }
+    }
+
+    /// Returns where the pair of a connection leads that has ended.
+    fn target_of_ended(&self, id: ConnId, end: &Ending) -> Option<PairTarget> {
+        let target = self.target(id, end.partner.map(|partner| partner.id));
+        target.or_else(|| self.ended_legs.target(id))
+    }
+
+    /// Logs the end of a connection: by a line of its own, or by that of its pair.
+    fn log_end(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        (identity, user_agent): (Option<&Identity>, Option<&Arc<str>>),
+        end: &Ending,
+        target: Option<&PairTarget>,
+    ) {
+        let peer = PeerInfo(identity, user_agent.map(|name| &**name));
+        let (Some(partner), Some(target)) = (end.partner, target) else {
+            return self.event_log.log_close(io, id, peer, end);
+        };
+        self.event_log.log_leg(id, peer, end);
+        let bridge = self.products.shared_bridge();
+        let leg = EndedLeg {
+            id,
+            identity: identity.cloned(),
+            user_agent: user_agent.cloned(),
+            end: end.clone(),
+            is_upstream: bridge.is_some_and(|bridge| bridge.target(id).is_some()),
+            target: target.clone(),
+        };
+        if let Some(pair) = self.ended_legs.add(io, leg, partner.id) {
+            self.event_log.log_pair(io, &pair, self.boot);
         }
     }
 

@@ -2,6 +2,7 @@
 //! product needs.
 
 mod block_scan;
+mod ended_legs;
 mod event_log;
 #[expect(
     clippy::module_inception,
@@ -10,6 +11,7 @@ mod event_log;
 mod gateway;
 mod handler;
 mod jobs;
+mod line_limiter;
 mod operator;
 mod plain_http;
 mod products;
@@ -33,9 +35,9 @@ pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
     ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
-    Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, Position, Product, Proxies, RequestDecision,
-    Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX,
-    WebOrigin, is_url,
+    Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, PairTarget, Position, Product, Proxies,
+    RequestDecision, Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
+    USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

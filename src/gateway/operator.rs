@@ -8,7 +8,7 @@ use crate::bridge::{Route, RouteStats, UpstreamRow};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
-    Identity, LogIdentity, LogValue,
+    Identity, LogIdentity, LogValue, PairTarget,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
@@ -142,6 +142,11 @@ impl Directory for Gateway {
     fn user_agent(&self, id: ConnId) -> Option<&Arc<str>> {
         self.user_agents.get(id)
     }
+
+    fn target(&self, id: ConnId, partner: Option<ConnId>) -> Option<PairTarget> {
+        let bridge = self.products.shared_bridge()?;
+        bridge.target(id).or_else(|| bridge.target(partner?))
+    }
 }
 
 impl Gateway {
@@ -231,6 +236,7 @@ impl Gateway {
                 user: identity.map(|i| i.user.clone()),
                 package: identity.and_then(Identity::package).map(Box::from),
                 user_agent: self.user_agents.get(id).cloned(),
+                target: self.target(id, view.partner),
                 view,
             },
             outlook,

@@ -59,6 +59,11 @@ impl Products {
         self.bridge.as_mut().map(|(_, bridge)| bridge)
     }
 
+    /// Returns the bridge for queries, if there is one.
+    pub(super) fn shared_bridge(&self) -> Option<&Bridge> {
+        self.bridge.as_ref().map(|(_, bridge)| bridge)
+    }
+
     /// Returns all products but the relay, in the order in which they are asked about a request.
     pub(super) fn besides_relay(&mut self) -> impl Iterator<Item = &mut dyn Product> {
         self.relay_and_others().1

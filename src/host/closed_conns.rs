@@ -5,10 +5,12 @@
 
 use super::history::History;
 use super::identity::Identity;
+use super::pair_target::PairTarget;
 use crate::base::id::ConnId;
 use crate::base::time::Timestamp;
 use crate::engine::Ending;
 use crate::mail::{self, Limits, LoopSender, Overflow, QueueItem, Receiver};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How many ended connections are remembered.
@@ -27,8 +29,12 @@ pub struct ClosedConn {
     pub user: Option<Box<str>>,
     /// The package of the connection's app, if it was an app.
     pub package: Option<Box<str>>,
+    /// The client's address, if nothing proves the user.
+    pub address: Option<Box<IpAddr>>,
     /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
+    /// Where its pair leads, if it was one leg of it, or was to become one.
+    pub target: Option<PairTarget>,
     /// How the connection ended.
     pub end: Ending,
     /// The history of the connection, if one was kept.
@@ -49,13 +55,14 @@ impl QueueItem for ClosedConn {
         let history = self.history.as_deref();
         size_of::<Self>()
             + names.map(|name| name.len()).sum::<usize>()
+            + self.address.as_deref().map_or(0, size_of_val)
             + self.end.reason.len()
             + history.map_or(0, History::bytes)
     }
 }
 
 /// The limits of the queue; the oldest records are dropped first. The bytes do not include user
-/// agents, which records share.
+/// agents and targets, which records share.
 const LIMITS: Limits = Limits {
     count: CLOSED_MAX,
     bytes: 64 << 20,
@@ -85,13 +92,14 @@ impl ClosedSender {
         (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
         generated: bool,
         history: Option<Box<History>>,
+        target: Option<PairTarget>,
         end: &Ending,
     ) {
         if end.cause.is_check() {
             return;
         }
         let package = identity.as_ref().and_then(Identity::package).map(Box::from);
-        let user = identity.map(|identity| identity.user);
+        let (user, address) = identity.map(|i| (i.user, i.address)).unzip();
         // The newest record always finds room: the oldest ones are dropped.
         let _ = self.0.send(ClosedConn {
             at: Timestamp::now(),
@@ -99,7 +107,9 @@ impl ClosedSender {
             generated,
             user,
             package,
+            address: address.flatten(),
             user_agent,
+            target,
             end: end.clone(),
             history,
         });

@@ -1,6 +1,7 @@
 //! Listing connections: filtered, sorted, page by page, in slices that do not delay the loop.
 
 use super::identity::Identity;
+use super::pair_target::PairTarget;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, ConnView, Io, PhaseView};
@@ -37,6 +38,10 @@ pub struct Filter {
     pub user_agent: Option<String>,
     /// Only connections with an address in this block.
     pub address: Option<IpNet>,
+    /// Only legs of pairs of this route.
+    pub route: Option<String>,
+    /// Only legs of pairs with this address of an upstream.
+    pub upstream: Option<String>,
 }
 
 /// The state of a connection, in one word.
@@ -102,6 +107,8 @@ pub struct ConnRow {
     pub package: Option<Box<str>>,
     /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
+    /// Where its pair leads, if it is one leg of it, or is to become one.
+    pub target: Option<PairTarget>,
     /// The state and the counters of the connection.
     pub view: ConnView,
 }
@@ -129,6 +136,9 @@ pub trait Directory {
 
     /// Returns the `User-Agent` of a connection's request, escaped and cut.
     fn user_agent(&self, id: ConnId) -> Option<&Arc<str>>;
+
+    /// Returns where the pair of a connection leads, which is linked to `partner`.
+    fn target(&self, id: ConnId, partner: Option<ConnId>) -> Option<PairTarget>;
 }
 
 /// A query in progress. It looks at each slot once and keeps only the best, so it takes no more
@@ -241,6 +251,7 @@ impl Search {
                     user: identity.map(|i| i.user.clone()),
                     package,
                     user_agent: peers.user_agent(place.id).cloned(),
+                    target: peers.target(place.id, view.partner),
                     view,
                 };
                 self.page.rows.push((place, row));
@@ -261,7 +272,8 @@ impl Search {
         };
         let filter = &self.query.filter;
         let user_agent = || peers.user_agent(id).map(|name| &**name);
-        if !filter.admits(&view, peers.identity(id), user_agent) {
+        let target = || peers.target(id, view.partner);
+        if !filter.admits(&view, peers.identity(id), user_agent) || !filter.admits_pair(target) {
             return;
         }
         self.page.matched += 1;
@@ -312,5 +324,17 @@ impl Filter {
             && is(&self.user, identity.map(|i| &*i.user))
             && is(&self.package, identity.and_then(Identity::package))
             && (self.user_agent.is_none() || is(&self.user_agent, user_agent()))
+    }
+
+    fn admits_pair(&self, target: impl FnOnce() -> Option<PairTarget>) -> bool {
+        if self.route.is_none() && self.upstream.is_none() {
+            return true;
+        }
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        target().is_some_and(|target| {
+            is(&self.route, &target.route) && is(&self.upstream, &target.upstream)
+        })
     }
 }

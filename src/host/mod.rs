@@ -15,6 +15,7 @@ mod logfmt;
 #[cfg(test)]
 pub(crate) mod mutation;
 mod names;
+mod pair_target;
 mod product;
 mod proxy;
 mod spread_close;
@@ -43,6 +44,7 @@ pub use self::listing::{
 };
 pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
+pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
 pub(crate) use self::spread_close::SpreadClose;

@@ -11,7 +11,7 @@ use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::{UpstreamUrl, address_text};
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
-use crate::host::LogValue;
+use crate::host::{LogValue, PairTarget};
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(in crate::bridge) struct Endpoint {
     pub(in crate::bridge) route: Arc<str>,
     pub(in crate::bridge) url: UpstreamUrl,
     pub(in crate::bridge) address: DialAddress,
+    /// The address as operators see it.
+    text: Arc<str>,
     /// The address's part of the clients.
     pub(in crate::bridge) weight: u32,
     pub(in crate::bridge) listing: Listing,
@@ -98,6 +100,7 @@ impl Endpoint {
             url,
             address,
             weight,
+            text: text.into(),
             listing: Listing::Listed,
             dialing: 0,
             open: 0,
@@ -117,12 +120,15 @@ impl Endpoint {
     /// Returns whether an operator means this address of a route: by the address itself, or by the
     /// location that the route names.
     pub(in crate::bridge) fn is_named(&self, route: &str, upstream: &str) -> bool {
-        *self.route == *route && (self.url.as_str() == upstream || self.address_text() == upstream)
+        *self.route == *route && (self.url.as_str() == upstream || *self.text == *upstream)
     }
 
-    /// Returns the address as operators see it.
-    fn address_text(&self) -> String {
-        address_text(&self.address)
+    /// Returns where the pairs of the address lead.
+    pub(in crate::bridge) fn target(&self) -> PairTarget {
+        PairTarget {
+            route: self.route.clone(),
+            upstream: self.text.clone(),
+        }
     }
 
     /// Logs a change of the address's state.
@@ -135,7 +141,7 @@ impl Endpoint {
             level,
             "upstream route={} address={} state={state} reason={}",
             self.route,
-            self.address_text(),
+            self.text,
             LogValue(why)
         );
     }
@@ -161,7 +167,7 @@ impl Endpoint {
         UpstreamRow {
             route: self.route.clone(),
             url: self.url.to_string(),
-            address: self.address_text(),
+            address: self.text.to_string(),
             weight: self.weight,
             state,
             avoided_for: self.avoided_for(now),
@@ -391,117 +397,4 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn endpoint(weight: u32) -> Endpoint {
-        let url = UpstreamUrl::parse("http://127.0.0.1:1").expect("a location");
-        let address = url.fixed_address().expect("an address");
-        Endpoint::new("r".into(), url, address, weight)
-    }
-
-    #[test]
-    fn the_fewest_connections_for_the_weight_come_first() {
-        let now = Micros::from_secs(9);
-        for (loads, weights, better) in [
-            ([0, 0], [1, 1], Ordering::Equal),
-            ([0, 1], [1, 1], Ordering::Less),
-            ([1, 1], [1, 2], Ordering::Greater),
-            ([0, 1], [1, 2], Ordering::Equal),
-            ([9, 20], [1, 2], Ordering::Less),
-        ] {
-            let [mut a, mut b] = weights.map(endpoint);
-            (a.open, b.dialing) = (loads[0], loads[1]);
-            assert_eq!(
-                a.compare(&b, now, Micros::ZERO),
-                better,
-                "{loads:?} {weights:?}"
-            );
-            assert_eq!(b.compare(&a, now, Micros::ZERO), better.reverse());
-        }
-    }
-
-    #[test]
-    fn an_address_is_avoided_twice_as_long_after_each_failure() {
-        let (mut failing, other) = (endpoint(256), endpoint(1));
-        let mut now = Micros::from_secs(100);
-        for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
-            failing.unreachable(now, "");
-            // Others that were under way fail, too.
-            failing.unreachable(now + Micros(1), "");
-            let end = now + Micros::from_secs(seconds);
-            assert_eq!(
-                failing.compare(&other, end - Micros(1), Micros::ZERO),
-                Ordering::Greater
-            );
-            now = end;
-        }
-        now += Micros::from_secs(60);
-        failing.answered(now);
-        failing.unreachable(now, "");
-        now += Micros::from_secs(1);
-        assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
-        // Requests without an answer count if they are of three clients.
-        failing.answered(now);
-        let client = |last| IpAddr::from([192, 0, 2, last]);
-        for _ in 0..9 {
-            failing.unanswered(client(0), now, "");
-        }
-        for (last, expected) in [(1, Ordering::Less), (2, Ordering::Greater)] {
-            failing.unanswered(client(last), now, "");
-            assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
-        }
-    }
-
-    #[test]
-    fn a_frozen_service_gets_no_clients_while_another_is_well() {
-        let now = Micros::ZERO;
-        let (mut frozen, mut other) = (endpoint(1), endpoint(1));
-        (frozen.open, frozen.suspects, other.open) = (19, 10, 500);
-        frozen.judge_pings(false);
-        assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Greater);
-        other.unreachable(now, "");
-        assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
-        other.answered(now);
-        // Its connections are closed: it is not well because nothing tells that it is frozen.
-        (frozen.open, frozen.suspects) = (0, 0);
-        frozen.judge_end(now);
-        let later = now + Micros::from_secs(29);
-        assert!(!frozen.is_well(later) && frozen.row(later, &[]).is_failing);
-        frozen.answered(later);
-        assert!(frozen.is_well(later));
-        // A connection that is heard again tells that it goes on.
-        (frozen.open, frozen.suspects) = (19, 10);
-        frozen.judge_pings(false);
-        frozen.suspects = 9;
-        frozen.judge_pings(true);
-        assert!(frozen.is_well(later));
-    }
-
-    #[test]
-    fn an_address_that_comes_back_gets_its_part_little_by_little() {
-        let (mut cold, mut warm) = (endpoint(1), endpoint(1));
-        let start = Micros::from_secs(10);
-        cold.begin(start);
-        warm.open = 99;
-        // 100 to 100 once the new one has its whole weight: until then it gets fewer.
-        for (open, seconds, better) in [
-            (8, 0, Ordering::Less),
-            (10, 0, Ordering::Greater),
-            (48, 5, Ordering::Less),
-            (50, 5, Ordering::Greater),
-            (98, 10, Ordering::Less),
-            (100, 10, Ordering::Greater),
-        ] {
-            cold.open = open;
-            let now = start + Micros::from_secs(seconds);
-            let slow_start = Micros::from_secs(10);
-            assert_eq!(
-                cold.compare(&warm, now, slow_start),
-                better,
-                "{open} {seconds}"
-            );
-        }
-    }
-}
+mod tests;

@@ -131,24 +131,22 @@ def check_flood(rig, pair, size):
     front, back = pair
     same(closed(front.down, "the client"), (1012, "service restart"), "the close of the client")
     same(closed(back.up, "the service"), (1001, "service restart"), "the close of the service")
-    client = ended(rig.gateway, rf"class=client .* peer={front.source} ")
-    upstream = ended(rig.gateway, rf"class=upstream .* id={client['partner']} ")
-    for source, sink, leg in ((front.up, back.up, client), (back.down, front.down, upstream)):
+    ended = ended_pair(rig.gateway, front.source)
+    for source, sink, way in ((front.up, back.up, "up"), (back.down, front.down, "down")):
         sent, arrived = messages(source), messages(sink)
-        what = f"the messages of the leg {leg['class']}"
+        what = f"the messages {way}"
         same(arrived == sent[: len(arrived)], True, f"whether {what} arrived in order")
         # A long message counts from its head on, and perhaps the gateway has not read all of it.
-        read = int(leg["messages_in"])
+        read = int(ended[f"messages_{way}"])
         is_whole = len(arrived) == read or size == LONG and len(arrived) == read - 1
         expect(is_whole, f"{len(arrived)} of {what} arrived, and the gateway has read {read}")
-    return f"{client['messages_in']} up, {upstream['messages_in']} down"
+    return f"{ended['messages_up']} up, {ended['messages_down']} down"
 
 
-def ended(gateway, pattern):
-    """The fields of the line about the end of a leg."""
-    line = until(
-        PATIENCE, f"a line with {pattern}", lambda: gateway.find("close " + pattern)
-    ).string
+def ended_pair(gateway, peer):
+    """The fields of the line about the end of the pair of this client."""
+    look = lambda: gateway.find(rf"\bpair .* peer={re.escape(str(peer))} ")
+    line = until(PATIENCE, f"the end of the pair of {peer}", look).string
     return dict(re.findall(r"(\w+)=(\S+)", line))
 
 

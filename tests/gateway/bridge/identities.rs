@@ -83,7 +83,7 @@ fn a_name_is_a_label_wherever_it_stands() {
         let found = rig.gateway.connection("user=ada");
         assert_eq!(found["class"], "client", "{identity}");
         drop((client, leg));
-        let line = rig.gateway.line(&["close class=client user=ada"]);
+        let line = rig.gateway.line(&["pair route=r ", " user=ada "]);
         assert!(line.contains("cause=peer_"), "{line}");
         // Without a name the client is served as well.
         rig.pair("/", "");
@@ -229,7 +229,7 @@ fn a_pair_ends_when_the_token_of_its_client_expires() {
         (1001, "client closed: the token has expired".to_owned())
     );
     rig.gateway
-        .line(&["close class=client user=ada", "cause=unauthorized"]);
+        .line(&["pair route=r ", " user=ada ", "cause=unauthorized"]);
     rig.gateway.end();
 }
 

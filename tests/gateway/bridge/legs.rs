@@ -81,14 +81,31 @@ impl Bridge {
         for ((record, told), partner) in records.iter().zip([client, upstream]).zip([1, 0]) {
             told.assert_is(record);
             assert_eq!(record["partner"], records[partner]["id"], "{record}");
-            let id = record["id"].as_str().expect("an id");
-            let line = self.gateway.line(&["close ", &format!(" id={id} ")]);
-            for (key, value) in [("cause", told.cause), ("code", told.code), ("by", told.by)] {
-                assert_eq!(field(&line, key), Some(value), "{line}");
-            }
-            let partner = records[partner]["id"].as_str().expect("an id");
-            assert!(line.ends_with(&format!(" partner={partner}")), "{line}");
+            assert_eq!(record["route"], "default", "{record}");
+            let (_, address) = self.service.url.rsplit_once("//").expect("a scheme");
+            assert_eq!(record["upstream"], address, "{record}");
         }
+        let first = match client.cause {
+            "partner_ended" => upstream,
+            _ => client,
+        };
+        let [id, upstream_id] = records.each_ref().map(|r| r["id"].as_str().expect("an id"));
+        let line = self.gateway.line(&["pair ", &format!(" client={id} ")]);
+        let [is_clean, is_upstream_clean] = [client, upstream].map(|leg| leg.clean.to_string());
+        for (key, value) in [
+            ("upstream_id", upstream_id),
+            ("cause", first.cause),
+            ("by", first.by),
+            ("code_client", client.code),
+            ("code_upstream", upstream.code),
+            ("clean_client", &is_clean),
+            ("clean_upstream", &is_upstream_clean),
+        ] {
+            assert_eq!(field(&line, key), Some(value), "{key}: {line}");
+        }
+        // The legs have no line of their own.
+        assert_eq!(self.gateway.lines(&["close class=client"]), [""; 0]);
+        assert_eq!(self.gateway.lines(&["close class=upstream"]), [""; 0]);
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) struct ClosedParams {
     user_agent: Option<String>,
     /// Only connections from this IP address or CIDR block.
     address: Option<String>,
+    /// Only legs of pairs of this route (exact match).
+    route: Option<String>,
+    /// Only legs of pairs with this address of an upstream (exact match).
+    upstream: Option<String>,
     /// Only connections that ended for this cause.
     #[param(example = "stale")]
     cause: Option<String>,
@@ -76,6 +80,10 @@ pub(super) struct ClosedBody {
     by: &'static str,
     /// The connection that it was linked to: the other one of a client and its upstream.
     partner: Option<String>,
+    /// The route of its pair. Null if it was no leg of a pair.
+    route: Option<String>,
+    /// The address of the upstream of its pair. Null if it was no leg of a pair.
+    upstream: Option<String>,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]
     code: String,
@@ -180,18 +188,18 @@ impl ClosedParams {
         address: Option<IpNet>,
         cause: Option<Cause>,
     ) -> bool {
-        let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
-            wanted
-                .as_deref()
-                .is_none_or(|w| found.as_deref() == Some(w))
+        let target = closed.target.as_ref();
+        let is = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|w| found == Some(w))
         };
         class.is_none_or(|class| closed.end.class == Some(class))
             && cause.is_none_or(|cause| closed.end.cause == cause)
             && address.is_none_or(|block| block.contains(&closed.end.peer_addr.ip()))
-            && is(&self.user, &closed.user)
-            && is(&self.package, &closed.package)
-            && (self.user_agent.as_deref())
-                .is_none_or(|wanted| closed.user_agent.as_deref() == Some(wanted))
+            && is(&self.user, closed.user.as_deref())
+            && is(&self.package, closed.package.as_deref())
+            && is(&self.user_agent, closed.user_agent.as_deref())
+            && is(&self.route, target.map(|target| &*target.route))
+            && is(&self.upstream, target.map(|target| &*target.upstream))
     }
 }
 
@@ -220,6 +228,8 @@ impl ClosedBody {
             cause: end.cause.name(),
             by: classes.ended_by(end),
             partner: end.partner.map(|partner| partner.id.to_string()),
+            route: closed.target.as_ref().map(|t| t.route.to_string()),
+            upstream: closed.target.as_ref().map(|t| t.upstream.to_string()),
             code: code(end.code),
             reason: end.reason.to_string(),
             clean: end.clean,

@@ -40,6 +40,11 @@ pub(super) struct ConnectionParams {
     /// Only connections from this IP address or CIDR block.
     #[param(example = "192.0.2.0/24")]
     address: Option<String>,
+    /// Only legs of pairs of this route (exact match).
+    route: Option<String>,
+    /// Only legs of pairs with this address of an upstream (exact match).
+    #[param(example = "10.0.0.1:3000")]
+    upstream: Option<String>,
     /// What comes first: the longest silence, the longest RTT, the oldest connection, or the most
     /// unsent bytes.
     sort: Option<SortName>,
@@ -102,6 +107,11 @@ pub(super) struct ConnectionBody {
     /// The connection that it is linked to: the other one of a client and its upstream.
     #[schema(example = "18.4243")]
     partner: Option<String>,
+    /// The route of its pair. Null if it is no leg of a pair.
+    route: Option<String>,
+    /// The address of the upstream of its pair. Null if it is no leg of a pair.
+    #[schema(example = "10.0.0.1:3000")]
+    upstream: Option<String>,
     /// When the connection opened; if it has not opened, when it was accepted.
     since: String,
     age_ms: u64,
@@ -307,6 +317,8 @@ impl ConnectionParams {
                     .as_deref()
                     .map(gateway::normalize_user_agent),
                 address,
+                route: self.route,
+                upstream: self.upstream,
             },
             sort: match self.sort {
                 None | Some(SortName::Silence) => gateway::Sort::Silence,
@@ -345,6 +357,8 @@ impl ConnectionBody {
             user_agent: row.user_agent.as_deref().map(String::from),
             peer: address(view.peer_addr),
             partner: view.partner.map(|id| id.to_string()),
+            route: row.target.as_ref().map(|target| target.route.to_string()),
+            upstream: row.target.map(|target| target.upstream.to_string()),
             since: now.past(view.since),
             age_ms: (now.engine - view.since).as_millis(),
             silence_ms: view.health.silence.as_millis(),

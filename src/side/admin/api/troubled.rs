@@ -36,6 +36,9 @@ pub(super) struct TroubledBody {
     user: String,
     /// Null for an identity without a package.
     package: Option<String>,
+    /// The client's address, if nothing proves the user: the same name at another address is
+    /// another identity. Null if the user is proved.
+    address: Option<String>,
     /// The score of the trouble, the higher the worse; trouble that is six hours old counts half.
     score: f64,
     /// A description of the trouble, in words.
@@ -89,6 +92,7 @@ impl From<RankedIdentity> for TroubledBody {
         TroubledBody {
             user: ranked.user.into(),
             package: ranked.package.map(String::from),
+            address: ranked.address.map(|address| address.to_string()),
             score: (ranked.score * 10.0).round() / 10.0,
             pattern: ranked.pattern,
             drops: ranked.drops,
@@ -111,6 +115,7 @@ mod tests {
         let body = TroubledBody::from(RankedIdentity {
             user: "ada".into(),
             package: None,
+            address: Some([192, 0, 2, 7].into()),
             score: 7.26,
             pattern: "3 drops in 3 h, all stale".to_owned(),
             drops: 3,
@@ -122,8 +127,8 @@ mod tests {
         });
         let json = serde_json::to_value(&body).expect("JSON");
         let wanted = serde_json::json!({
-            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all \
-                stale", "drops": 3, "stale": 3,
+            "user": "ada", "package": null, "address": "192.0.2.7", "score": 7.3,
+            "pattern": "3 drops in 3 h, all stale", "drops": 3, "stale": 3,
             "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z",
             "last_at": "2025-06-15T18:06:40.000Z",
         });

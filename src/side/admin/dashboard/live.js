@@ -121,7 +121,7 @@ export function build(how) {
       fill(cell, item) {
         named.set(cell.firstChild, [item.user, item.package]);
         setWord(cell.firstChild.firstChild, item.user);
-        setWord(cell.firstChild.lastChild, item.package ?? '');
+        setWord(cell.firstChild.lastChild, item.package ?? item.address ?? '');
       },
     },
     column('Pattern', 'pattern', item => visible(item.pattern)),

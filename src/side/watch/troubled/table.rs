@@ -11,6 +11,7 @@ use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::gateway::{ClosedConn, ExpiredPeer};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// The limit of remembered identities.
 pub(super) const IDENTITIES_MAX: usize = 2_000;
@@ -25,10 +26,12 @@ pub(in crate::side) struct Troubled {
 }
 
 /// The identity that the trouble is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct IdentityKey {
     user: Box<str>,
     package: Option<Box<str>>,
+    /// The client's address, if nothing proves the user.
+    address: Option<Box<IpAddr>>,
 }
 
 /// An entry of the ranking.
@@ -36,6 +39,8 @@ pub(super) struct IdentityKey {
 pub(in crate::side) struct RankedIdentity {
     pub(in crate::side) user: Box<str>,
     pub(in crate::side) package: Option<Box<str>>,
+    /// The client's address, if nothing proves the user.
+    pub(in crate::side) address: Option<IpAddr>,
     pub(in crate::side) score: f64,
     /// A description of the trouble, in words.
     pub(in crate::side) pattern: String,
@@ -65,6 +70,7 @@ impl Troubled {
             let identity = IdentityKey {
                 user: user.clone(),
                 package: closed.package.clone(),
+                address: closed.address.clone(),
             };
             let trouble = self.entry(identity, closed.at);
             let sums = trouble.sums_at(closed.at);
@@ -88,6 +94,7 @@ impl Troubled {
             let identity = IdentityKey {
                 user: expired.identity.user.clone(),
                 package: expired.identity.package().map(Box::from),
+                address: expired.identity.address.clone(),
             };
             let sums = self.entry(identity, expired.at).sums_at(expired.at);
             sums.failed_resumes = sums.failed_resumes.saturating_add(1);
@@ -104,10 +111,7 @@ impl Troubled {
             .map(|(identity, trouble)| (trouble.score(now), identity, trouble))
             .collect();
         // Sorted by name, too, so that the order is stable.
-        worst.sort_by(|(a, x, _), (b, y, _)| {
-            let by_name = || (&x.user, &x.package).cmp(&(&y.user, &y.package));
-            b.total_cmp(a).then_with(by_name)
-        });
+        worst.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.cmp(y)));
         worst.truncate(limit);
         let ranked = |(score, identity, trouble): (f64, &IdentityKey, &Trouble)| {
             let sums = trouble.sums();
@@ -115,6 +119,7 @@ impl Troubled {
             RankedIdentity {
                 user: identity.user.clone(),
                 package: identity.package.clone(),
+                address: identity.address.as_deref().copied(),
                 score,
                 pattern: trouble.pattern(),
                 drops: sums.all_drops(),

@@ -34,7 +34,9 @@ pub(in crate::side::watch) fn closed(
         id: crate::base::id::ConnId::new(1, 1),
         user: Some(user.into()),
         package: user.ends_with("app").then(|| "org.a".into()),
+        address: None,
         user_agent: None,
+        target: None,
         end: Ending {
             class: Some(if user.ends_with("app") { APP } else { GLASSES }),
             peer_addr: ([127, 0, 0, 1], 1).into(),

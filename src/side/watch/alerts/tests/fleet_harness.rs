@@ -188,7 +188,9 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
         generated: user.is_some_and(|user| user.starts_with("anonymous-")),
         user: identity.map(|identity| identity.user),
         package: None,
+        address: None,
         user_agent: None,
+        target: None,
         end: Ending {
             class: Some(Class(0)),
             peer_addr: (address, 4_242).into(),
