@@ -286,9 +286,13 @@ impl<H: Handler> Engine<H> {
         let leg = self.core.legs.get(id);
         let max_message = leg.map_or(0, |leg| leg.max_message);
         let role = self.core.table.get(id).map(Conn::role).unwrap_or_default();
-        // A close that waits for the end of the frame in progress comes before the next frame.
+        // A close that waits for the end of the frame in progress comes before the next frame. A
+        // close that waits for a frame of the peer that is to be closed can take long: until then
+        // the partner's frames go on.
+        let conn = self.core.table.get(id);
+        let is_expected = conn.is_some_and(|c| c.flags.has(Flag::MidFrame));
         let wanted = self.core.table.get(partner).and_then(Conn::forward_input);
-        let is_closing = wanted.is_some_and(|f| f.wanted.is_some());
+        let is_closing = !is_expected && wanted.is_some_and(|f| f.wanted.is_some());
         RunRules {
             role,
             compression: leg.is_some_and(|leg| leg.compression),
