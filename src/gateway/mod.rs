@@ -27,8 +27,9 @@ pub use self::session_list::{
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HealthCheck, HostHeader, HttpChoice,
-    HttpUpstream, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie,
-    StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
+    HttpUpstream, PairFate, PairForecast, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity,
+    SameSite, SecureCookie, StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow,
+    UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

@@ -65,11 +65,15 @@ fn id_of(gateway: &Gateway, class: &str) -> String {
     connection["id"].as_str().expect("an id").to_owned()
 }
 
+/// Kicks the only connection of a class. The answer and the log name the other leg.
 #[track_caller]
 fn kick(gateway: &Gateway, class: &str) {
+    let partner = gateway.connection(&format!("class={class}"))["partner"].clone();
     let path = format!("/api/v1/connections/{}/kick", id_of(gateway, class));
     let (status, answer) = gateway.act("POST", &path, r#"{"reason":"abuse"}"#);
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!((status, &answer["partner"]), (200, &partner), "{answer}");
+    let partner = partner.as_str().expect("an id");
+    gateway.line(&["operator action=kick", &format!(" partner={partner} ")]);
 }
 
 #[test]
