@@ -1,5 +1,6 @@
 //! The queries and commands of operators. Every call is one slice of work for the loop.
 
+use super::event_log::LogPartner;
 use super::gateway::Gateway;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
@@ -8,7 +9,7 @@ use crate::bridge::{PairForecast, Route, UpstreamRow};
 use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
-    Identity, LogIdentity, LogValue, OrDash, PairTarget,
+    Identity, LogIdentity, LogValue, PairTarget,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
@@ -298,11 +299,11 @@ impl Gateway {
             self.close_identity(io, identity.clone(), reason);
         }
         log::warn!(
-            "operator action=kick id={id} {} partner={} block_ms={} blocked={blocked} reason={}",
+            "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}{}",
             LogIdentity(identity.as_ref()),
-            OrDash(partner),
             block.as_millis(),
-            LogValue(reason)
+            LogValue(reason),
+            LogPartner(partner)
         );
         KickOutcome::Done { blocked, partner }
     }

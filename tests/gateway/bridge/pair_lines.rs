@@ -99,3 +99,20 @@ fn the_line_waits_for_the_second_leg() {
     eventually("nothing is kept", || (kept() == 0.0).then_some(()));
     bridge.gateway.end();
 }
+
+/// At a shutdown no leg ends because of the other one.
+#[test]
+fn a_shutdown_ends_both_legs_and_each_pair_has_its_line() {
+    let bridge = Bridge::start(&[("DRAIN_MS", "60000"), ("DRAIN_DELAY_MS", "60000")]);
+    let pairs: Vec<_> = (0..3).map(|_| bridge.pair()).collect();
+    let Bridge { mut gateway, .. } = bridge;
+    gateway.signal("TERM");
+    gateway.line(&["signal effect=drain"]);
+    gateway.signal("TERM");
+    gateway.wait_for_exit();
+    let parts = ["[INFO] pair ", "cause=shutdown by=operator "];
+    let codes = ["code_client=none", "code_upstream=none"];
+    let lines = gateway.lines(&[parts, codes].concat());
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    drop(pairs);
+}
