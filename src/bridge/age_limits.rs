@@ -65,6 +65,11 @@ impl AgeLimits {
         self.ends.len().max(self.order.len())
     }
 
+    /// Returns when and why a pair ends, if its end is planned.
+    pub(super) fn of(&self, id: ConnId) -> Option<(Micros, PlannedEnd)> {
+        self.ends.get(&id).copied()
+    }
+
     /// Returns when the next pair ends.
     pub(super) fn next(&self) -> Option<Micros> {
         self.order.first().map(|(end, _)| *end)

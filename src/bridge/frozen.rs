@@ -32,6 +32,13 @@ impl UpstreamState {
     pub(super) fn is_unresponsive(self) -> bool {
         is_service_unresponsive(self.open, self.silent)
     }
+
+    /// Returns the silence after which a connection with this timeout may be closed, if the
+    /// upstream is unresponsive.
+    pub(super) fn patience(self, timeout: Micros) -> Option<Micros> {
+        self.is_unresponsive()
+            .then_some(Micros(TIMEOUTS * timeout.0))
+    }
 }
 
 /// Returns whether a service is unresponsive: more than half of the open connections to it, and at
@@ -60,11 +67,10 @@ impl FrozenGuard {
         state: UpstreamState,
         now: Micros,
     ) -> Overdue {
-        if !state.is_unresponsive() {
+        let Some(patience) = state.patience(timeout) else {
             self.turns.clear();
             return Overdue::Close;
-        }
-        let patience = Micros(TIMEOUTS * timeout.0);
+        };
         if silence < patience {
             // It was heard since a turn of an earlier freeze.
             self.turns.remove(&id);
@@ -80,6 +86,11 @@ impl FrozenGuard {
             true => Overdue::Close,
             false => Overdue::Wait(turn - now),
         }
+    }
+
+    /// Returns when a connection may be closed, if it has a turn.
+    pub(super) fn turn(&self, id: ConnId) -> Option<Micros> {
+        self.turns.get(&id).copied()
     }
 
     /// Forgets a connection that has ended.

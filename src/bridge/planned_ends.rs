@@ -11,10 +11,13 @@ use crate::engine::{Io, TimerId};
 use crate::host::SpreadClose;
 
 /// The reason in the close frames of old pairs.
-const OLD: &str = "planned age reached";
+pub(super) const OLD: &str = "planned age reached";
 
 /// The reason in the close frame of a client whose token has expired.
-const EXPIRED: &str = "the token has expired";
+pub(super) const EXPIRED: &str = "the token has expired";
+
+/// A policy is violated (RFC 6455 §7.4.1): the code for a client whose token has expired.
+pub(super) const POLICY: u16 = 1008;
 
 /// The time over which pairs are closed that were opened during the drain of their upstream.
 const LAST_SPREAD: Micros = Micros::from_secs(1);
@@ -117,8 +120,6 @@ impl Bridge {
 
 /// Ends a pair whose client's token has expired, by its leg to the upstream.
 fn close_expired(io: &mut Io<'_>, leg: ConnId) {
-    /// RFC 6455 §7.4.1: a policy is violated.
-    const POLICY: u16 = 1008;
     if let Some(client) = io.partner(leg) {
         io.close_for(client, Cause::UNAUTHORIZED, POLICY, EXPIRED);
     }

@@ -15,7 +15,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 /// Prints as the field of the connection that a connection was linked to.
-struct LogPartner(Option<ConnId>);
+pub(super) struct LogPartner(pub(super) Option<ConnId>);
 
 impl fmt::Display for LogPartner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

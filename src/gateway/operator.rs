@@ -1,11 +1,12 @@
 //! The queries and commands of operators. Every call is one slice of work for the loop.
 
+use super::event_log::LogPartner;
 use super::gateway::Gateway;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::bridge::{Route, RouteStats, UpstreamRow};
-use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
+use crate::bridge::{PairForecast, Route, RouteStats, UpstreamRow};
+use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
     Identity, LogIdentity, LogValue, PairTarget,
@@ -113,6 +114,8 @@ pub enum KickOutcome {
     Done {
         /// Whether the identity of the connection is blocked from now on.
         blocked: bool,
+        /// The other leg of its pair, which ends, too.
+        partner: Option<ConnId>,
     },
 }
 
@@ -127,6 +130,8 @@ pub struct ConnSnapshot {
     pub row: ConnRow,
     /// What will happen to the connection if nothing more is sent or received.
     pub outlook: Outlook,
+    /// What will become of its pair, if it is one leg of it.
+    pub pair: Option<PairForecast>,
     /// The connection's history so far, if one was kept. A history is kept from now on.
     pub history: Option<History>,
     /// How the connection joined its session (first, resume or takeover), if it still belongs to
@@ -220,12 +225,8 @@ impl Gateway {
 
     /// Returns all that is known about one connection. Its history is kept from now on.
     pub fn inspect(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<ConnSnapshot> {
-        let view = io.view(id)?;
-        let mut outlook = io.outlook(id)?;
-        let mut drains = self.drains.iter().flatten();
-        if let Some(by) = drains.find_map(|drain| drain.close_deadline(id, &view, io.now())) {
-            outlook.drained(by);
-        }
+        let (view, outlook) = self.outlook(io, id)?;
+        let pair = self.forecast(io, id, (view, outlook));
         self.histories.on_inspect(io, id);
         let identity = self.identities.get(id);
         Some(ConnSnapshot {
@@ -240,9 +241,35 @@ impl Gateway {
                 view,
             },
             outlook,
+            pair,
             history: self.histories.get(id).cloned(),
             how: identity.and_then(|identity| self.products.relay.attach_kind(id, identity)),
         })
+    }
+
+    /// Returns the state of a connection and its outlook, with what drains and the bridge will do.
+    fn outlook(&self, io: &Io<'_>, id: ConnId) -> Option<(ConnView, Outlook)> {
+        let (view, mut outlook) = (io.view(id)?, io.outlook(id)?);
+        if let Some(bridge) = self.products.shared_bridge() {
+            bridge.correct_outlook(id, &view, &mut outlook);
+        }
+        let mut drains = self.drains.iter().flatten();
+        if let Some(by) = drains.find_map(|drain| drain.close_deadline(id, &view, io.now())) {
+            outlook.drained(by);
+        }
+        Some((view, outlook))
+    }
+
+    /// Returns what will become of the pair of a connection with this outlook.
+    fn forecast(
+        &self,
+        io: &Io<'_>,
+        id: ConnId,
+        outlook: (ConnView, Outlook),
+    ) -> Option<PairForecast> {
+        let partner = io.partner(id)?;
+        let bridge = self.products.shared_bridge()?;
+        bridge.forecast((id, outlook), (partner, self.outlook(io, partner)?))
     }
 
     /// Closes a connection for the operator with this reason, and blocks its identity for the time
@@ -261,6 +288,7 @@ impl Gateway {
             Some(PhaseView::Closing { .. }) => return KickOutcome::Closing,
             Some(PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open) => {}
         }
+        let partner = io.partner(id);
         let identity = self.identities.get(id).cloned();
         let blocked = block > Micros::ZERO
             && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
@@ -274,12 +302,13 @@ impl Gateway {
             self.close_identity(io, identity.clone(), reason);
         }
         log::warn!(
-            "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}",
+            "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}{}",
             LogIdentity(identity.as_ref()),
             block.as_millis(),
-            LogValue(reason)
+            LogValue(reason),
+            LogPartner(partner)
         );
-        KickOutcome::Done { blocked }
+        KickOutcome::Done { blocked, partner }
     }
 
     /// Blocks an identity for a time. Returns `false` if 1 000 are already blocked, or if the name

@@ -17,6 +17,9 @@ pub const PAGE_MAX: usize = 1_000;
 /// CPU time to look at a slot and its connection, in ns; most of it is cache misses.
 const SLOT_NS: u32 = 150;
 
+/// CPU time to find where the pair of a connection leads, in ns.
+const TARGET_NS: u32 = 150;
+
 /// CPU time to make a row, in ns.
 const ROW_NS: u32 = 500;
 
@@ -38,9 +41,9 @@ pub struct Filter {
     pub user_agent: Option<String>,
     /// Only connections with an address in this block.
     pub address: Option<IpNet>,
-    /// Only legs of pairs of this route.
+    /// Only legs of pairs of this route, and connections that are made for it.
     pub route: Option<String>,
-    /// Only legs of pairs with this address of an upstream.
+    /// The same for this address of an upstream.
     pub upstream: Option<String>,
 }
 
@@ -216,11 +219,15 @@ impl Search {
         io: &Io<'_>,
         slice_cost: &mut SliceCost,
     ) -> Option<ConnPage> {
+        let slot_ns = match self.query.filter.is_of_pairs() {
+            true => SLOT_NS + TARGET_NS,
+            false => SLOT_NS,
+        };
         while self.slot < io.slots() {
             if slice_cost.is_spent() {
                 return None;
             }
-            slice_cost.add(SLOT_NS);
+            slice_cost.add(slot_ns);
             if let Some(id) = io.id_in_slot(self.slot) {
                 self.consider(peers, io, id);
             }
@@ -326,8 +333,13 @@ impl Filter {
             && (self.user_agent.is_none() || is(&self.user_agent, user_agent()))
     }
 
+    /// Returns whether the filter asks where a pair leads.
+    fn is_of_pairs(&self) -> bool {
+        self.route.is_some() || self.upstream.is_some()
+    }
+
     fn admits_pair(&self, target: impl FnOnce() -> Option<PairTarget>) -> bool {
-        if self.route.is_none() && self.upstream.is_none() {
+        if !self.is_of_pairs() {
             return true;
         }
         let is = |wanted: &Option<String>, found: &str| {

@@ -246,7 +246,10 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     // Without a block it is one more loss: the gateway waits for it.
     assert_eq!(
         kick(&mut fleet, "p.x", Micros::ZERO),
-        KickOutcome::Done { blocked: false }
+        KickOutcome::Done {
+            blocked: false,
+            partner: None
+        }
     );
     fleet.expect_closing(x, Cause::KICKED, 4000);
     assert_eq!(&*fleet.ending(x).reason, "go away");
@@ -257,7 +260,10 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     let hour = Micros::from_secs(3_600);
     assert_eq!(
         kick(&mut fleet, "p.x", hour),
-        KickOutcome::Done { blocked: true }
+        KickOutcome::Done {
+            blocked: true,
+            partner: None
+        }
     );
     assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
     fleet.expect_closing(x, Cause::KICKED, 1000);

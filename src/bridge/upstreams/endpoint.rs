@@ -146,6 +146,19 @@ impl Endpoint {
         );
     }
 
+    /// Returns whether the address gets new clients, and why not.
+    pub(in crate::bridge) fn condition(&self) -> UpstreamCondition {
+        match self.listing {
+            Listing::Removed => UpstreamCondition::Removed,
+            Listing::Vanished => UpstreamCondition::Vanished,
+            Listing::Listed if self.is_drained => UpstreamCondition::Drained,
+            Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
+            Listing::Listed if self.is_unresponsive => UpstreamCondition::Unresponsive,
+            Listing::Listed if self.failures > 0 => UpstreamCondition::Avoided,
+            Listing::Listed => UpstreamCondition::Up,
+        }
+    }
+
     /// Returns the address with all its numbers. `sources` are the source addresses of its route.
     pub(in crate::bridge) fn row(&self, now: Micros, sources: &[IpAddr]) -> UpstreamRow {
         let per_source = match &self.address {
@@ -155,21 +168,12 @@ impl Endpoint {
             }
             DialAddress::Unix(_) => 0,
         };
-        let state = match self.listing {
-            Listing::Removed => UpstreamCondition::Removed,
-            Listing::Vanished => UpstreamCondition::Vanished,
-            Listing::Listed if self.is_drained => UpstreamCondition::Drained,
-            Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
-            Listing::Listed if self.is_unresponsive => UpstreamCondition::Unresponsive,
-            Listing::Listed if self.failures > 0 => UpstreamCondition::Avoided,
-            Listing::Listed => UpstreamCondition::Up,
-        };
         UpstreamRow {
             route: self.route.clone(),
             url: self.url.to_string(),
             address: self.text.to_string(),
             weight: self.weight,
-            state,
+            state: self.condition(),
             avoided_for: self.avoided_for(now),
             pairs: self.open,
             dialing: self.dialing,

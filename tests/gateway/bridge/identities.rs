@@ -7,17 +7,17 @@ use crate::tokens;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const SECRET: &str = "a-secret-of-at-least-32-characters";
+pub const SECRET: &str = "a-secret-of-at-least-32-characters";
 
 /// A gateway with one route that has these lines.
-struct Rig {
-    gateway: Gateway,
-    service: Listener,
+pub struct Rig {
+    pub gateway: Gateway,
+    pub service: Listener,
     _folder: Folder,
 }
 
 impl Rig {
-    fn start(lines: &str, settings: &[(&str, &str)]) -> Rig {
+    pub fn start(lines: &str, settings: &[(&str, &str)]) -> Rig {
         let (folder, service) = (Folder::new(), Listener::tcp());
         let url = &service.url;
         let route = format!("[[route]]\nname = 'r'\npath = '/'\nupstream = '{url}'\n{lines}\n");
@@ -40,7 +40,7 @@ impl Rig {
 
     /// Opens a pair.
     #[track_caller]
-    fn pair(&self, path: &str, lines: &str) -> (Client, Server) {
+    pub fn pair(&self, path: &str, lines: &str) -> (Client, Server) {
         let mut client = self.ask(path, lines);
         let leg = self.service.open();
         client.switched();
@@ -59,11 +59,11 @@ impl Rig {
 }
 
 /// Returns a token with these claims.
-fn token(claims: serde_json::Value) -> String {
+pub fn token(claims: serde_json::Value) -> String {
     tokens::sign(SECRET, &claims)
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.expect("after 1970").as_secs()
 }

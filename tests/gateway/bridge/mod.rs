@@ -12,6 +12,8 @@ mod identities;
 pub mod legs;
 mod losses;
 mod operators;
+mod pair_lines;
+mod pair_queries;
 mod requests;
 mod route_reloads;
 mod routes;

@@ -65,11 +65,15 @@ fn id_of(gateway: &Gateway, class: &str) -> String {
     connection["id"].as_str().expect("an id").to_owned()
 }
 
+/// Kicks the only connection of a class. The answer and the log name the other leg.
 #[track_caller]
 fn kick(gateway: &Gateway, class: &str) {
+    let partner = gateway.connection(&format!("class={class}"))["partner"].clone();
     let path = format!("/api/v1/connections/{}/kick", id_of(gateway, class));
     let (status, answer) = gateway.act("POST", &path, r#"{"reason":"abuse"}"#);
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!((status, &answer["partner"]), (200, &partner), "{answer}");
+    let partner = partner.as_str().expect("an id");
+    gateway.line(&["operator action=kick", &format!(" partner={partner}")]);
 }
 
 #[test]
@@ -97,6 +101,25 @@ fn a_connection_to_the_service_that_is_kicked_asks_its_client_to_come_back() {
         Told::clean("partner_ended", "1012", "operator", "abuse"),
         Told::clean("kicked", "4000", "operator", "abuse"),
     );
+    bridge.gateway.end();
+}
+
+/// The name belongs to the leg of the client.
+#[test]
+fn a_connection_to_the_service_can_be_kicked_and_not_blocked() {
+    let bridge = Bridge::start(&[]);
+    let (mut client, leg) = bridge.pair();
+    let path = format!(
+        "/api/v1/connections/{}/kick",
+        id_of(&bridge.gateway, "upstream")
+    );
+    let body = r#"{"reason":"abuse","block_ms":60000}"#;
+    let (status, answer) = bridge.gateway.act("POST", &path, body);
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(client.expect_close(), (1012, "abuse".to_owned()));
+    assert_eq!(leg.expect_close(), (4000, "abuse".to_owned()));
+    let list = bridge.gateway.api("/api/v1/blocks");
+    assert_eq!(list["blocks"], serde_json::json!([]), "{list}");
     bridge.gateway.end();
 }
 

@@ -128,7 +128,7 @@ fn heartbeats_are_counted_by_leg() {
     leg.send(10, &payload);
     // Pings that wait in the socket are older. Only the newest one is expected.
     eventually("a ping that the service answers", || {
-        while let false = leg.is_quiet() {
+        while !leg.is_quiet() {
             if let Event::Ping(payload) = leg.next() {
                 leg.send(10, &payload);
             }

@@ -44,6 +44,9 @@ pub(super) struct Kicked {
     id: String,
     /// Whether the identity is refused from now on.
     blocked: bool,
+    /// The other leg of its pair, which ends, too: the service is told 1001, a client 1012. Null if
+    /// it was no leg of a pair.
+    partner: Option<String>,
 }
 
 /// The name of a class, or `all`. Used only by the OpenAPI document: the names are those that the
@@ -154,12 +157,13 @@ pub(super) async fn kick(
             let error = "the connection is already closing; nothing was done";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        KickOutcome::Done { blocked: false } if block > Micros::ZERO => {
+        KickOutcome::Done { blocked: false, .. } if block > Micros::ZERO => {
             let error = "the connection was closed, but its identity was not blocked: it has none, \
                          or a generated one, or 1000 identities are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        KickOutcome::Done { blocked } => Ok(Json(Kicked {
+        KickOutcome::Done { blocked, partner } => Ok(Json(Kicked {
+            partner: partner.map(|partner| partner.to_string()),
             id: id.to_string(),
             blocked,
         })),

@@ -30,9 +30,9 @@ pub(super) struct ClosedParams {
     user_agent: Option<String>,
     /// Only connections from this IP address or CIDR block.
     address: Option<String>,
-    /// Only legs of pairs of this route (exact match).
+    /// Only legs of pairs of this route, and connections that were made for it (exact match).
     route: Option<String>,
-    /// Only legs of pairs with this address of an upstream (exact match).
+    /// The same for this address of an upstream (exact match).
     upstream: Option<String>,
     /// Only connections that ended for this cause.
     #[param(example = "stale")]
@@ -80,9 +80,10 @@ pub(super) struct ClosedBody {
     by: &'static str,
     /// The connection that it was linked to: the other one of a client and its upstream.
     partner: Option<String>,
-    /// The route of its pair. Null if it was no leg of a pair.
+    /// The route of its pair, also of a connection to an upstream that was never linked. Null for
+    /// any other connection.
     route: Option<String>,
-    /// The address of the upstream of its pair. Null if it was no leg of a pair.
+    /// The address of the upstream of its pair. Null if there is no `route`.
     upstream: Option<String>,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]

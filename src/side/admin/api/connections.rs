@@ -40,9 +40,9 @@ pub(super) struct ConnectionParams {
     /// Only connections from this IP address or CIDR block.
     #[param(example = "192.0.2.0/24")]
     address: Option<String>,
-    /// Only legs of pairs of this route (exact match).
+    /// Only legs of pairs of this route, and connections that are being made for it (exact match).
     route: Option<String>,
-    /// Only legs of pairs with this address of an upstream (exact match).
+    /// The same for this address of an upstream (exact match).
     #[param(example = "10.0.0.1:3000")]
     upstream: Option<String>,
     /// What comes first: the longest silence, the longest RTT, the oldest connection, or the most
@@ -107,9 +107,10 @@ pub(super) struct ConnectionBody {
     /// The connection that it is linked to: the other one of a client and its upstream.
     #[schema(example = "18.4243")]
     partner: Option<String>,
-    /// The route of its pair. Null if it is no leg of a pair.
+    /// The route of its pair, also of a connection to an upstream that is not linked yet. Null for
+    /// any other connection.
     route: Option<String>,
-    /// The address of the upstream of its pair. Null if it is no leg of a pair.
+    /// The address of the upstream of its pair. Null if there is no `route`.
     #[schema(example = "10.0.0.1:3000")]
     upstream: Option<String>,
     /// When the connection opened; if it has not opened, when it was accepted.

@@ -1,6 +1,7 @@
 //! Explains a connection's state and predicts its next events, as sentences and as times.
 
 use super::common::{ClockReading, PredictedTime};
+use super::explain_pair::PairExplanation;
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
@@ -28,8 +29,10 @@ pub(super) struct Explanation {
     /// other times here. Null if no drain includes it.
     drained: Option<PredictedTime>,
     /// When and for which cause the connection ends, or begins to be closed. For `draining` this is
-    /// the latest time.
+    /// the latest time. Its pair may end before: see `pair`.
     end: PredictedEnd,
+    /// What will become of its pair. Null if it is no leg of a pair.
+    pair: Option<PairExplanation>,
     /// The same facts as sentences for a reader.
     text: Vec<String>,
     /// Whose kernel acknowledges our bytes on the TCP connection: `peer` or `proxy`.
@@ -124,12 +127,15 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
              code {code}"
         ));
     }
+    let pair = portrait.pair.as_ref();
+    let pair = pair.map(|pair| PairExplanation::of(pair, now, &mut text));
     Explanation {
         why,
         next_ping,
         suspect,
         drained,
         end,
+        pair,
         text,
         kernel: if view.proxied { "proxy" } else { "peer" },
         policy: AppliedPolicy {

@@ -9,6 +9,7 @@ mod closed_connections;
 mod common;
 mod connections;
 mod explain;
+mod explain_pair;
 mod live_document;
 mod overview;
 mod page_entries;

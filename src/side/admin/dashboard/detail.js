@@ -110,6 +110,7 @@ function head(of, state) {
 
 const common = of => [
   ...(of.user_agent == null ? [] : [['User agent', visible(of.user_agent)]]),
+  ...(of.route == null ? [] : [['Route', visible(of.route)], ['Upstream', visible(of.upstream)], ['Other leg', of.partner ?? '–']]),
   ['Round trip', `${micros(of.rtt_us)} ± ${micros(of.rttvar_us)}${of.rtt_age_ms == null ? '' : `, ${span(of.rtt_age_ms)} old`}`],
   ['Came in', `${bytes(of.bytes_in)}, ${plural(of.messages_in, 'message')}`],
   ['Went out', `${bytes(of.bytes_out)}, ${plural(of.messages_out, 'message')}`],
@@ -204,13 +205,14 @@ function history(place, life) {
 // ---- kick ----
 
 function openKick() {
-  const { id, user, package: pkg } = shown.last;
+  const { id, user, package: pkg, partner } = shown.last;
   const form = $('kick-form');
   form.reset();
   form.dataset.id = id;
   say(form.querySelector('.wrong'), '');
   const name = el('bdi', { class: 'named' }, visible(user ?? 'no user yet'));
   $('kick-identity').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`
+    + (partner ? ` Its pair ends: ${partner} is closed, too.` : '')
     + (pkg ? ' If it is refused afterwards it is told “App stopped” instead, and not asked back.' : ''));
   $('kick').showModal();
 }
@@ -222,9 +224,9 @@ async function kick(event) {
   const sent = { reason: form.elements.reason.value, block_ms: Number(form.elements.block.value) };
   const done = busy(form);
   try {
-    const { blocked } = await act('POST', `connections/${form.dataset.id}/kick`, sent);
+    const { blocked, partner } = await act('POST', `connections/${form.dataset.id}/kick`, sent);
     dialog.close();
-    how.toast(`Kicked ${form.dataset.id}${blocked ? '; its identity is refused for now' : ''}.`);
+    how.toast(`Kicked ${form.dataset.id}${partner ? `, and with it ${partner}` : ''}${blocked ? '; its identity is refused for now' : ''}.`);
   } catch (problem) {
     say(wrong, visible(problem.message));
   } finally {

@@ -270,3 +270,30 @@ fn a_clock_that_steps_back_and_a_day_of_drops_stay_small() {
     let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
     assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES_MAX);
 }
+
+/// A name that is not proved belongs to its address; one that is proved is the same everywhere.
+#[test]
+fn one_name_at_two_addresses_is_two_identities_unless_it_is_proved() {
+    let mut troubled = Troubled::default();
+    let client = |user: &str, at: u64, address: Option<[u8; 4]>| ClosedConn {
+        address: address.map(|address| Box::new(address.into())),
+        ..closed(user, at, Cause::STALE, 20, 60)
+    };
+    for n in 0..3 {
+        let at = START + n * HOUR_MS;
+        troubled.record_closed(&[
+            client("ada", at, Some([192, 0, 2, 1])),
+            client("ada", at, Some([192, 0, 2, 1])),
+            client("ada", at, Some([192, 0, 2, 2])),
+            client("eve", at, None),
+        ]);
+    }
+    let worst = troubled.worst(moment(START + 2 * HOUR_MS), 10);
+    let told: Vec<_> = worst
+        .iter()
+        .map(|ranked| (&*ranked.user, ranked.address, ranked.drops))
+        .collect();
+    let first = ("ada", Some([192, 0, 2, 1].into()), 6);
+    let second = ("ada", Some([192, 0, 2, 2].into()), 3);
+    assert_eq!(told, [first, second, ("eve", None, 3)]);
+}
