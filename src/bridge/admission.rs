@@ -53,11 +53,19 @@ impl Bridge {
         if route.auth == RouteAuth::None {
             return Ok(None);
         }
-        let claims = self.credentials.verified_claims(request, UnixMillis::now());
-        claims.map(Some).map_err(|fault| {
-            let reply = Reply::error(401, &fault.to_string()).with_challenge("Bearer");
+        let refuse = |why: &str| {
+            let reply = Reply::error(401, why).with_challenge("Bearer");
             (Cause::UNAUTHORIZED, reply)
-        })
+        };
+        let claims = self.credentials.verified_claims(request, UnixMillis::now());
+        let claims = claims.map_err(|fault| refuse(&fault.to_string()))?;
+        // A client without a name could be neither blocked nor limited.
+        if let Some(RouteIdentity::JwtClaim(claim)) = &route.identity
+            && claims.name(claim).is_none()
+        {
+            return Err(refuse("the token does not name its bearer"));
+        }
+        Ok(Some(claims))
     }
 
     /// Returns the field that tells the upstream the id of a connection: the id of this run, and

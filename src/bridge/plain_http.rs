@@ -167,10 +167,11 @@ impl Bridge {
         now: Micros,
         upstream: UpstreamNumber,
         client: IpAddr,
+        since: Micros,
         why: &str,
     ) {
         if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
-            endpoint.unanswered(client, now, why);
+            endpoint.unanswered(client, since, now, why);
         }
     }
 }

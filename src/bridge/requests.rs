@@ -382,7 +382,7 @@ impl Bridge {
                 HandshakeResult::Unreachable
             }
             cause if cause == Cause::ANSWER_TIMEOUT => {
-                endpoint.unanswered(pending.address, now, &end.reason);
+                endpoint.unanswered(pending.address, pending.dialed_at, now, &end.reason);
                 HandshakeResult::Unanswered
             }
             // A client can make a service end a connection without an answer.

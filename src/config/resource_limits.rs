@@ -75,9 +75,13 @@ impl Settings {
         let room = (limits.max_connections() / per_client).max(1);
         let connections = self.max_connections.unwrap_or(room).min(room);
         if let Some(given) = self.max_connections.filter(|given| *given > room) {
+            let each = match per_client {
+                1 => "",
+                _ => "; each client takes two of the others",
+            };
             warnings.push(format!(
                 "MAX_CONNECTIONS=\"{given}\": is lowered to {room}: the limit of file descriptors \
-                 is {}, of which some are kept for the admin listener, the state file and reloads",
+                 is {}, of which some are kept for the admin listener, the state file and reloads{each}",
                 limits.descriptors
             ));
         }

@@ -286,13 +286,7 @@ impl<H: Handler> Engine<H> {
         let leg = self.core.legs.get(id);
         let max_message = leg.map_or(0, |leg| leg.max_message);
         let role = self.core.table.get(id).map(Conn::role).unwrap_or_default();
-        // A close that waits for the end of the frame in progress comes before the next frame. A
-        // close that waits for a frame of the peer that is to be closed can take long: until then
-        // the partner's frames go on.
-        let conn = self.core.table.get(id);
-        let is_expected = conn.is_some_and(|c| c.flags.has(Flag::MidFrame));
-        let wanted = self.core.table.get(partner).and_then(Conn::forward_input);
-        let is_closing = !is_expected && wanted.is_some_and(|f| f.wanted.is_some());
+        let is_closing = self.core.closes_waiting > 0 && self.is_held(id, partner);
         RunRules {
             role,
             compression: leg.is_some_and(|leg| leg.compression),
@@ -305,6 +299,16 @@ impl<H: Handler> Engine<H> {
                 false => SHARE_UNITS * FRAMES_PER_UNIT / 4,
             },
         }
+    }
+
+    /// Returns whether the next frame of a connection must wait, because a close of its partner
+    /// comes before it. A close that waits for a frame of the peer that is to be closed can take
+    /// long: until then the partner's frames go on.
+    fn is_held(&self, id: ConnId, partner: ConnId) -> bool {
+        let conn = self.core.table.get(id);
+        let is_expected = conn.is_some_and(|c| c.flags.has(Flag::MidFrame));
+        let input = self.core.table.get(partner).and_then(Conn::forward_input);
+        !is_expected && input.is_some_and(|input| input.wanted.is_some())
     }
 
     /// Counts a run. `is_whole`: a frame ends with it.
@@ -359,10 +363,7 @@ impl<H: Handler> Engine<H> {
     /// Applies the limits after a run was written or queued, and sends what has waited for the end
     /// of a frame.
     fn after_run(&mut self, to: ConnId, now: Micros) {
-        self.core.close_at_boundary(to, now);
-        if let Some(from) = self.core.partner_of(to) {
-            self.core.close_at_boundary(from, now);
-        }
+        self.core.close_both_at_boundary(to, now);
         let pending = self.core.table.get(to).map_or(0, Conn::pending);
         if pending > super::core::UNSENT_SMALL && self.core.is_full() {
             self.core.close_out_of_memory(to, pending, now);

@@ -187,7 +187,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     let stats = admin_state.http.clone();
     let http = options
         .http
-        .map(|http| start_http(http, queries.clone(), stats));
+        .map(|http| start_http(http, options.boot, queries.clone(), stats));
     let handle = SideHandle {
         addr,
         runner: runner.clone(),
@@ -216,10 +216,12 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
 /// Starts the thread for plain HTTP.
 fn start_http(
     options: HttpOptions,
+    boot: BootId,
     queries: GatewayQueries,
     stats: Arc<HttpStats>,
 ) -> io::Result<HttpSender> {
     let context = HttpContext::new(
+        boot,
         queries,
         options.returns,
         options.settings,

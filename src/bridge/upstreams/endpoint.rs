@@ -71,6 +71,11 @@ pub(in crate::bridge) struct Endpoint {
     failures: u32,
     /// The clients whose requests were not answered since the last answer.
     silent_for: Vec<IpAddr>,
+    /// Whether requests without an answer were the last failures: a health check that succeeds says
+    /// nothing of them.
+    is_mute: bool,
+    /// When a request was last answered.
+    answered_at: Micros,
     /// Until when the address is avoided.
     avoided_until: Micros,
     /// Whether its service answers no pings. This outlives the connections that have shown it.
@@ -110,6 +115,8 @@ impl Endpoint {
             frozen: FrozenGuard::default(),
             failures: 0,
             silent_for: Vec::new(),
+            is_mute: false,
+            answered_at: Micros::ZERO,
             avoided_until: Micros::ZERO,
             is_unresponsive: false,
             leaving: None,
@@ -152,8 +159,8 @@ impl Endpoint {
             Listing::Removed => UpstreamCondition::Removed,
             Listing::Vanished => UpstreamCondition::Vanished,
             Listing::Listed if self.is_drained => UpstreamCondition::Drained,
-            Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
             Listing::Listed if self.is_unresponsive => UpstreamCondition::Unresponsive,
+            Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
             Listing::Listed if self.failures > 0 => UpstreamCondition::Avoided,
             Listing::Listed => UpstreamCondition::Up,
         }
@@ -164,7 +171,8 @@ impl Endpoint {
         let per_source = match &self.address {
             DialAddress::Tcp(to) | DialAddress::TcpFrom(to, _) => {
                 let fitting = sources.iter().filter(|s| s.is_ipv4() == to.is_ipv4());
-                (self.open + self.dialing).div_ceil(fitting.count().max(1) as u64)
+                let all = self.open + self.dialing + self.requests.get();
+                all.div_ceil(fitting.count().max(1) as u64)
             }
             DialAddress::Unix(_) => 0,
         };
@@ -272,8 +280,9 @@ impl Endpoint {
         self.failed_checks >= FAILURES
     }
 
-    /// Notes the result of a health check. Returns whether the address is healthy, if that has
-    /// changed.
+    /// Notes the result of a health check. One that succeeds ends the time for which an address that
+    /// could not be reached is avoided. Returns whether the address is healthy, if that has changed
+    /// or it was avoided.
     pub(in crate::bridge) fn checked(&mut self, is_good: bool, now: Micros) -> Option<bool> {
         let was_unhealthy = self.is_unhealthy();
         self.failed_checks = match is_good {
@@ -281,8 +290,13 @@ impl Endpoint {
             false => self.failed_checks.saturating_add(1),
         };
         let is_changed = self.is_unhealthy() != was_unhealthy;
-        if is_changed && is_good {
+        let is_reachable = is_good && self.failures > 0 && !self.is_mute;
+        if is_reachable {
+            (self.failures, self.avoided_until) = (0, Micros::ZERO);
+        }
+        if is_good && (is_changed || is_reachable) {
             self.begin(now);
+            return Some(true);
         }
         is_changed.then_some(is_good)
     }
@@ -318,9 +332,9 @@ impl Endpoint {
             self.is_unresponsive = false;
             self.log("up", "a request was answered");
         }
-        self.failures = 0;
+        (self.failures, self.is_mute) = (0, false);
         self.silent_for.clear();
-        self.avoided_until = Micros::ZERO;
+        (self.answered_at, self.avoided_until) = (now, Micros::ZERO);
     }
 
     /// Notes that connecting failed. The address is avoided for a while. Dials that were under way
@@ -337,16 +351,24 @@ impl Endpoint {
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
     }
 
-    /// Notes that a request of a client with this address was not answered in time. One client
-    /// alone cannot make the upstream look bad, whatever it asks for.
-    pub(in crate::bridge) fn unanswered(&mut self, client: IpAddr, now: Micros, why: &str) {
-        if self.silent_for.contains(&client) {
+    /// Notes that a request of a client with this address, sent at `since`, was not answered in
+    /// time. One client alone cannot make the upstream look bad, whatever it asks for. An upstream
+    /// that has answered others in this time is not silent.
+    pub(in crate::bridge) fn unanswered(
+        &mut self,
+        client: IpAddr,
+        since: Micros,
+        now: Micros,
+        why: &str,
+    ) {
+        if self.answered_at > since || self.silent_for.contains(&client) {
             return;
         }
         self.silent_for.push(client);
         // One that was frozen a while ago is on trial.
         if self.silent_for.len() >= SILENT_MOST || self.failures > 0 {
             self.silent_for.clear();
+            self.is_mute = true;
             self.unreachable(now, why);
         }
     }

@@ -32,6 +32,11 @@ pub(in crate::config) fn check_routes(
             let allowed = "none, unless AUTH_JWT_SECRET or AUTH_JWT_SECRET_FILE is set";
             faults.push(route.fault(const { field("auth") }, allowed.to_owned()));
         }
+        if route.has_dropped_cookie() {
+            let allowed = "auto or always: browsers drop a cookie with SameSite=None and without \
+                           Secure";
+            faults.push(route.fault(const { field("sticky_secure") }, allowed.to_owned()));
+        }
         let before = &routes[..nth];
         let at = const { field("name") };
         if has_upstream && route.name() == UPSTREAM_ROUTE {

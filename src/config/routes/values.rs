@@ -141,8 +141,19 @@ impl RouteValues {
 
     /// Returns whether clients need a token.
     pub(in crate::config) fn verifies_tokens(&self) -> bool {
-        let auth = &self.fields[const { field("auth") }].value;
-        matches!(auth, Some(SettingValue::Word("jwt")))
+        self.has_word(const { field("auth") }, "jwt")
+    }
+
+    /// Returns whether a field has this word as its value.
+    fn has_word(&self, at: usize, wanted: &str) -> bool {
+        matches!(self.fields[at].value, Some(SettingValue::Word(word)) if word == wanted)
+    }
+
+    /// Returns whether browsers drop the cookie that the gateway sets: one for pages of all sites
+    /// that is never Secure.
+    pub(in crate::config) fn has_dropped_cookie(&self) -> bool {
+        self.has_word(const { field("sticky_same_site") }, "none")
+            && self.has_word(const { field("sticky_secure") }, "never")
     }
 
     /// Returns whether only pages of some origins may connect.

@@ -337,6 +337,7 @@ impl Core {
                 scan.finder = CloseFinder::inside(head, frame.payload);
             }
             if let Some(forward) = &input.forward {
+                self.closes_waiting -= u32::from(forward.wanted.is_some());
                 scan.finder = CloseFinder::within(&forward.gathered, forward.state.left);
             }
             if input.unfinished.is_some() {

@@ -98,6 +98,8 @@ pub(crate) struct Core {
     pub(crate) migration: Option<PolicyMigration>,
     /// The time at which the deadlines of this turn, or the last one, were processed.
     pub(crate) turn_now: Micros,
+    /// How many closes wait for the end of a frame, so that forwarding need not look for them.
+    pub(crate) closes_waiting: u32,
     /// Connections that were handed over and whose sockets the driver has not taken yet.
     pub(crate) handed_over: Vec<HandedOver>,
     /// How many connections that were handed over have not ended.
@@ -150,6 +152,7 @@ impl Core {
             max_connections: None,
             migration: None,
             turn_now: Micros::ZERO,
+            closes_waiting: 0,
             handed_over: Vec::new(),
             places: Arc::default(),
             work: WorkBudget::default(),

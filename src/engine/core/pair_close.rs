@@ -81,7 +81,20 @@ impl Core {
                 reason: cut_reason(reason).into(),
                 due: now + timeout,
             }));
+            self.closes_waiting += 1;
             self.arm(id);
+        }
+    }
+
+    /// Closes those of two linked connections whose closes have waited for the end of a frame, if
+    /// no frame is in progress any more.
+    pub(crate) fn close_both_at_boundary(&mut self, id: ConnId, now: Micros) {
+        if self.closes_waiting == 0 {
+            return;
+        }
+        self.close_at_boundary(id, now);
+        if let Some(partner) = self.partner_of(id) {
+            self.close_at_boundary(partner, now);
         }
     }
 
@@ -102,6 +115,7 @@ impl Core {
         let Some(wanted) = wanted else {
             return;
         };
+        self.closes_waiting -= 1;
         self.send_close_now(id, wanted.cause, wanted.code, &wanted.reason, now);
     }
 

@@ -45,6 +45,8 @@ struct Exchange {
     is_head: bool,
     /// Whether its body is not complete.
     has_open_body: bool,
+    /// Whether the upstream takes more of its body than the client has sent.
+    awaits_body: bool,
     /// What is wrong with its body.
     body_fault: Option<String>,
     /// Whether hyper has its answer.
@@ -98,6 +100,7 @@ impl ClientState {
         inner.exchange = Some(Exchange {
             is_head: request.is_head(),
             has_open_body: has_body,
+            awaits_body: false,
             body_fault: None,
             is_answered: false,
         });
@@ -120,6 +123,22 @@ impl ClientState {
         if let Some(exchange) = &mut lock(&self.0).exchange {
             exchange.has_open_body = false;
         }
+    }
+
+    /// Notes whether the upstream takes more of the body of the request in progress than the client
+    /// has sent.
+    pub(super) fn set_awaits_body(&self, awaits: bool) {
+        if let Some(exchange) = &mut lock(&self.0).exchange {
+            exchange.awaits_body = awaits;
+        }
+    }
+
+    /// Returns whether the upstream takes more of the body of the request in progress than the
+    /// client has sent.
+    pub(super) fn awaits_body(&self) -> bool {
+        let inner = lock(&self.0);
+        let exchange = inner.exchange.as_ref();
+        exchange.is_some_and(|exchange| exchange.awaits_body)
     }
 
     /// Notes what is wrong with the body of the request in progress.

@@ -3,6 +3,7 @@
 use super::answer_body::AnswerBody;
 use super::answers::{ExtendFields, Failed, answer_fault, closing, own_answer};
 use super::client_state::{ClientState, ExchangeGuard};
+use super::failure_log::FailedRequest;
 use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
 use super::request_body::RequestBody;
@@ -75,7 +76,7 @@ async fn answer(
         return closing(own_answer(reply, guard));
     };
     let (method, path) = (head.method().to_owned(), head.path().to_owned());
-    let is_http_10 = head.is_http_10();
+    let (is_http_10, peer) = (head.is_http_10(), head.peer_addr());
     let mut exchange = Exchange::new(context.clone(), id, head, request, state.clone());
     let result = exchange.run().await;
     if result.is_err() && state.body_fault().is_some() {
@@ -89,8 +90,15 @@ async fn answer(
         }
         Err(Failed { reply, route, why }) => {
             if reply.status >= 500 {
-                let log = &context.failures;
-                log.add(&route, &method, &path, reply.status, &why);
+                context.failures.add(&FailedRequest {
+                    route: &route,
+                    method: &method,
+                    path: &path,
+                    connection: (context.boot, id),
+                    peer,
+                    status: reply.status,
+                    why: &why,
+                });
             }
             (own_answer(reply, guard), route)
         }
@@ -118,6 +126,7 @@ fn is_same(head: &Request, request: &hyper::Request<Incoming>) -> bool {
 /// A request in progress.
 struct Exchange {
     id: ConnId,
+    began: Instant,
     context: Arc<HttpContext>,
     settings: HttpSettings,
     state: Arc<ClientState>,
@@ -164,6 +173,7 @@ impl Exchange {
         let (parts, body) = request.into_parts();
         Exchange {
             id,
+            began: Instant::now(),
             settings: context.settings(),
             context,
             state,
@@ -259,7 +269,16 @@ impl Exchange {
         let sent = match self.send(&mut conn, request).await {
             Ok(sent) => sent,
             Err(Silent::Client) => return Tried::Failed(self.stalled(&route)),
-            Err(Silent::Upstream) => return self.not_answered(&upstream),
+            Err(Silent::Reader) => {
+                let time = self.settings.body_idle.as_millis();
+                let why = format!("the upstream has read no byte of the body within {time} ms");
+                return self.unanswered(&upstream, why);
+            }
+            Err(Silent::Upstream) => {
+                let time = self.settings.answer_timeout.as_millis();
+                let why = format!("the upstream has not answered within {time} ms");
+                return self.unanswered(&upstream, why);
+            }
         };
         match sent {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -336,14 +355,20 @@ impl Exchange {
         Failed::new(Reply::error(408, &why), route)
     }
 
-    /// Handles an upstream that has not answered in time.
-    fn not_answered(&self, upstream: &HttpUpstream) -> Tried {
-        let time = self.settings.answer_timeout.as_millis();
-        let why = format!("the upstream has not answered within {time} ms");
-        let (number, client) = (upstream.number, self.head.peer_addr().ip());
-        let logged = why.clone();
-        self.report(move |bridge, now| bridge.http_unanswered(now, number, client, &logged));
+    /// Handles an upstream that has not answered in time, or has not read the request.
+    fn unanswered(&self, upstream: &HttpUpstream, why: String) -> Tried {
+        self.report_unanswered(upstream, &why);
         Tried::Failed(Failed::new(Reply::error(504, &why), &upstream.route.name))
+    }
+
+    /// Tells the loop that an upstream has not answered this client.
+    fn report_unanswered(&self, upstream: &HttpUpstream, why: &str) {
+        let (number, client) = (upstream.number, self.head.peer_addr().ip());
+        let (why, began) = (why.to_owned(), self.began);
+        self.report(move |bridge, now| {
+            let since = now - began.elapsed().into();
+            bridge.http_unanswered(now, number, client, since, &why);
+        });
     }
 
     /// Handles a connection that has ended before the answer. What was not sent, or can be sent
@@ -365,7 +390,11 @@ impl Exchange {
             return Tried::Again;
         }
         let text = match failure.is_unanswered {
-            true => "the upstream closed the connection without an answer",
+            true => {
+                let why = "the upstream closed the connection without an answer";
+                self.report_unanswered(upstream, why);
+                why
+            }
             false => "the answer of the upstream is invalid",
         };
         Tried::Failed(Failed::because(502, text, route, failure.why))
@@ -391,7 +420,12 @@ impl Exchange {
                 Ok(answer) => return Ok(answer),
                 Err(_) if progress.is_none() => return Err(Silent::Upstream),
                 Err(_) => match self.state.body_progress() {
-                    Some(now) if Some(now) == progress => return Err(Silent::Client),
+                    Some(now) if Some(now) == progress => {
+                        return Err(match self.state.awaits_body() {
+                            true => Silent::Client,
+                            false => Silent::Reader,
+                        });
+                    }
                     Some(_) => {}
                     // The body has ended meanwhile, at the latest now.
                     None => whole_since = Instant::now(),
@@ -419,9 +453,11 @@ impl Exchange {
 
 /// Which side of a request was silent for too long.
 enum Silent {
-    /// It has not sent the rest of the body.
+    /// The client has not sent the rest of the body.
     Client,
-    /// It has not answered.
+    /// The upstream does not read the body.
+    Reader,
+    /// The upstream has not answered.
     Upstream,
 }
 

@@ -1,7 +1,9 @@
 //! The log of requests that the gateway itself had to answer.
 
-use crate::host::LogValue;
+use crate::base::id::ConnId;
+use crate::host::{BootId, LogValue};
 use crate::side::lock::lock;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,18 +24,36 @@ struct Period {
     left_out: u64,
 }
 
+/// A request that the gateway itself had to answer.
+#[derive(Debug)]
+pub(super) struct FailedRequest<'a> {
+    pub(super) route: &'a str,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    /// The id that the upstream gets, or would have got.
+    pub(super) connection: (BootId, ConnId),
+    pub(super) peer: SocketAddr,
+    pub(super) status: u16,
+    pub(super) why: &'a str,
+}
+
 impl FailureLog {
-    /// Logs a request that was answered with this status, because of `why`.
-    pub(super) fn add(&self, route: &str, method: &str, path: &str, status: u16, why: &str) {
+    /// Logs a request.
+    pub(super) fn add(&self, failed: &FailedRequest<'_>) {
         let Some(left_out) = self.take_line(Instant::now()) else {
             return;
         };
         log::warn!(
-            "http_request route={} method={} path={} status={status} reason={} left_out={left_out}",
-            LogValue(route),
-            LogValue(method),
-            LogValue(path),
-            LogValue(why),
+            "http_request route={} method={} path={} connection={}.{} peer={} status={} reason={} \
+             left_out={left_out}",
+            LogValue(failed.route),
+            LogValue(failed.method),
+            LogValue(failed.path),
+            failed.connection.0,
+            failed.connection.1,
+            failed.peer,
+            failed.status,
+            LogValue(failed.why),
         );
     }
 

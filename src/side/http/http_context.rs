@@ -5,7 +5,7 @@ use super::failure_log::FailureLog;
 use super::http_settings::HttpSettings;
 use super::http_stats::HttpStats;
 use super::upstream_pool::UpstreamPool;
-use crate::gateway::GatewayQueries;
+use crate::gateway::{BootId, GatewayQueries};
 use crate::reactor::ReturnSender;
 use crate::side::lock::lock;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,7 @@ const QUESTIONS: usize = 32;
 
 /// What all connections of plain HTTP share.
 pub(in crate::side) struct HttpContext {
+    pub(super) boot: BootId,
     pub(super) queries: GatewayQueries,
     pub(super) returns: ReturnSender,
     pub(super) settings: Arc<Mutex<HttpSettings>>,
@@ -34,6 +35,7 @@ pub(in crate::side) struct HttpContext {
 impl HttpContext {
     /// Creates what the connections share. The limit of requests in progress is that of now.
     pub(in crate::side) fn new(
+        boot: BootId,
         queries: GatewayQueries,
         returns: ReturnSender,
         settings: Arc<Mutex<HttpSettings>>,
@@ -42,6 +44,7 @@ impl HttpContext {
     ) -> Self {
         let most = lock(&settings).max_requests.min(Semaphore::MAX_PERMITS);
         HttpContext {
+            boot,
             queries,
             returns,
             settings,

@@ -58,7 +58,10 @@ impl Body for RequestBody {
         let Some(body) = &mut self.get_mut().0 else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut body.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut body.incoming).poll_frame(cx);
+        // hyper asks for more only if the upstream takes it.
+        body.state.set_awaits_body(polled.is_pending());
+        match polled {
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => {
                 // The client is to blame, not the upstream.

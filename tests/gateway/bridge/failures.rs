@@ -93,6 +93,21 @@ fn a_service_that_does_not_answer_is_a_504() {
     bridge.gateway.end();
 }
 
+#[test]
+fn the_time_for_a_head_ends_with_the_head() {
+    let bridge = Bridge::start(&[("HANDSHAKE_TIMEOUT_MS", "200")]);
+    let mut client = bridge.ask("/", "");
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    // The time of a later client runs out first.
+    let mut later = Client::connect(bridge.gateway.addr);
+    later.write(b"GET / HTTP/1.1\r\n");
+    assert!(later.ends_unanswered());
+    leg.agree("");
+    client.switched();
+    bridge.gateway.end();
+}
+
 /// A listener whose queue is full drops what arrives, so a connect to it takes for ever.
 #[test]
 fn a_service_that_does_not_accept_is_a_502_within_the_connect_timeout() {

@@ -250,6 +250,18 @@ fn an_identity_that_connects_too_often_is_refused_for_a_while() {
     rig.gateway.end();
 }
 
+/// Twenty tabs of one user are normal.
+#[test]
+fn by_default_no_identity_connects_too_often() {
+    let rig = Rig::start("identity = 'query:user'", &[]);
+    let pairs: Vec<_> = (0..20).map(|_| rig.pair("/?user=ada", "")).collect();
+    drop(pairs);
+    for _ in 0..20 {
+        rig.pair("/?user=ada", "");
+    }
+    rig.gateway.end();
+}
+
 /// What a client sends under the name of the field never reaches the service.
 #[test]
 fn the_service_is_told_the_id_of_the_connection() {

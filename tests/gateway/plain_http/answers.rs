@@ -139,6 +139,7 @@ fn an_early_answer_reaches_the_client() {
 fn what_is_no_answer_becomes_502() {
     let bridge = Bridge::start(&[]);
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: 1\r\n".repeat(129));
     for said in [
         "",
         "HTTP/1.1 200",
@@ -149,6 +150,7 @@ fn what_is_no_answer_becomes_502() {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         &long,
+        &many,
     ] {
         let request = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
         let (mut client, mut leg) = asked(&bridge, request);

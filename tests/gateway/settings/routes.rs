@@ -137,6 +137,18 @@ fn a_short_route_has_the_general_values() {
 }
 
 #[test]
+fn a_cookie_and_a_health_check_need_no_further_fields() {
+    let settings = run_with_file(format!("{SHORT}sticky = 'cookie:gw'\nhealth_path = '/h'\n"));
+    let route = &routes(&settings)[0];
+    let sticky = route.sticky.as_ref().expect("a cookie");
+    assert_eq!(sticky.same_site, SameSite::Lax);
+    assert_eq!(sticky.secure, SecureCookie::Auto);
+    let health = route.health.as_ref().expect("a check");
+    assert_eq!(health.interval, Micros::from_secs(5));
+    assert_eq!(health.timeout, Micros::from_secs(2));
+}
+
+#[test]
 fn pings_to_a_service_may_be_off_for_one_route() {
     let settings = run_with_file(format!("{SHORT}upstream_heartbeat_interval_ms = 0\n"));
     let policy = routes(&settings)[0].upstream_policy.expect("its own");
@@ -254,6 +266,12 @@ fn routes_must_be_tables_and_fit_each_other() {
         (
             "name = 'b'\npath = '/'",
             "route \"b\" (file): path=\"/\": must be another path or host than that of route \"a\"",
+        ),
+        (
+            "name = 'b'\npath = '/y'\nsticky = 'cookie:c'\nsticky_same_site = 'none'\n\
+             sticky_secure = 'never'",
+            "route \"b\" (file): sticky_secure=\"never\": must be auto or always: browsers drop a \
+             cookie with SameSite=None and without Secure",
         ),
         (
             "name = 'b'\npath = '/y'\nconnection_timeout_ms = 15000",

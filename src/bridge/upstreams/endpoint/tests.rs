@@ -54,12 +54,25 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
     failing.answered(now);
     let client = |last| IpAddr::from([192, 0, 2, last]);
     for _ in 0..9 {
-        failing.unanswered(client(0), now, "");
+        failing.unanswered(client(0), now, now, "");
+    }
+    // Those that were sent before an answer to another request do not.
+    for last in 3..9 {
+        failing.unanswered(client(last), now - Micros(1), now, "");
     }
     for (last, expected) in [(1, Ordering::Less), (2, Ordering::Greater)] {
-        failing.unanswered(client(last), now, "");
+        failing.unanswered(client(last), now, now, "");
         assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
     }
+    // A health check may be answered by an upstream that answers nothing else.
+    assert_eq!(failing.checked(true, now), None);
+    assert!(!failing.is_up(now));
+    failing.answered(now);
+    failing.unreachable(now, "");
+    assert_eq!(failing.condition(), UpstreamCondition::Avoided);
+    assert_eq!(failing.checked(true, now), Some(true));
+    assert_eq!(failing.condition(), UpstreamCondition::Up);
+    assert!(failing.is_up(now));
 }
 
 #[test]

@@ -33,10 +33,13 @@ fn by_upstream(
 
 pub(super) fn upstream_unresponsive(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     by_upstream(input, |row| {
-        let is_unresponsive = is_service_unresponsive(row.pairs, row.suspects);
-        let value = match is_unresponsive {
-            true => percent(row.suspects, row.pairs),
-            false => 0.0,
+        // The gateway itself closes the silent ones: the verdict outlives them.
+        let value = match row.state {
+            UpstreamCondition::Unresponsive => 100.0,
+            _ if is_service_unresponsive(row.pairs, row.suspects) => {
+                percent(row.suspects, row.pairs)
+            }
+            _ => 0.0,
         };
         let summary = format!(
             "the upstream {} of route {} does not answer: {} of {} connections are silent",
