@@ -81,7 +81,8 @@ impl Settings {
             };
             warnings.push(format!(
                 "MAX_CONNECTIONS=\"{given}\": is lowered to {room}: the limit of file descriptors \
-                 is {}, of which some are kept for the admin listener, the state file and reloads{each}",
+                 is {}, of which some are kept for the admin listener, the state file and \
+                 reloads{each}",
                 limits.descriptors
             ));
         }

@@ -280,9 +280,9 @@ impl Endpoint {
         self.failed_checks >= FAILURES
     }
 
-    /// Notes the result of a health check. One that succeeds ends the time for which an address that
-    /// could not be reached is avoided. Returns whether the address is healthy, if that has changed
-    /// or it was avoided.
+    /// Notes the result of a health check. One that succeeds ends the time for which an address
+    /// that could not be reached is avoided. Returns whether the address is healthy, if that has
+    /// changed or it was avoided.
     pub(in crate::bridge) fn checked(&mut self, is_good: bool, now: Micros) -> Option<bool> {
         let was_unhealthy = self.is_unhealthy();
         self.failed_checks = match is_good {

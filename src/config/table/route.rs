@@ -105,8 +105,8 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         default: Fallback::Value("lax"),
         is_required: false,
         rule: None,
-        help: "The attribute SameSite of the cookie. A page of another site sends the cookie only with \
-               none, and then only with https.",
+        help: "The attribute SameSite of the cookie. A page of another site sends the cookie only \
+               with none, and then only with https.",
     },
     RouteField {
         name: "sticky_secure",
