@@ -100,7 +100,10 @@ async fn answer(
                     why: &why,
                 });
             }
-            (own_answer(reply, guard), route)
+            // What follows a request that is no valid one is not looked at.
+            let is_last = reply.status == 400;
+            let answer = own_answer(reply, guard);
+            (if is_last { closing(answer) } else { answer }, route)
         }
     };
     state.begin_answer();

@@ -235,32 +235,6 @@ fn a_request_that_waits_changes_nothing_for_the_one_before_it() {
 
 /// Clients that stop in the middle of a body do not make the service look bad.
 #[test]
-fn a_service_that_does_not_read_is_answered_for_with_504() {
-    let bridge = Bridge::start(&[("HTTP_BODY_IDLE_MS", "300")]);
-    let mut client = Client::connect(bridge.gateway.addr);
-    client.write(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000000\r\n\r\n");
-    let mut leg = bridge.service.accept();
-    leg.read_head();
-    let mut writer = client.writer();
-    let writing = std::thread::spawn(move || {
-        let chunk = vec![b'x'; 1 << 16];
-        while writer.try_write(&chunk) {}
-    });
-    let (head, body) = read_answer(&mut client);
-    assert_eq!(status(&head), 504, "{body}");
-    assert!(body.contains("has read no byte of the body"), "{body}");
-    bridge.gateway.line(&[
-        "http_request",
-        "status=504",
-        "connection=",
-        "peer=127.0.0.1:",
-    ]);
-    drop(client);
-    writing.join().expect("the writer ends");
-    bridge.gateway.end();
-}
-
-#[test]
 fn a_client_that_stalls_is_answered_408_and_the_upstream_stays_well() {
     let proxies = [
         ("TRUSTED_PROXIES", "127.0.0.1"),
