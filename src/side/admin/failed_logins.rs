@@ -1,9 +1,10 @@
 //! Failed logins at the admin listener: counted, logged at most once a second, and delayed.
 
 use crate::base::time::{Clock, Micros};
+use crate::host::ClientBlock;
 use crate::side::lock::lock;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ impl FailedLogins {
 #[derive(Default)]
 struct LoginRecords {
     counts: LoginCounts,
-    addresses: HashMap<IpAddr, AddressHistory>,
+    addresses: HashMap<ClientBlock, AddressHistory>,
     /// The number of failed logins that are not logged yet, and the address and kind of the last
     /// one.
     unlogged: Option<(u64, IpAddr, LoginFailure)>,
@@ -123,7 +124,7 @@ impl LoginRecords {
         // A request without a token is not a guess.
         let delay = match why {
             LoginFailure::Missing => Micros::ZERO,
-            LoginFailure::Wrong => self.delay(now, address_block(from)),
+            LoginFailure::Wrong => self.delay(now, ClientBlock::of(from)),
         };
         let is_first = self.unlogged.is_none();
         let unlogged = self.unlogged.map_or(0, |(unlogged, _, _)| unlogged) + 1;
@@ -142,7 +143,7 @@ impl LoginRecords {
         (delay, log_time)
     }
 
-    fn delay(&mut self, now: Micros, from: IpAddr) -> Micros {
+    fn delay(&mut self, now: Micros, from: ClientBlock) -> Micros {
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&from) {
             let oldest = self
                 .addresses
@@ -172,18 +173,6 @@ impl LoginRecords {
                 "admin login=failed failures={failures} last_address={from} last_token={}",
                 why.name()
             );
-        }
-    }
-}
-
-/// Returns the unit that is delayed as one: an IPv4 address, or the /64 block of an IPv6 address,
-/// which a single host may own.
-fn address_block(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
     }
 }
