@@ -104,6 +104,9 @@ pub enum Bug {
     /// Requests in a queue are not passed on when an upstream has room.
     #[cfg(feature = "gateway")]
     QueueForgotten,
+    /// Requests of one client keep all places at an upstream, whatever others wait.
+    #[cfg(feature = "gateway")]
+    CrowdKeepsPlaces,
     /// The planned end of a pair stays after the pair has ended.
     #[cfg(feature = "gateway")]
     AgeForgotten,
@@ -198,12 +201,13 @@ impl Bug {
 
     /// The bugs of balancing, which its simulation finds.
     #[cfg(feature = "gateway")]
-    pub const OF_BALANCING: [Bug; 6] = [
+    pub const OF_BALANCING: [Bug; 7] = [
         Bug::LegStaysCounted,
         Bug::UpstreamKept,
         Bug::DrainedChosen,
         Bug::DialingUnlimited,
         Bug::QueueForgotten,
+        Bug::CrowdKeepsPlaces,
         Bug::AgeForgotten,
     ];
 

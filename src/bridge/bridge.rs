@@ -94,8 +94,9 @@ pub struct Bridge {
     known: KnownAddresses,
     pub(super) endpoints: Endpoints,
     pub(super) pending: PendingRequests,
-    /// The route of each client whose request waits in a queue, and the bytes that it is charged.
-    pub(super) queued: HashMap<ConnId, (Arc<Route>, usize)>,
+    /// The route of each client whose request waits in a queue, the bytes that it is charged, and
+    /// its ticket in that queue.
+    pub(super) queued: HashMap<ConnId, (Arc<Route>, usize, u64)>,
     /// Expires requests in queues.
     pub(super) queue_timer: Option<TimerId>,
     /// Counts the requests, so that source addresses take turns.
@@ -348,7 +349,7 @@ impl Product for Bridge {
     ) -> Option<ResponseVerdict> {
         let pending = self.pending.take(id)?;
         let client = pending.client;
-        let endpoint = self.endpoints.of_leg(id);
+        let at = self.endpoints.of_leg(id);
         self.note_answer(io, id, &pending, response.status());
         if response.status() != 101 {
             let (reply, cause) = (refusal_reply(response), Cause::NOT_UPGRADED);
@@ -358,15 +359,16 @@ impl Product for Bridge {
         let mut accepted = match check_upgrade(response, &pending.offer) {
             Ok(accepted) => accepted,
             Err(fault) => {
-                self.count_handshake(id, HandshakeResult::Invalid);
                 let why = fault.to_string();
+                self.count_handshake(id, HandshakeResult::Invalid);
+                self.note_failure(id, &pending, io.now(), &why);
                 let reply = HandshakeFailure::from(fault).reply();
                 let cause = Cause::BAD_ANSWER;
                 io.answer(client, Verdict::Reply { reply, cause });
                 return Some(ResponseVerdict::Refuse(why));
             }
         };
-        let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
+        let endpoint = at.and_then(|at| self.endpoints.get(at));
         let now = io.now();
         if let Some(endpoint) = endpoint.filter(|e| e.is_left() && !e.keeps_own(now)) {
             let why = endpoint.why_left();
@@ -383,11 +385,11 @@ impl Product for Bridge {
             close_for_lost_client(io, id);
             return Some(ResponseVerdict::Open);
         }
-        self.count_opened(id);
+        self.count_opened(id, io.now());
         accepted.headers.extend(self.set_cookie(&pending, id));
         self.plan_end(io, id, pending.route.max_age);
         self.plan_expiry(io, id, pending.expires);
-        self.serve_queue(io, &pending.route.name);
+        self.serve_queue(io, &pending.route.name, at);
         let upgrade = Upgrade {
             headers: accepted.headers,
             policy: pending.route.client_policy,
@@ -433,8 +435,8 @@ impl Product for Bridge {
             self.judge_upstream(id, pending, end, io.now());
         }
         self.ages.remove(id);
-        let endpoint = self.endpoints.of_leg(id);
-        let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
+        let freed = self.endpoints.of_leg(id);
+        let endpoint = freed.and_then(|at| self.endpoints.get(at));
         let route = endpoint.map(|endpoint| endpoint.route.clone());
         if let Some(route) = &route {
             self.count_closed(id, route, end);
@@ -446,7 +448,7 @@ impl Product for Bridge {
             self.fail_request(io, pending, end);
         }
         if let Some(route) = route {
-            self.serve_queue(io, &route);
+            self.serve_queue(io, &route, freed);
         }
     }
 

@@ -3,8 +3,10 @@
 use super::bridge::Bridge;
 use super::handshake_stats::HandshakeResult;
 use super::pending::PendingRequest;
+use super::upstreams::RequestKind;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Ending, Io};
 use std::sync::Arc;
 
@@ -37,15 +39,38 @@ impl Bridge {
         }
         let route = endpoint.route.clone();
         self.stats.add_handshake(&route, took);
+        // Other statuses are answers to what the client has asked for.
+        if is_failure(status) {
+            self.note_failure(leg, pending, io.now(), &format!("the answer is {status}"));
+        }
+    }
+
+    /// Notes that an upstream has failed to serve a client, although the request reached it.
+    pub(super) fn note_failure(
+        &mut self,
+        leg: ConnId,
+        pending: &PendingRequest,
+        now: Micros,
+        why: &str,
+    ) {
+        let live = self.routes.by_name(&pending.route.name);
+        let known = live.map_or(0, |live| live.known_clients(now));
+        let endpoint = self.endpoints.of_leg(leg);
+        if let Some(endpoint) = endpoint.and_then(|at| self.endpoints.get_mut(at)) {
+            let (kind, client) = (RequestKind::WebSocket, pending.block);
+            endpoint.failed(kind, client, known, now, why);
+        }
     }
 
     /// Notes that a connection to an upstream has become one leg of a pair.
-    pub(super) fn count_opened(&mut self, leg: ConnId) {
+    pub(super) fn count_opened(&mut self, leg: ConnId, now: Micros) {
         self.endpoints.opened(leg);
         self.count_handshake(leg, HandshakeResult::Opened);
         let endpoint = self.endpoints.of_leg(leg);
-        let endpoint = endpoint.and_then(|at| self.endpoints.get(at));
-        if let Some(route) = endpoint.map(|endpoint| endpoint.route.clone()) {
+        let endpoint = endpoint.and_then(|at| self.endpoints.get_mut(at));
+        if let Some(endpoint) = endpoint {
+            endpoint.accepted(RequestKind::WebSocket, now);
+            let route = endpoint.route.clone();
             self.stats.count_opened(&route);
         }
     }
@@ -63,4 +88,10 @@ impl Bridge {
         };
         self.stats.count_closed(route, cause, is_client);
     }
+}
+
+/// Returns whether a status says that a service could not serve a request. 501 is for a method that
+/// the client has chosen.
+pub(super) fn is_failure(status: u16) -> bool {
+    status >= 500 && status != 501
 }

@@ -19,6 +19,9 @@ pub(crate) enum HandshakeFailure {
     /// Every upstream has as many requests to answer as are allowed.
     #[error("max_dialing requests wait for each upstream already")]
     Busy,
+    /// Other clients wait for the upstream, and requests of this one have most places.
+    #[error("other clients wait, and max_dialing requests are shared by all of them")]
+    Crowded,
     /// The upstream accepted the connection, and ended it without an answer.
     #[error("the upstream closed the connection without an answer")]
     NoAnswer,
@@ -38,7 +41,10 @@ impl HandshakeFailure {
     pub(crate) fn reply(&self) -> Reply {
         let status = match self {
             HandshakeFailure::TooSlow(_) => 504,
-            HandshakeFailure::NoRoom | HandshakeFailure::Busy | HandshakeFailure::Closed(_) => 503,
+            HandshakeFailure::NoRoom
+            | HandshakeFailure::Busy
+            | HandshakeFailure::Crowded
+            | HandshakeFailure::Closed(_) => 503,
             HandshakeFailure::Unreachable
             | HandshakeFailure::Unresolved
             | HandshakeFailure::NoAnswer
@@ -71,6 +77,11 @@ mod tests {
                 HandshakeFailure::NoRoom,
                 503,
                 "the gateway has no room for another connection",
+            ),
+            (
+                HandshakeFailure::Crowded,
+                503,
+                "other clients wait, and max_dialing requests are shared by all of them",
             ),
             (
                 HandshakeFailure::Closed("service restart".to_owned()),

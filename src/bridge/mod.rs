@@ -5,6 +5,7 @@ mod acceptance;
 mod admission;
 mod age_limits;
 mod balance;
+mod block_shares;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
@@ -28,6 +29,10 @@ mod pair_stats;
 mod pending;
 mod plain_http;
 mod planned_ends;
+mod queue_lane;
+mod queue_service;
+mod queueing;
+mod recent_blocks;
 mod refusal;
 mod request_key;
 mod request_queue;
@@ -48,7 +53,7 @@ pub use self::handshake_stats::{HandshakeResult, HandshakeStats};
 pub use self::health_check::{HealthCheck, UpstreamNumber};
 pub use self::pair_forecast::{PairFate, PairForecast};
 pub use self::pair_stats::{PairStats, RouteStats};
-pub use self::plain_http::{HttpChoice, HttpUpstream};
+pub use self::plain_http::{HttpChoice, HttpTarget, HttpUpstream};
 pub use self::request_key::RequestKey;
 pub use self::route::{Route, RouteHealth};
 pub use self::route_identity::{RouteAuth, RouteIdentity};

@@ -6,15 +6,15 @@ use super::upstreams::{EndpointId, Wish};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::DialRequest;
+use crate::host::ClientBlock;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A request that was passed to an upstream and is not answered yet.
 pub(super) struct PendingRequest {
     pub(super) client: ConnId,
-    /// The client's address.
-    pub(super) address: IpAddr,
+    /// The block of the client's address.
+    pub(super) block: ClientBlock,
     pub(super) route: Arc<Route>,
     pub(super) offer: Offer,
     /// What the client asks of an upstream.

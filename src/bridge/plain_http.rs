@@ -2,20 +2,20 @@
 //! passed on outside the loop.
 
 use super::bridge::Bridge;
+use super::counting::is_failure;
 use super::end_to_end::{Field, NamedFields, passed_fields};
 use super::health_check::UpstreamNumber;
 use super::hop::Hop;
 use super::requests::{from_source, wish};
 use super::route::Route;
 use super::upstream_request::{HostHeader, PassedHead, passed_head};
-use super::upstreams::{Choice, InFlight};
+use super::upstreams::{Choice, InFlight, RequestKind};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Reply, Request};
-use crate::host::Identity;
+use crate::host::{ClientBlock, Identity};
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The upstream for a plain HTTP request.
@@ -32,6 +32,8 @@ pub struct HttpUpstream {
     pub may_retry: bool,
     /// Whether the upstream has failed before, so that an answer is news.
     pub is_in_doubt: bool,
+    /// The client, as bounds see it.
+    client: ClientBlock,
     host: HeaderValue,
     /// The field that names the client's connection.
     connection: Field,
@@ -41,7 +43,22 @@ pub struct HttpUpstream {
     _in_flight: InFlight,
 }
 
+/// The upstream and the client of a plain HTTP request, for reports of what came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpTarget {
+    number: UpstreamNumber,
+    client: ClientBlock,
+}
+
 impl HttpUpstream {
+    /// Returns what reports name.
+    pub(crate) fn target(&self) -> HttpTarget {
+        HttpTarget {
+            number: self.number,
+            client: self.client,
+        }
+    }
+
     /// Returns the head of the request that the upstream is sent.
     ///
     /// # Errors
@@ -109,17 +126,24 @@ impl Bridge {
         }
         let peer = request.peer_addr();
         let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
-        let wish = wish(client, request, &route);
+        let (wish, block) = (wish(client, request, &route), ClientBlock::of(client));
         let source = self.next_source();
         let tried: Vec<_> = tried.iter().map(|number| number.0).collect();
         let chosen = self.routes.by_name(&route.name).map(|live| {
-            let choice = live.choose_unlimited(&self.endpoints, &tried, &wish, now);
+            let choice = live.choose(
+                &self.endpoints,
+                &tried,
+                &wish,
+                (block, RequestKind::Http),
+                now,
+            );
             (choice, live.listed(&self.endpoints))
         });
         let Some((Choice::Endpoint(id), listed)) = chosen else {
             let (_, reply) = self.no_upstream(&route.name, source as u32);
             return Some(HttpChoice::Answer(reply, route.name.clone()));
         };
+        self.endpoints.get_mut(id)?.chosen(RequestKind::Http, now);
         let endpoint = self.endpoints.get(id)?;
         let hop = Hop::of(request, &self.proxies, self.forwarded_https);
         let is_new = endpoint.token.as_bytes() != &*wish.token;
@@ -129,6 +153,7 @@ impl Bridge {
             address: from_source(&endpoint.address, &route, source).0,
             may_retry: tried.len() + 1 < listed,
             is_in_doubt: endpoint.is_in_doubt(),
+            client: block,
             host: endpoint.url.host_field(),
             connection: self.connection_field(client_id),
             hop,
@@ -147,10 +172,31 @@ impl Bridge {
         Some((self.identity_of(request, client)?, route.name.clone()))
     }
 
-    /// Notes that a plain HTTP request was answered, whatever the answer.
-    pub fn http_answered(&mut self, now: Micros, upstream: UpstreamNumber) {
-        if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
+    /// Notes that a plain HTTP request was answered, with this status. A status of 5xx but 501 says
+    /// that the service could not serve the request; one of 4xx says nothing, as a client can
+    /// provoke it.
+    pub fn http_answered(&mut self, now: Micros, upstream: &HttpTarget, status: u16) {
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0) {
             endpoint.answered(now);
+            if status < 400 {
+                endpoint.accepted(RequestKind::Http, now);
+            }
+        }
+        if is_failure(status) {
+            self.http_failed(now, upstream, &format!("the answer is {status}"));
+        }
+    }
+
+    /// Notes that the answer to a plain HTTP request is not valid, or that there was none before
+    /// the upstream has closed the connection.
+    pub fn http_failed(&mut self, now: Micros, upstream: &HttpTarget, why: &str) {
+        let Some(endpoint) = self.endpoints.get(upstream.number.0) else {
+            return;
+        };
+        let live = self.routes.by_name(&endpoint.route);
+        let known = live.map_or(0, |live| live.known_clients(now));
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0) {
+            endpoint.failed(RequestKind::Http, upstream.client, known, now, why);
         }
     }
 
@@ -161,17 +207,16 @@ impl Bridge {
         }
     }
 
-    /// Notes that a plain HTTP request of a client was not answered in time.
+    /// Notes that a plain HTTP request, sent at `since`, was not answered in time.
     pub fn http_unanswered(
         &mut self,
         now: Micros,
-        upstream: UpstreamNumber,
-        client: IpAddr,
+        upstream: &HttpTarget,
         since: Micros,
         why: &str,
     ) {
-        if let Some(endpoint) = self.endpoints.get_mut(upstream.0) {
-            endpoint.unanswered(client, since, now, why);
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0) {
+            endpoint.unanswered(upstream.client, since, now, why);
         }
     }
 }

@@ -8,22 +8,21 @@ use super::handshake_failure::HandshakeFailure;
 use super::handshake_stats::HandshakeResult;
 use super::hop::Hop;
 use super::pending::PendingRequest;
-use super::request_queue::QueuedRequest;
+use super::queue_lane::Lane;
+use super::queueing::QUEUE_PATIENCE;
 use super::route::Route;
 use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
-use super::upstreams::{Choice, EndpointId, Wish};
+use super::upstreams::{Choice, EndpointId, RequestKind, Wish};
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
-use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::{
     Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
 };
-use crate::host::LogValue;
+use crate::host::{ClientBlock, LogValue};
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::SET_COOKIE;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Time beyond the limits of the dial within which the client's request is answered.
 const ANSWER_MARGIN: Micros = Micros::from_secs(1);
@@ -31,20 +30,11 @@ const ANSWER_MARGIN: Micros = Micros::from_secs(1);
 /// The most addresses that are dialled for one client.
 const DIALS_MAX: usize = 8;
 
-/// How long a request waits until an upstream has room for it.
-const QUEUE_PATIENCE: Micros = Micros::from_secs(5);
-
-/// How many requests that may not go where there is room are looked at in one step.
-const QUEUE_LOOK: usize = 64;
-
-/// The time from one search for expired requests to the next.
-const QUEUE_STEP: Micros = Micros::from_millis(100);
-
 /// How many upstreams are compared in one unit of work.
-const UPSTREAMS_PER_UNIT: u32 = 8;
+pub(super) const UPSTREAMS_PER_UNIT: u32 = 8;
 
 /// The answer to a request that is not passed on.
-type Refusal = (Cause, Reply);
+pub(super) type Refusal = (Cause, Reply);
 
 impl Bridge {
     /// Passes a client's request to an upstream, or says why not. `None`: no route serves it.
@@ -92,7 +82,7 @@ impl Bridge {
         let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,
-            address,
+            block: ClientBlock::of(address),
             wish: wish(address, request, &route),
             route: route.clone(),
             offer,
@@ -117,8 +107,8 @@ impl Bridge {
     fn dial(
         &mut self,
         io: &mut Io<'_>,
-        mut pending: Box<PendingRequest>,
-        mut request: DialRequest,
+        pending: Box<PendingRequest>,
+        request: DialRequest,
     ) -> Result<(), Refusal> {
         // A client that leaves frees its place at once, and its connection to the upstream only
         // after the close. Both take a descriptor.
@@ -130,23 +120,41 @@ impl Bridge {
             return Err(no_room(pending.client));
         }
         let route = pending.route.clone();
-        let live = self.routes.by_name(&route.name);
-        let chosen = live.map(|live| {
-            let wish = &pending.wish;
-            let choice = live.choose(&self.endpoints, &pending.tried, wish, io.now());
-            (choice, live.listed(&self.endpoints))
-        });
-        let (id, listed) = match chosen {
-            Some((Choice::Endpoint(id), listed)) => (id, listed),
-            Some((Choice::Full, _)) => return self.enqueue(io, pending, request),
-            Some((Choice::Nothing, _)) | None => {
-                return Err(self.no_upstream(&route.name, pending.client.generation()));
-            }
-        };
-        io.spend(listed as u32 / UPSTREAMS_PER_UNIT);
-        let Some(endpoint) = self.endpoints.get(id) else {
+        let Some(live) = self.routes.by_name(&route.name) else {
             return Err(unreachable());
         };
+        let (client, now) = ((pending.block, RequestKind::WebSocket), io.now());
+        let choice = live.choose(&self.endpoints, &pending.tried, &pending.wish, client, now);
+        io.spend(live.listed(&self.endpoints) as u32 / UPSTREAMS_PER_UNIT);
+        match choice {
+            Choice::Endpoint(id) if live.is_awaited(id, &self.endpoints, now) => {
+                let lane = Lane::of(None, &pending.tried);
+                self.enqueue(io, pending, request, lane)
+            }
+            Choice::Endpoint(id) => self.dial_to(io, id, pending, request),
+            Choice::Full(pinned) => {
+                let lane = Lane::of(pinned, &pending.tried);
+                self.enqueue(io, pending, request, lane)
+            }
+            Choice::Nothing => Err(self.no_upstream(&route.name, pending.client.generation())),
+        }
+    }
+
+    /// Dials this upstream for a request.
+    pub(super) fn dial_to(
+        &mut self,
+        io: &mut Io<'_>,
+        id: EndpointId,
+        mut pending: Box<PendingRequest>,
+        mut request: DialRequest,
+    ) -> Result<(), Refusal> {
+        let route = pending.route.clone();
+        let live = self.routes.by_name(&route.name);
+        let listed = live.map_or(0, |live| live.listed(&self.endpoints));
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return Err(unreachable());
+        };
+        endpoint.chosen(RequestKind::WebSocket, io.now());
         if route.host_header == HostHeader::Upstream || request.host.is_empty() {
             request.host = endpoint.url.host_field();
         }
@@ -161,7 +169,7 @@ impl Bridge {
         dial.answer_timeout = route.answer_timeout;
         match io.dial(dial) {
             Ok(upstream) => {
-                self.endpoints.dialed(upstream, id);
+                self.endpoints.dialed(upstream, id, pending.block);
                 self.pending.add(upstream, pending);
                 Ok(())
             }
@@ -191,128 +199,6 @@ impl Bridge {
     pub(super) fn next_source(&mut self) -> usize {
         self.sources = self.sources.wrapping_add(1);
         self.sources
-    }
-
-    /// Lets a request wait until an upstream of its route has room for it.
-    fn enqueue(
-        &mut self,
-        io: &mut Io<'_>,
-        pending: Box<PendingRequest>,
-        request: DialRequest,
-    ) -> Result<(), Refusal> {
-        let client = pending.client;
-        let route = pending.route.clone();
-        let Some(live) = self.routes.by_name(&route.name) else {
-            return Err(unreachable());
-        };
-        let queued = QueuedRequest {
-            pending,
-            request,
-            until: io.now() + QUEUE_PATIENCE,
-        };
-        let bytes = queued.allocated();
-        if !io.has_room(bytes) || live.queue.push(queued).is_err() {
-            return Err(busy(client));
-        }
-        io.charge(bytes);
-        self.queued.insert(client, (route, bytes));
-        self.set_queue_timer(io);
-        Ok(())
-    }
-
-    /// Answers requests that wait for routes which are gone.
-    pub(super) fn refuse_stranded(&mut self, io: &mut Io<'_>, stranded: Vec<QueuedRequest>) {
-        for queued in stranded {
-            let client = queued.pending.client;
-            self.unqueue(io, client);
-            self.refuse_left(io, client, "the route was removed");
-        }
-    }
-
-    /// Answers a request whose upstream takes no clients any more.
-    pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &str) {
-        let reply = HandshakeFailure::Closed(why.to_owned()).reply();
-        let reply = with_retry_after(reply, client.generation());
-        let cause = Cause::DRAINING;
-        io.answer(client, Verdict::Reply { reply, cause });
-    }
-
-    /// Notes that the request of a client waits no longer. Returns the route of its queue.
-    fn unqueue(&mut self, io: &mut Io<'_>, client: ConnId) -> Option<Arc<Route>> {
-        let (route, bytes) = self.queued.remove(&client)?;
-        io.release(bytes);
-        Some(route)
-    }
-
-    /// Removes the request of a client that has left from its queue, if it is in one.
-    pub(super) fn leave_queue(&mut self, io: &mut Io<'_>, client: ConnId) {
-        if let Some(route) = self.unqueue(io, client)
-            && let Some(live) = self.routes.by_name(&route.name)
-        {
-            live.queue.remove(client);
-        }
-    }
-
-    /// Passes on requests of a route that wait, as far as upstreams have room.
-    pub(super) fn serve_queue(&mut self, io: &mut Io<'_>, route: &str) {
-        if sabotage::on(Bug::QueueForgotten) {
-            return;
-        }
-        // Those that may not go where there is room: it was tried for them already.
-        let mut kept = Vec::new();
-        while kept.len() < QUEUE_LOOK
-            && let Some(live) = self.routes.by_name(route)
-            && live.has_room(&self.endpoints)
-            && let Some(queued) = live.queue.pop()
-        {
-            let (client, until) = (queued.pending.client, queued.until);
-            let before = live.queue.len();
-            self.unqueue(io, client);
-            if let Err((cause, reply)) = self.dial(io, queued.pending, queued.request) {
-                io.answer(client, Verdict::Reply { reply, cause });
-            }
-            if let Some(live) = self.routes.by_name(route)
-                && live.queue.len() > before
-            {
-                let again = live.queue.pop_newest();
-                kept.extend(again.map(|queued| QueuedRequest { until, ..queued }));
-            }
-        }
-        if let Some(live) = self.routes.by_name(route) {
-            live.queue.put_first(kept);
-        }
-    }
-
-    /// Answers the requests that have waited in a queue for too long, and passes on others: an
-    /// upstream may have been added or resumed.
-    pub(super) fn expire_queues(&mut self, io: &mut Io<'_>) {
-        self.queue_timer = None;
-        let now = io.now();
-        let (mut expired, mut waiting) = (Vec::new(), Vec::new());
-        for live in self.routes.iter_mut() {
-            let queue = std::iter::from_fn(|| live.queue.pop_expired(now));
-            expired.extend(queue.map(|queued| queued.pending.client));
-            if !live.queue.is_empty() {
-                waiting.push(live.route.name.clone());
-            }
-        }
-        for client in expired {
-            self.unqueue(io, client);
-            let (cause, reply) = busy(client);
-            io.answer(client, Verdict::Reply { reply, cause });
-        }
-        for route in &waiting {
-            self.serve_queue(io, route);
-        }
-        if !waiting.is_empty() {
-            self.set_queue_timer(io);
-        }
-    }
-
-    fn set_queue_timer(&mut self, io: &mut Io<'_>) {
-        if self.queue_timer.is_none() {
-            self.queue_timer = Some(io.start_timer(QUEUE_STEP));
-        }
     }
 
     /// Handles a connection to the upstream that ended before it was open.
@@ -382,17 +268,18 @@ impl Bridge {
                 HandshakeResult::Unreachable
             }
             cause if cause == Cause::ANSWER_TIMEOUT => {
-                endpoint.unanswered(pending.address, pending.dialed_at, now, &end.reason);
+                endpoint.unanswered(pending.block, pending.dialed_at, now, &end.reason);
                 HandshakeResult::Unanswered
             }
             // A client can make a service end a connection without an answer.
             cause if cause.by() == EndedBy::Peer || cause == Cause::BAD_ANSWER => {
+                self.note_failure(id, pending, now, &end.reason);
                 HandshakeResult::Invalid
             }
             // What this process has done, or lacks, says nothing of the upstream.
             _ => HandshakeResult::Abandoned,
         };
-        endpoint.handshakes.count(result);
+        self.count_handshake(id, result);
     }
 
     /// Returns the cookie that leads a client back to the upstream of this leg, if the client does
@@ -440,7 +327,7 @@ pub(super) fn wish(address: IpAddr, request: &Request, route: &Route) -> Wish {
     }
 }
 
-fn unreachable() -> Refusal {
+pub(super) fn unreachable() -> Refusal {
     let reply = HandshakeFailure::Unreachable.reply();
     (Cause::CONNECT_FAILED, reply)
 }
@@ -450,12 +337,7 @@ fn no_room(client: ConnId) -> Refusal {
     (Cause::AT_CAPACITY, reply)
 }
 
-fn busy(client: ConnId) -> Refusal {
-    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client.generation());
-    (Cause::AT_CAPACITY, reply)
-}
-
 /// Adds Retry-After to a reply: 5 to 20 s, different for clients with different `nth`.
-fn with_retry_after(reply: Reply, nth: u32) -> Reply {
+pub(super) fn with_retry_after(reply: Reply, nth: u32) -> Reply {
     reply.with_retry_after(5 + nth % 16)
 }

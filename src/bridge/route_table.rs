@@ -3,14 +3,18 @@
 use super::handshake_stats::HandshakeStats;
 use super::health_check::{HealthCheck, UpstreamNumber};
 use super::known_addresses::KnownAddresses;
+use super::recent_blocks::RecentBlocks;
 use super::request_queue::{QueuedRequest, RequestQueue};
 use super::route::Route;
 use super::upstream::UpstreamUrl;
 use super::upstream_request::HostHeader;
 use super::upstream_row::{UpstreamCondition, UpstreamRow};
-use super::upstreams::{Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, Wish};
+use super::upstreams::{
+    Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, RefusalGuard, RequestKind, Wish,
+};
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
+use crate::host::ClientBlock;
 use std::sync::Arc;
 
 /// A route with its addresses.
@@ -19,9 +23,11 @@ pub(super) struct LiveRoute {
     pub(super) route: Arc<Route>,
     name: Arc<str>,
     /// All addresses, also those that are not listed any more and still have connections.
-    endpoints: Vec<EndpointId>,
+    pub(super) endpoints: Vec<EndpointId>,
     /// Where the next search for an address starts.
-    start: usize,
+    pub(super) start: usize,
+    /// The clients that have asked last.
+    pub(super) recent: RecentBlocks,
     /// Requests that wait until an address has room for another one.
     pub(super) queue: RequestQueue,
 }
@@ -33,6 +39,7 @@ impl LiveRoute {
             route: Arc::new(route),
             endpoints: Vec::new(),
             start: 0,
+            recent: RecentBlocks::default(),
             queue: RequestQueue::default(),
         }
     }
@@ -46,45 +53,40 @@ impl LiveRoute {
         self.endpoints.iter().filter(listed).count()
     }
 
-    /// Returns the best address for a new client, but none of `tried`.
+    /// Returns the best address for a request of a client, but none of `tried`. `max_dialing` does
+    /// not count plain HTTP.
     pub(super) fn choose(
         &mut self,
         all: &Endpoints,
         tried: &[EndpointId],
         wish: &Wish,
-        now: Micros,
-    ) -> Choice {
-        // The limit of today: the request may have waited over a reload.
-        let most = u64::from(self.route.max_dialing);
-        self.choose_within(all, tried, wish, most, now)
-    }
-
-    /// Returns the best address for a request that `max_dialing` does not count, but none of
-    /// `tried`.
-    pub(super) fn choose_unlimited(
-        &mut self,
-        all: &Endpoints,
-        tried: &[EndpointId],
-        wish: &Wish,
-        now: Micros,
-    ) -> Choice {
-        self.choose_within(all, tried, wish, u64::MAX, now)
-    }
-
-    fn choose_within(
-        &mut self,
-        all: &Endpoints,
-        tried: &[EndpointId],
-        wish: &Wish,
-        max_dialing: u64,
+        (client, kind): (ClientBlock, RequestKind),
         now: Micros,
     ) -> Choice {
         self.start = self.start.wrapping_add(1);
-        let rules = ChoiceRules {
-            max_dialing,
-            slow_start: self.route.slow_start,
-        };
+        self.recent.note(client, now);
+        let rules = self.rules(client, kind, now);
         all.choose(&self.endpoints, tried, self.start, wish, rules, now)
+    }
+
+    /// Returns the rules for a request of a client: those of today, as it may have waited over a
+    /// reload.
+    pub(super) fn rules(&self, client: ClientBlock, kind: RequestKind, now: Micros) -> ChoiceRules {
+        ChoiceRules {
+            max_dialing: match kind {
+                RequestKind::WebSocket => u64::from(self.route.max_dialing),
+                RequestKind::Http => u64::MAX,
+            },
+            slow_start: self.route.slow_start,
+            kind,
+            client,
+            is_contended: kind == RequestKind::WebSocket && self.recent.has_other(client, now),
+        }
+    }
+
+    /// Returns how many different clients have asked lately; 3 are as good as more.
+    pub(super) fn known_clients(&self, now: Micros) -> usize {
+        self.recent.count_within(RefusalGuard::WINDOW, now)
     }
 
     /// Returns the health checks of the addresses.
@@ -347,6 +349,10 @@ mod tests {
             .unwrap_or_default()
     }
 
+    fn client() -> ClientBlock {
+        ClientBlock::of(std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
     #[test]
     fn a_host_comes_first_and_then_the_longest_path() {
         let mut table = RouteTable::default();
@@ -410,7 +416,7 @@ mod tests {
         table.set(vec![two.clone()], &mut all, &known, None);
         let kept = table.by_name("r").expect("there").endpoints.clone();
         let leg = crate::base::id::ConnId::new(1, 1);
-        all.dialed(leg, kept[0]);
+        all.dialed(leg, kept[0], client());
         all.opened(leg);
 
         table.set(vec![two], &mut all, &known, None);
@@ -457,7 +463,7 @@ mod tests {
         assert_eq!(listed(&mut table, &all, "r").len(), 2);
         let first = table.by_name("r").expect("there").endpoints[0];
         let leg = crate::base::id::ConnId::new(1, 1);
-        all.dialed(leg, first);
+        all.dialed(leg, first, client());
         known.set("a", 80, &[address(2), address(3)]);
         table.reconcile(&mut all, &known, None);
         assert_eq!(listing(&all, leg), Some(Listing::Vanished));

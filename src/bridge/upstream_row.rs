@@ -50,6 +50,9 @@ pub enum UpstreamCondition {
     Avoided,
     /// Its service answers no pings, and is avoided while another one is up.
     Unresponsive,
+    /// Its service refuses or breaks off the last requests, and is tried now and then while
+    /// another one is up.
+    Refusing,
     /// An operator has drained it.
     Drained,
     /// Its name no longer has this address.
@@ -67,6 +70,7 @@ impl UpstreamCondition {
             UpstreamCondition::Unhealthy => "unhealthy",
             UpstreamCondition::Avoided => "avoided",
             UpstreamCondition::Unresponsive => "unresponsive",
+            UpstreamCondition::Refusing => "refusing",
             UpstreamCondition::Drained => "drained",
             UpstreamCondition::Vanished => "vanished",
             UpstreamCondition::Removed => "removed",

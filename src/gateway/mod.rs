@@ -27,9 +27,9 @@ pub use self::session_list::{
 pub(crate) use crate::bridge::is_service_unresponsive;
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HandshakeResult, HandshakeStats, HealthCheck,
-    HostHeader, HttpChoice, HttpUpstream, PairFate, PairForecast, PairStats, RequestKey, Route,
-    RouteAuth, RouteHealth, RouteIdentity, RouteStats, SameSite, SecureCookie, StickyCookie,
-    UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
+    HostHeader, HttpChoice, HttpTarget, HttpUpstream, PairFate, PairForecast, PairStats,
+    RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, RouteStats, SameSite, SecureCookie,
+    StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

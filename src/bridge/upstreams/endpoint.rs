@@ -1,17 +1,21 @@
 //! One address behind a route, and what is known of it.
 
 use super::listing::Listing;
+use super::refusal_guard::RefusalGuard;
 use super::request_count::RequestCount;
+use super::request_kind::RequestKind;
+use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
+use crate::bridge::block_shares::{BlockShares, limit_for};
 use crate::bridge::frozen::{FrozenGuard, UpstreamState};
 use crate::bridge::handshake_stats::HandshakeStats;
 use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::{UpstreamUrl, address_text};
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
-use crate::host::{LogValue, PairTarget};
+use crate::host::{ClientBlock, LogValue, PairTarget};
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,6 +63,8 @@ pub(in crate::bridge) struct Endpoint {
     warm_since: Option<Micros>,
     /// Connections that are being made, or whose request is not answered.
     pub(super) dialing: u64,
+    /// These connections by the client that each is for, in the order in which they were begun.
+    pub(in crate::bridge) shares: BlockShares<(u64, ConnId)>,
     /// Connections that are one leg of a pair.
     pub(super) open: u64,
     pub(in crate::bridge) handshakes: HandshakeStats,
@@ -70,12 +76,14 @@ pub(in crate::bridge) struct Endpoint {
     /// Failures in a row.
     failures: u32,
     /// The clients whose requests were not answered since the last answer.
-    silent_for: Vec<IpAddr>,
+    silent_for: Vec<ClientBlock>,
     /// Whether requests without an answer were the last failures: a health check that succeeds says
     /// nothing of them.
     is_mute: bool,
     /// When a request was last answered.
     answered_at: Micros,
+    /// Whether it refuses requests, by their kind.
+    refusals: [RefusalGuard; RequestKind::COUNT],
     /// Until when the address is avoided.
     avoided_until: Micros,
     /// Whether its service answers no pings. This outlives the connections that have shown it.
@@ -108,6 +116,7 @@ impl Endpoint {
             text: text.into(),
             listing: Listing::Listed,
             dialing: 0,
+            shares: BlockShares::default(),
             open: 0,
             handshakes: HandshakeStats::default(),
             requests: RequestCount::default(),
@@ -117,6 +126,7 @@ impl Endpoint {
             silent_for: Vec::new(),
             is_mute: false,
             answered_at: Micros::ZERO,
+            refusals: Default::default(),
             avoided_until: Micros::ZERO,
             is_unresponsive: false,
             leaving: None,
@@ -162,6 +172,7 @@ impl Endpoint {
             Listing::Listed if self.is_unresponsive => UpstreamCondition::Unresponsive,
             Listing::Listed if self.is_unhealthy() => UpstreamCondition::Unhealthy,
             Listing::Listed if self.failures > 0 => UpstreamCondition::Avoided,
+            Listing::Listed if self.is_refusing() => UpstreamCondition::Refusing,
             Listing::Listed => UpstreamCondition::Up,
         }
     }
@@ -194,7 +205,62 @@ impl Endpoint {
 
     /// Returns whether the last requests have failed, so that an answer is news.
     pub(in crate::bridge) fn is_in_doubt(&self) -> bool {
-        self.failures > 0 || self.is_unresponsive || !self.silent_for.is_empty()
+        self.failures > 0
+            || self.is_unresponsive
+            || !self.silent_for.is_empty()
+            || self.refusals.iter().any(RefusalGuard::is_in_doubt)
+    }
+
+    /// Returns whether the address refuses requests of some kind.
+    fn is_refusing(&self) -> bool {
+        self.refusals.iter().any(RefusalGuard::is_refusing)
+    }
+
+    /// Returns whether new clients may go to the address, as far as its connections and its answers
+    /// to requests of a kind tell.
+    pub(in crate::bridge) fn is_inviting(&self, kind: RequestKind, now: Micros) -> bool {
+        self.is_well(now) && !self.refusals[kind as usize].keeps_away(now)
+    }
+
+    /// Notes that a request of a kind is sent to the address.
+    pub(in crate::bridge) fn chosen(&mut self, kind: RequestKind, now: Micros) {
+        self.refusals[kind as usize].chosen(now);
+    }
+
+    /// Notes that the service has failed to serve a request of a client, although the request
+    /// reached it: its answer says so or is not valid, or there is none. `known` is how many
+    /// different clients its route has had.
+    pub(in crate::bridge) fn failed(
+        &mut self,
+        kind: RequestKind,
+        client: ClientBlock,
+        known: usize,
+        now: Micros,
+        why: &str,
+    ) {
+        if self.refusals[kind as usize].failed(client, known, now) {
+            self.log("refusing", why);
+        }
+    }
+
+    /// Notes that the service has done what a request has asked for.
+    pub(in crate::bridge) fn accepted(&mut self, kind: RequestKind, now: Micros) {
+        if self.refusals[kind as usize].accepted(now) {
+            self.begin(now);
+            self.log("up", "a request was accepted");
+        }
+    }
+
+    /// Returns whether a client may have another request answered by the address, of which `most`
+    /// may wait for an answer. `is_contended`: whether other clients ask, too.
+    pub(in crate::bridge) fn admits(
+        &self,
+        client: ClientBlock,
+        most: u64,
+        is_contended: bool,
+    ) -> bool {
+        let held = self.shares.count(client);
+        self.dialing < limit_for(most, held, is_contended)
     }
 
     /// Returns whether no connection to the address exists.
@@ -260,7 +326,7 @@ impl Endpoint {
     }
 
     /// Returns whether new clients may go to the address.
-    pub(super) fn is_candidate(&self) -> bool {
+    pub(in crate::bridge) fn is_candidate(&self) -> bool {
         self.listing == Listing::Listed && (!self.is_drained || sabotage::on(Bug::DrainedChosen))
     }
 
@@ -351,12 +417,12 @@ impl Endpoint {
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
     }
 
-    /// Notes that a request of a client with this address, sent at `since`, was not answered in
+    /// Notes that a request of this client, sent at `since`, was not answered in
     /// time. One client alone cannot make the upstream look bad, whatever it asks for. An upstream
     /// that has answered others in this time is not silent.
     pub(in crate::bridge) fn unanswered(
         &mut self,
-        client: IpAddr,
+        client: ClientBlock,
         since: Micros,
         now: Micros,
         why: &str,

@@ -2,15 +2,25 @@
 
 use super::endpoint::Endpoint;
 use super::listing::Listing;
+use super::request_kind::RequestKind;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::ConnMap;
-use std::collections::BTreeMap;
+use crate::host::ClientBlock;
+use std::collections::{BTreeMap, HashMap};
 
 /// The number of an address, which is not given to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::bridge) struct EndpointId(u32);
+
+#[cfg(test)]
+impl EndpointId {
+    /// Returns the id with this number.
+    pub(in crate::bridge) const fn of(number: u32) -> Self {
+        EndpointId(number)
+    }
+}
 
 /// A connection to an address.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +46,10 @@ pub(in crate::bridge) struct ChoiceRules {
     pub(in crate::bridge) max_dialing: u64,
     /// The time over which an address that comes back gets its part.
     pub(in crate::bridge) slow_start: Micros,
+    pub(in crate::bridge) kind: RequestKind,
+    pub(in crate::bridge) client: ClientBlock,
+    /// Whether other clients ask the route, too.
+    pub(in crate::bridge) is_contended: bool,
 }
 
 /// The address for a new client.
@@ -43,8 +57,9 @@ pub(in crate::bridge) struct ChoiceRules {
 pub(in crate::bridge) enum Choice {
     /// This one.
     Endpoint(EndpointId),
-    /// None now: at each of them as many requests wait for an answer as are allowed.
-    Full,
+    /// None now: at each of them as many requests wait for an answer as are allowed. The client
+    /// belongs to this one, if to one.
+    Full(Option<EndpointId>),
     /// None.
     Nothing,
 }
@@ -57,6 +72,10 @@ pub(in crate::bridge) struct Endpoints {
     /// The number of the next address.
     next: u32,
     legs: ConnMap<UpstreamLeg>,
+    /// The client of each connection that is not open yet, and the number of the connection.
+    dials: HashMap<ConnId, (ClientBlock, u64)>,
+    /// How many connections were begun.
+    dialed: u64,
 }
 
 impl Endpoints {
@@ -106,33 +125,40 @@ impl Endpoints {
             .filter(|(_, e)| e.is_candidate() || is_own(e) && e.keeps_own(now))
             .collect();
         let beyond = u64::from(sabotage::on(Bug::DialingUnlimited));
-        let has_room = |e: &Endpoint| e.dialing < rules.max_dialing.saturating_add(beyond);
-        let well = || candidates.iter().filter(|(_, e)| e.is_well(now));
+        let most = rules.max_dialing.saturating_add(beyond);
+        let has_room = |e: &Endpoint| e.admits(rules.client, most, rules.is_contended);
+        let inviting = |e: &Endpoint| e.is_inviting(rules.kind, now);
+        let well = || candidates.iter().filter(|(_, e)| inviting(e));
         let own = well().find(|(_, e)| is_own(e)).or_else(|| {
             let key = wish.key?;
             well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });
         let compare = |a: &Endpoint, b: &Endpoint| a.compare(b, now, rules.slow_start);
+        let pinned = own.map(|(id, _)| *id);
         // A client waits for the one that it belongs to, rather than go to one that is not well.
         let best = own.or_else(|| {
             let is_any_well = well().next().is_some();
             let with_room = candidates.iter().filter(|(_, e)| has_room(e));
             with_room
-                .filter(|(_, e)| !is_any_well || e.is_well(now))
+                .filter(|(_, e)| !is_any_well || inviting(e))
                 .min_by(|(_, a), (_, b)| compare(a, b))
         });
         match best {
             Some((id, endpoint)) if has_room(endpoint) => Choice::Endpoint(*id),
-            Some(_) => Choice::Full,
+            Some(_) => Choice::Full(pinned),
             None if candidates.is_empty() => Choice::Nothing,
-            None => Choice::Full,
+            None => Choice::Full(pinned),
         }
     }
 
-    /// Notes that a connection to an address is being made.
-    pub(in crate::bridge) fn dialed(&mut self, leg: ConnId, to: EndpointId) {
+    /// Notes that a connection to an address is being made for a client.
+    pub(in crate::bridge) fn dialed(&mut self, leg: ConnId, to: EndpointId, client: ClientBlock) {
+        self.dialed += 1;
+        let number = self.dialed;
         if let Some(endpoint) = self.get_mut(to) {
             endpoint.dialing += 1;
+            endpoint.shares.add(client, (number, leg));
+            self.dials.insert(leg, (client, number));
             let leg_state = UpstreamLeg {
                 endpoint: to,
                 is_open: false,
@@ -151,6 +177,7 @@ impl Endpoints {
         if let Some(endpoint) = self.endpoints.get_mut(&state.endpoint) {
             endpoint.dialing -= 1;
             endpoint.open += 1;
+            end_dial(&mut self.dials, endpoint, leg);
         }
     }
 
@@ -179,7 +206,10 @@ impl Endpoints {
         match state.is_open {
             true if sabotage::on(Bug::LegStaysCounted) => {}
             true => endpoint.open -= 1,
-            false => endpoint.dialing -= 1,
+            false => {
+                endpoint.dialing -= 1;
+                end_dial(&mut self.dials, endpoint, leg);
+            }
         }
         endpoint.suspects -= u64::from(state.is_suspect);
         endpoint.frozen.forget(leg);
@@ -237,10 +267,18 @@ impl Endpoints {
     }
 }
 
+/// Notes that a connection is no longer one that is being made.
+fn end_dial(dials: &mut HashMap<ConnId, (ClientBlock, u64)>, endpoint: &mut Endpoint, leg: ConnId) {
+    if let Some((client, number)) = dials.remove(&leg) {
+        endpoint.shares.remove(client, (number, leg));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bridge::upstream::UpstreamUrl;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn endpoints(count: u16) -> (Endpoints, Vec<EndpointId>) {
         let mut all = Endpoints::default();
@@ -253,9 +291,14 @@ mod tests {
         (all, ids)
     }
 
+    const CLIENT: ClientBlock = ClientBlock::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
     const RULES: ChoiceRules = ChoiceRules {
         max_dialing: 200,
         slow_start: Micros::ZERO,
+        kind: RequestKind::WebSocket,
+        client: CLIENT,
+        is_contended: false,
     };
 
     const ONE_EACH: ChoiceRules = ChoiceRules {
@@ -273,7 +316,7 @@ mod tests {
             else {
                 panic!("no address");
             };
-            all.dialed(ConnId::new(nth as u32, 1), best);
+            all.dialed(ConnId::new(nth as u32, 1), best, CLIENT);
             chosen.push(ids.iter().position(|id| *id == best).expect("one of them"));
         }
         assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
@@ -301,8 +344,8 @@ mod tests {
     fn an_address_that_is_not_listed_stays_until_its_last_connection_has_ended() {
         let (mut all, ids) = endpoints(2);
         let [dialed, open] = [ConnId::new(1, 1), ConnId::new(2, 1)];
-        all.dialed(dialed, ids[0]);
-        all.dialed(open, ids[0]);
+        all.dialed(dialed, ids[0], CLIENT);
+        all.dialed(open, ids[0], CLIENT);
         all.opened(open);
         all.set_suspect(open, true);
         all.set_suspect(dialed, true);
@@ -361,13 +404,59 @@ mod tests {
                 now + Micros::from_secs(60),
             );
             assert_eq!(chosen, Choice::Endpoint(id));
-            all.dialed(ConnId::new(leg, 1), id);
+            all.dialed(ConnId::new(leg, 1), id, CLIENT);
         }
         let chosen = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, now);
-        assert_eq!(chosen, Choice::Full);
+        assert_eq!(chosen, Choice::Full(None));
         all.opened(ConnId::new(1, 1));
         let chosen = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, now);
         assert_eq!(chosen, Choice::Endpoint(ids[1]));
+    }
+
+    #[test]
+    fn one_that_refuses_is_tried_now_and_then_and_by_each_kind_alone() {
+        let (mut all, ids) = endpoints(2);
+        let mut now = Micros::from_secs(5);
+        let token: Box<[u8]> = all.get(ids[0]).expect("there").token.as_bytes().into();
+        let own = Wish {
+            token,
+            ..Wish::default()
+        };
+        let refusing = all.get_mut(ids[0]).expect("there");
+        for _ in 0..3 {
+            refusing.failed(RequestKind::WebSocket, CLIENT, 1, now, "");
+        }
+        assert_eq!(refusing.condition().name(), "refusing");
+        let http = ChoiceRules {
+            kind: RequestKind::Http,
+            ..RULES
+        };
+        let choose =
+            |all: &Endpoints, wish: &Wish, rules, now| all.choose(&ids, &[], 0, wish, rules, now);
+        for wish in [Wish::default(), own] {
+            let chosen = choose(&all, &wish, RULES, now);
+            assert_eq!(chosen, Choice::Endpoint(ids[1]));
+            assert_eq!(choose(&all, &wish, http, now), Choice::Endpoint(ids[0]));
+        }
+        // A second later one client tries it.
+        now += Micros::from_secs(1);
+        for best in [ids[0], ids[1]] {
+            let chosen = choose(&all, &Wish::default(), RULES, now);
+            assert_eq!(chosen, Choice::Endpoint(best));
+            let best = all.get_mut(best).expect("there");
+            best.chosen(RequestKind::WebSocket, now);
+        }
+        // If all refuse, the one with the fewest connections is as good as any.
+        let other = all.get_mut(ids[1]).expect("there");
+        for _ in 0..3 {
+            other.failed(RequestKind::WebSocket, CLIENT, 1, now, "");
+        }
+        all.dialed(ConnId::new(1, 1), ids[1], CLIENT);
+        let chosen = choose(&all, &Wish::default(), RULES, now);
+        assert_eq!(chosen, Choice::Endpoint(ids[0]));
+        let tried = all.get_mut(ids[0]).expect("there");
+        tried.accepted(RequestKind::WebSocket, now);
+        assert_eq!(tried.condition().name(), "up");
     }
 
     #[test]
@@ -375,9 +464,9 @@ mod tests {
         let (mut all, ids) = endpoints(2);
         let now = Micros::from_secs(5);
         all.get_mut(ids[1]).expect("there").unreachable(now, "");
-        all.dialed(ConnId::new(1, 1), ids[0]);
+        all.dialed(ConnId::new(1, 1), ids[0], CLIENT);
         let choose = |all: &Endpoints, wish: &Wish| all.choose(&ids, &[], 1, wish, ONE_EACH, now);
-        assert_eq!(choose(&all, &Wish::default()), Choice::Full);
+        assert_eq!(choose(&all, &Wish::default()), Choice::Full(None));
         all.opened(ConnId::new(1, 1));
         assert_eq!(choose(&all, &Wish::default()), Choice::Endpoint(ids[0]));
         // If none is well, any may be tried.
@@ -390,10 +479,10 @@ mod tests {
             token,
             ..Wish::default()
         };
-        all.dialed(ConnId::new(2, 1), ids[1]);
+        all.dialed(ConnId::new(2, 1), ids[1], CLIENT);
         assert_eq!(
             all.choose(&ids, &[], 0, &sticky, ONE_EACH, later),
-            Choice::Full
+            Choice::Full(Some(ids[1]))
         );
         let other = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, later);
         assert_eq!(other, Choice::Endpoint(ids[0]));

@@ -3,9 +3,13 @@
 mod endpoint;
 mod endpoints;
 mod listing;
+mod refusal_guard;
 mod request_count;
+mod request_kind;
 
 pub(super) use endpoint::Endpoint;
 pub(super) use endpoints::{Choice, ChoiceRules, EndpointId, Endpoints, Wish};
 pub(super) use listing::Listing;
+pub(super) use refusal_guard::RefusalGuard;
 pub(super) use request_count::InFlight;
+pub(super) use request_kind::RequestKind;

@@ -287,14 +287,17 @@ impl Exchange {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let text = "the answer of the upstream is invalid";
                 let why = "a 101 that no request has asked for";
+                self.report_failed(&upstream, why);
                 Tried::Failed(Failed::because(502, text, &route, why))
             }
             Ok(answer) => {
-                if upstream.is_in_doubt {
-                    let number = upstream.number;
-                    self.report(move |bridge, now| bridge.http_answered(now, number));
+                let status = answer.status().as_u16();
+                if upstream.is_in_doubt || status >= 500 {
+                    let target = upstream.target();
+                    self.report(move |bridge, now| bridge.http_answered(now, &target, status));
                 }
                 if let Some(why) = answer_fault(answer.headers()) {
+                    self.report_failed(&upstream, why);
                     let text = "the answer of the upstream is invalid";
                     return Tried::Failed(Failed::because(502, text, &route, why));
                 }
@@ -366,12 +369,18 @@ impl Exchange {
 
     /// Tells the loop that an upstream has not answered this client.
     fn report_unanswered(&self, upstream: &HttpUpstream, why: &str) {
-        let (number, client) = (upstream.number, self.head.peer_addr().ip());
+        let target = upstream.target();
         let (why, began) = (why.to_owned(), self.began);
         self.report(move |bridge, now| {
             let since = now - began.elapsed().into();
-            bridge.http_unanswered(now, number, client, since, &why);
+            bridge.http_unanswered(now, &target, since, &why);
         });
+    }
+
+    /// Tells the loop that an upstream has not given this client a valid answer.
+    fn report_failed(&self, upstream: &HttpUpstream, why: &str) {
+        let (target, why) = (upstream.target(), why.to_owned());
+        self.report(move |bridge, now| bridge.http_failed(now, &target, &why));
     }
 
     /// Handles a connection that has ended before the answer. What was not sent, or can be sent
@@ -393,13 +402,10 @@ impl Exchange {
             return Tried::Again;
         }
         let text = match failure.is_unanswered {
-            true => {
-                let why = "the upstream closed the connection without an answer";
-                self.report_unanswered(upstream, why);
-                why
-            }
+            true => "the upstream closed the connection without an answer",
             false => "the answer of the upstream is invalid",
         };
+        self.report_failed(upstream, text);
         Tried::Failed(Failed::because(502, text, route, failure.why))
     }
 

@@ -15,7 +15,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    fn start(services: usize, lines: &str) -> Rig {
+    pub fn start(services: usize, lines: &str) -> Rig {
         let services = (0..services).map(|_| Listener::tcp());
         Rig::before(services.collect(), &[], lines)
     }
@@ -47,19 +47,19 @@ impl Rig {
     }
 
     #[track_caller]
-    fn accept(&self) -> (usize, Server) {
+    pub fn accept(&self) -> (usize, Server) {
         eventually("a connection to a service", || {
             let mut all = self.services.iter().enumerate();
             all.find_map(|(at, service)| Some((at, service.try_accept()?)))
         })
     }
 
-    fn address(&self, at: usize) -> String {
+    pub fn address(&self, at: usize) -> String {
         self.services[at].socket_addr().to_string()
     }
 
     /// Returns what the API says of a service.
-    fn upstream(&self, at: usize) -> Value {
+    pub fn upstream(&self, at: usize) -> Value {
         self.row_of(&self.services[at].url)
     }
 

@@ -9,6 +9,7 @@ use pulsegate::gateway::{BootId, Bridge, BridgeOptions, Product, Proxies, Route}
 use pulsegate::time::Micros;
 use pulsegate::{Class, ConnId, HealthChange};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 pub const CLIENT: Class = Class(0);
 
@@ -49,8 +50,16 @@ impl Host {
     }
 }
 
+/// Returns the last byte of the address that a client has: its path says so.
+fn address_in(path: &str) -> Option<u8> {
+    path.strip_prefix("/from-")?.parse().ok()
+}
+
 impl Handler for Host {
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        if let Some(last) = address_in(request.path()) {
+            io.set_peer_addr(id, SocketAddr::from(([10, 0, 0, last], 1)));
+        }
         let decision = self.bridge.on_request(io, id, request);
         match decision {
             Some(decision) => decision.verdict,

@@ -68,13 +68,30 @@ impl Client {
     /// offered.
     #[track_caller]
     pub fn connect_with(addr: SocketAddr, receive_buffer: Option<usize>) -> Client {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
-            .expect("a socket");
+        let socket = Self::socket(addr);
         if let Some(size) = receive_buffer {
             socket
                 .set_recv_buffer_size(size)
                 .expect("a receive buffer size");
         }
+        Self::connected(socket, addr)
+    }
+
+    /// Connects from an address of this machine, such as 127.0.0.2.
+    #[track_caller]
+    pub fn connect_from(source: [u8; 4], addr: SocketAddr) -> Client {
+        let socket = Self::socket(addr);
+        let source = SocketAddr::from((source, 0));
+        socket.bind(&source.into()).expect("an address of loopback");
+        Self::connected(socket, addr)
+    }
+
+    fn socket(addr: SocketAddr) -> Socket {
+        Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP)).expect("a socket")
+    }
+
+    #[track_caller]
+    fn connected(socket: Socket, addr: SocketAddr) -> Client {
         socket
             .connect_timeout(&addr.into(), PATIENCE)
             .expect("connected");

@@ -52,7 +52,7 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
     assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
     // Requests without an answer count if they are of three clients.
     failing.answered(now);
-    let client = |last| IpAddr::from([192, 0, 2, last]);
+    let client = |last| ClientBlock::of(IpAddr::from([192, 0, 2, last]));
     for _ in 0..9 {
         failing.unanswered(client(0), now, now, "");
     }

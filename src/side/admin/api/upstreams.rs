@@ -36,9 +36,10 @@ pub(super) struct UpstreamEntry {
     address: String,
     weight: u32,
     /// `up`; `unresolved`: its name was not found yet; `unhealthy`: its health checks fail;
-    /// `avoided`: it could not be reached; `unresponsive`: it answers no pings; `drained` by an
-    /// operator; `vanished`: its name no longer has this address; `removed` from the settings. Only
-    /// one that is up gets new clients, unless none is up.
+    /// `avoided`: it could not be reached; `unresponsive`: it answers no pings; `refusing`: it
+    /// answered the last requests with 5xx, or not at all, and gets a client now and then;
+    /// `drained` by an operator; `vanished`: its name no longer has this address; `removed` from
+    /// the settings. Only one that is up gets new clients, unless none is up.
     state: &'static str,
     /// How long it is still avoided.
     avoided_ms: u64,

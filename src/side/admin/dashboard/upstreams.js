@@ -6,6 +6,7 @@ import { act } from './api.js';
 /** The shape before each state. */
 const SHAPES = {
   up: 'healthy', unresolved: 'suspect', unhealthy: 'suspect', avoided: 'suspect', unresponsive: 'firing',
+  refusing: 'suspect',
   drained: 'closing', vanished: 'closing', removed: 'closing',
 };
 

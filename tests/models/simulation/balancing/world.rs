@@ -12,13 +12,26 @@ use std::io::ErrorKind;
 
 const ROUTE: &str = "r";
 
+/// The path of a client with an address of its own.
+const SINGLE: &str = "/from-2";
+
 const CONNECT_TIMEOUT: Micros = Micros::from_millis(700);
 
 const ANSWER_TIMEOUT: Micros = Micros::from_millis(1_100);
 
+/// The time for an answer of upstreams that are slow, and never fail.
+const SLOW_ANSWER_TIMEOUT: Micros = Micros::from_millis(4_000);
+
 /// The longest that a client may wait for an answer: in the queue, for four connects, for the
-/// answer of the last, and a margin.
-const PATIENCE: Micros = Micros::from_millis(5_000 + 4 * 700 + 1_100 + 1_500);
+/// slowest answer of the last, and a margin.
+const PATIENCE: Micros = Micros::from_millis(5_000 + 4 * 700 + 4_000 + 1_500);
+
+/// The longest that a client waits alone while another one has more than its share of the places
+/// at an upstream. One place is given up in each step of the queue.
+const CROWDED: Micros = Micros::from_millis(1_000 + 3 * 150);
+
+/// The longest that an address counts as one that asks: 10 s after the last dial for it.
+const CONTENTION: Micros = Micros(10_000_000 + PATIENCE.0);
 
 /// The longest that a request may wait although an upstream has room.
 const ROOM_UNSEEN: Micros = Micros::from_millis(150);
@@ -45,10 +58,18 @@ struct World {
     /// The ports of the upstreams that the settings have.
     listed: BTreeSet<u16>,
     drained: BTreeSet<u16>,
+    /// Whether upstreams are only slow: they take every connection and reset none.
+    is_calm: bool,
     max_dialing: u32,
     max_age: Option<Micros>,
     /// Clients without an answer, and since when they wait.
     waiting: Vec<(PeerId, Micros)>,
+    /// Of these the one from an address of its own; all others share one.
+    single: Option<PeerId>,
+    /// When each of the two addresses last asked.
+    asked: [Option<Micros>; 2],
+    /// Since when the single one waits, although another gives way to it.
+    crowded_since: Option<Micros>,
     open: Vec<PeerId>,
     servers: Vec<Server>,
     /// When a connection to an upstream last ended before it was open. The request is not sent to
@@ -78,15 +99,20 @@ impl World {
         };
         let listed = BTreeSet::from([81, 82]);
         let (max_dialing, max_age) = (rng.u32(1..4), rng.bool().then(|| Micros::from_secs(3)));
-        let routes = vec![route(&listed, max_dialing, max_age)];
+        let is_calm = rng.bool();
+        let routes = vec![route(&listed, max_dialing, max_age, is_calm)];
         World {
             net: Net::new(config, Host::new(routes)),
             rng,
             listed,
             drained: BTreeSet::new(),
+            is_calm,
             max_dialing,
             max_age,
             waiting: Vec::new(),
+            single: None,
+            asked: [None; 2],
+            crowded_since: None,
             open: Vec::new(),
             servers: Vec::new(),
             failed: BTreeMap::new(),
@@ -96,7 +122,8 @@ impl World {
 
     fn act(&mut self) {
         let on_dial = match self.rng.u8(0..8) {
-            0..=2 => OnDial::Agree,
+            0..=2 if !self.is_calm => OnDial::Agree,
+            _ if self.is_calm => OnDial::Accept,
             3..=5 => OnDial::Accept,
             6 => OnDial::Wait,
             _ => OnDial::Fail(ErrorKind::ConnectionRefused),
@@ -104,8 +131,7 @@ impl World {
         self.net.set_on_dial(on_dial);
         match self.rng.u8(0..20) {
             0..=7 if self.waiting.len() + self.open.len() < CLIENTS_MAX => {
-                let client = self.net.connect("/");
-                self.waiting.push((client, self.net.now()));
+                self.connect();
             }
             8..=10 => self.server_speaks(),
             11 => self.client_leaves(),
@@ -119,6 +145,18 @@ impl World {
         self.net.settle();
     }
 
+    /// A client comes: from the address that most have, or the only one of another.
+    fn connect(&mut self) {
+        let is_single = self.single.is_none() && self.rng.u8(0..4) == 0;
+        let path = if is_single { SINGLE } else { "/from-1" };
+        let client = self.net.connect(path);
+        self.waiting.push((client, self.net.now()));
+        self.asked[usize::from(is_single)] = Some(self.net.now());
+        if is_single {
+            self.single = Some(client);
+        }
+    }
+
     /// A server agrees, or ends its connection.
     fn server_speaks(&mut self) {
         let alive = |server: &&mut Server| self.net.ending(server.peer).is_none();
@@ -130,7 +168,7 @@ impl World {
         let server = &*alive[nth];
         let (peer, may_agree) = (server.peer, !server.has_agreed);
         match self.rng.u8(0..3) {
-            0 => self.net.reset(peer),
+            0 if !self.is_calm || !may_agree => self.net.reset(peer),
             _ if may_agree && self.net.request(peer).is_some() => self.net.agree(peer, ""),
             _ => {}
         }
@@ -171,7 +209,7 @@ impl World {
         let mut listed: BTreeSet<u16> = (81..85).filter(|_| self.rng.bool()).collect();
         listed.insert(self.rng.u16(81..85));
         self.max_dialing = self.rng.u32(1..4);
-        let routes = vec![route(&listed, self.max_dialing, self.max_age)];
+        let routes = vec![route(&listed, self.max_dialing, self.max_age, self.is_calm)];
         let spread = Micros::from_millis(self.rng.u64(0..2_000));
         self.net
             .with_io(|host, io| host.bridge.set_routes(io, routes, spread));
@@ -189,7 +227,8 @@ impl World {
         self.note_dials()?;
         self.check_clients()?;
         self.check_rows()?;
-        self.check_queue()
+        self.check_queue()?;
+        self.check_single()
     }
 
     /// Notes the connections that the bridge has begun in this step, and checks where they go.
@@ -249,6 +288,12 @@ impl World {
             !is_answered && net.ending(*client).is_none()
         });
         open.retain(|client| net.ending(*client).is_none());
+        let single = self.single;
+        let waits = self
+            .waiting
+            .iter()
+            .any(|(client, _)| Some(*client) == single);
+        self.single = single.filter(|_| waits);
         let longest = self.waiting.iter().map(|(_, since)| now - *since).max();
         match longest {
             Some(longest) if longest > PATIENCE => Err(format!("a client waits for {longest}")),
@@ -287,12 +332,14 @@ impl World {
             return Err(format!("{queued} requests wait, charged {charged} bytes"));
         }
         let now = self.net.now();
-        let mut candidates = self.listed.difference(&self.drained);
-        let has_room = candidates.any(|port| {
-            let failed = self.failed.get(port);
-            let may_be_tried = failed.is_none_or(|failed| now - *failed > PATIENCE);
-            may_be_tried && self.dialing(*port) < u64::from(self.max_dialing)
-        });
+        // While both addresses ask, a place is left to the one that has none.
+        let asks = |at: &Option<Micros>| at.is_some_and(|at| now - at <= CONTENTION);
+        let is_contended = self.asked.iter().all(asks);
+        let most = match self.max_dialing {
+            1 => 1,
+            most => u64::from(most) - u64::from(is_contended),
+        };
+        let has_room = self.usable().any(|port| self.dialing(port) < most);
         if queued == 0 || !has_room {
             self.room_since = None;
             return Ok(());
@@ -300,6 +347,39 @@ impl World {
         let since = *self.room_since.get_or_insert(now);
         match now - since > ROOM_UNSEEN {
             true => Err(format!("{queued} requests wait, and an upstream has room")),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the upstreams that any request may go to.
+    fn usable(&self) -> impl Iterator<Item = u16> {
+        let now = self.net.now();
+        let candidates = self.listed.difference(&self.drained).copied();
+        candidates.filter(move |port| {
+            let failed = self.failed.get(port);
+            failed.is_none_or(|failed| now - *failed > PATIENCE)
+        })
+    }
+
+    /// Checks that the client with an address of its own does not wait for long while an upstream
+    /// has room for it, or the other address has two places there.
+    fn check_single(&mut self) -> Result<(), String> {
+        // What an upstream has not read yet may be its request.
+        let may_be_its = |server: &Server| {
+            let request = self.net.request(server.peer);
+            !server.has_agreed && request.is_none_or(|head| head.contains(SINGLE))
+        };
+        let is_queued = self.single.is_some() && !self.servers.iter().any(may_be_its);
+        let is_due = |port| self.dialing(port) >= 2 || self.dialing(port) == 0;
+        let mut usable = self.listed.difference(&self.drained).copied();
+        if !self.is_calm || !is_queued || !usable.any(is_due) {
+            self.crowded_since = None;
+            return Ok(());
+        }
+        let now = self.net.now();
+        let since = *self.crowded_since.get_or_insert(now);
+        match now - since > CROWDED {
+            true => Err("a client waits, and another one has all places".to_owned()),
             false => Ok(()),
         }
     }
@@ -355,12 +435,15 @@ struct Row {
     dialing: u64,
 }
 
-fn route(ports: &BTreeSet<u16>, max_dialing: u32, max_age: Option<Micros>) -> Route {
+fn route(ports: &BTreeSet<u16>, max_dialing: u32, max_age: Option<Micros>, is_calm: bool) -> Route {
     let upstream = |port: &u16| WeightedUpstream::parse(&format!("http://127.0.0.1:{port}"));
     let upstreams = ports.iter().map(|port| upstream(port).expect("a location"));
     Route {
         connect_timeout: CONNECT_TIMEOUT,
-        answer_timeout: ANSWER_TIMEOUT,
+        answer_timeout: match is_calm {
+            true => SLOW_ANSWER_TIMEOUT,
+            false => ANSWER_TIMEOUT,
+        },
         max_dialing,
         max_age,
         ..Route::to(ROUTE, upstreams.collect())
