@@ -6,6 +6,7 @@ use super::sample::{Counters, percent};
 use crate::gateway::{
     HandshakeResult, HandshakeStats, UpstreamCondition, UpstreamRow, is_service_unresponsive,
 };
+use std::collections::HashMap;
 
 /// An upstream is unresponsive if more than this percentage of its connections, and at least ten,
 /// do not answer.
@@ -69,7 +70,8 @@ pub(super) fn upstream_down(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
 }
 
 /// An upstream refuses if it has answered this percentage of at least this many handshakes within
-/// the window with another status than 101.
+/// the window with another status than 101, or broken them off. One that is kept out of the choice
+/// for that gets few of them: for it those of its route make the number.
 pub(super) const REFUSING_PERCENT: f64 = 20.0;
 const REFUSING_LEAST: u64 = 50;
 
@@ -88,16 +90,33 @@ fn handshakes_of(input: &RuleInput<'_>, row: &UpstreamRow) -> HandshakeStats {
     now.since(&then)
 }
 
+/// Returns how many handshakes had an outcome that the upstream has decided, and how many of them it
+/// has refused or broken off.
+fn outcomes(counts: &HandshakeStats) -> (u64, u64) {
+    let broken = counts.get(HandshakeResult::Invalid);
+    let refused = counts.get(HandshakeResult::Refused) + broken;
+    (counts.answered() + broken, refused)
+}
+
 pub(super) fn upstream_refusing(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
+    let mut by_route: HashMap<&str, u64> = HashMap::new();
+    for row in &input.sample.upstreams {
+        let (all, _) = outcomes(&handshakes_of(input, row));
+        *by_route.entry(&row.route).or_default() += all;
+    }
     by_upstream(input, |row| {
-        let counts = handshakes_of(input, row);
-        let (answered, refused) = (counts.answered(), counts.get(HandshakeResult::Refused));
-        let value = match answered >= REFUSING_LEAST {
-            true => percent(refused, answered),
+        let (all, refused) = outcomes(&handshakes_of(input, row));
+        let of_route = by_route.get(&*row.route).copied().unwrap_or(0);
+        let enough = match row.state {
+            UpstreamCondition::Refusing => of_route >= REFUSING_LEAST,
+            _ => all >= REFUSING_LEAST,
+        };
+        let value = match enough {
+            true => percent(refused, all),
             false => 0.0,
         };
         let summary = format!(
-            "the upstream {} of route {} has refused {refused} of {answered} WebSockets",
+            "the upstream {} of route {} has refused {refused} of {all} WebSockets",
             row.address, row.route
         );
         (value, REFUSING_PERCENT, summary)

@@ -121,6 +121,26 @@ fn handshakes(fleet: &mut FleetHarness, upstream: usize, counts: [u64; 2], took:
     }
 }
 
+/// Few clients are sent to an upstream that refuses, so those of the others count for it.
+#[test]
+fn it_refuses_the_few_websockets_that_it_gets_of_at_least_fifty_of_its_route() {
+    let mut fleet = fleet();
+    fleet.sample.upstreams[1].state = UpstreamCondition::Refusing;
+    handshakes(&mut fleet, 0, [41, 0], QUICK);
+    handshakes(&mut fleet, 1, [0, 8], QUICK);
+    fleet.evaluate();
+    fleet.expect_reports(&[]);
+    let key = ("chat".into(), "10.0.0.2:80".into());
+    let broken = fleet.counters().handshakes.entry(key).or_default();
+    broken.count(HandshakeResult::Invalid);
+    fleet.evaluate();
+    let alert = fleet.expect_firing("upstream_refusing");
+    assert_eq!(
+        alert.summary,
+        "the upstream 10.0.0.2:80 of route chat has refused 9 of 9 WebSockets"
+    );
+}
+
 const QUICK: Micros = Micros::from_millis(5);
 
 #[test]
