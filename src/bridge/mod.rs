@@ -36,6 +36,7 @@ mod recent_blocks;
 mod refusal;
 mod request_key;
 mod request_queue;
+mod request_refusals;
 mod requests;
 mod route;
 mod route_identity;

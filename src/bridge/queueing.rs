@@ -8,7 +8,7 @@ use super::pending::PendingRequest;
 use super::queue_lane::Lane;
 use super::queue_service::Served;
 use super::request_queue::QueuedRequest;
-use super::requests::{Refusal, UPSTREAMS_PER_UNIT, unreachable, with_retry_after};
+use super::request_refusals::{Refusal, answer_crowded, busy, unreachable, with_retry_after};
 use super::route::Route;
 use super::upstreams::{Choice, EndpointId};
 use crate::base::cause::Cause;
@@ -20,6 +20,9 @@ use std::sync::Arc;
 
 /// How long a request waits until an upstream has room for it.
 pub(super) const QUEUE_PATIENCE: Micros = Micros::from_secs(5);
+
+/// How many upstreams are compared in one unit of work.
+pub(super) const UPSTREAMS_PER_UNIT: u32 = 8;
 
 /// How many requests of a queue are looked at in one step.
 const QUEUE_LOOK: usize = 64;
@@ -190,16 +193,4 @@ impl Bridge {
             self.queue_timer = Some(io.start_timer(QUEUE_STEP));
         }
     }
-}
-
-/// Answers a client whose request gives way to another client's.
-fn answer_crowded(io: &mut Io<'_>, client: ConnId) {
-    let reply = with_retry_after(HandshakeFailure::Crowded.reply(), client.generation());
-    let cause = Cause::AT_CAPACITY;
-    io.answer(client, Verdict::Reply { reply, cause });
-}
-
-fn busy(client: ConnId) -> Refusal {
-    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client.generation());
-    (Cause::AT_CAPACITY, reply)
 }

@@ -9,7 +9,8 @@ use super::handshake_stats::HandshakeResult;
 use super::hop::Hop;
 use super::pending::PendingRequest;
 use super::queue_lane::Lane;
-use super::queueing::QUEUE_PATIENCE;
+use super::queueing::{QUEUE_PATIENCE, UPSTREAMS_PER_UNIT};
+use super::request_refusals::{Refusal, no_room, unreachable, with_retry_after};
 use super::route::Route;
 use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
 use super::upstreams::{Choice, EndpointId, RequestKind, Wish};
@@ -29,12 +30,6 @@ const ANSWER_MARGIN: Micros = Micros::from_secs(1);
 
 /// The most addresses that are dialled for one client.
 const DIALS_MAX: usize = 8;
-
-/// How many upstreams are compared in one unit of work.
-pub(super) const UPSTREAMS_PER_UNIT: u32 = 8;
-
-/// The answer to a request that is not passed on.
-pub(super) type Refusal = (Cause, Reply);
 
 impl Bridge {
     /// Passes a client's request to an upstream, or says why not. `None`: no route serves it.
@@ -325,19 +320,4 @@ pub(super) fn wish(address: IpAddr, request: &Request, route: &Route) -> Wish {
         token: token.unwrap_or_default().into(),
         key,
     }
-}
-
-pub(super) fn unreachable() -> Refusal {
-    let reply = HandshakeFailure::Unreachable.reply();
-    (Cause::CONNECT_FAILED, reply)
-}
-
-fn no_room(client: ConnId) -> Refusal {
-    let reply = with_retry_after(HandshakeFailure::NoRoom.reply(), client.generation());
-    (Cause::AT_CAPACITY, reply)
-}
-
-/// Adds Retry-After to a reply: 5 to 20 s, different for clients with different `nth`.
-pub(super) fn with_retry_after(reply: Reply, nth: u32) -> Reply {
-    reply.with_retry_after(5 + nth % 16)
 }

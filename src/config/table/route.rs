@@ -136,8 +136,8 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         is_required: false,
         rule: None,
         help: "How many requests may wait for the answer of one upstream at the same time. \
-               Further ones wait up to 5 s, at most 1000 of them, and are then answered 503. Clients \
-               share both by address: one with the most makes room for others.",
+               Further ones wait up to 5 s, at most 1000 of them, and are then answered 503. \
+               Clients share both by address: one with the most makes room for others.",
     },
     RouteField {
         name: "max_age_ms",

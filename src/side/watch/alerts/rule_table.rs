@@ -46,8 +46,8 @@ pub(super) const RULES: &[AlertRule] = &[
         severity: Severity::Warning,
         action: "Look at the log of the service: it answers handshakes with another status than \
                  101. With 401 or 403 clients have wrong credentials; with 429 or 503 it is \
-                 overloaded. Clients get its answers as they are. After failures of 5xx in a row new \
-                 clients go to the other upstreams of the route.",
+                 overloaded. Clients get its answers as they are. After failures of 5xx in a row \
+                 new clients go to the other upstreams of the route.",
         threshold: |_| REFUSING_PERCENT,
         hold: |_| Micros::ZERO,
         explained_by: |_| &[UPSTREAM_DOWN],

@@ -90,8 +90,8 @@ fn handshakes_of(input: &RuleInput<'_>, row: &UpstreamRow) -> HandshakeStats {
     now.since(&then)
 }
 
-/// Returns how many handshakes had an outcome that the upstream has decided, and how many of them it
-/// has refused or broken off.
+/// Returns how many handshakes had an outcome that the upstream has decided, and how many of them
+/// it has refused or broken off.
 fn outcomes(counts: &HandshakeStats) -> (u64, u64) {
     let broken = counts.get(HandshakeResult::Invalid);
     let refused = counts.get(HandshakeResult::Refused) + broken;

@@ -1,0 +1,36 @@
+//! The gateway's own answers to requests that are not passed on.
+
+use super::handshake_failure::HandshakeFailure;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::engine::{Io, Reply, Verdict};
+
+/// The answer to a request that is not passed on.
+pub(super) type Refusal = (Cause, Reply);
+
+pub(super) fn unreachable() -> Refusal {
+    let reply = HandshakeFailure::Unreachable.reply();
+    (Cause::CONNECT_FAILED, reply)
+}
+
+pub(super) fn no_room(client: ConnId) -> Refusal {
+    let reply = with_retry_after(HandshakeFailure::NoRoom.reply(), client.generation());
+    (Cause::AT_CAPACITY, reply)
+}
+
+/// Adds Retry-After to a reply: 5 to 20 s, different for clients with different `nth`.
+pub(super) fn with_retry_after(reply: Reply, nth: u32) -> Reply {
+    reply.with_retry_after(5 + nth % 16)
+}
+
+/// Answers a client whose request gives way to another client's.
+pub(super) fn answer_crowded(io: &mut Io<'_>, client: ConnId) {
+    let reply = with_retry_after(HandshakeFailure::Crowded.reply(), client.generation());
+    let cause = Cause::AT_CAPACITY;
+    io.answer(client, Verdict::Reply { reply, cause });
+}
+
+pub(super) fn busy(client: ConnId) -> Refusal {
+    let reply = with_retry_after(HandshakeFailure::Busy.reply(), client.generation());
+    (Cause::AT_CAPACITY, reply)
+}
