@@ -6,10 +6,10 @@ use super::event_log::EventLog;
 use super::products::Products;
 use crate::base::time::Micros;
 use crate::bridge::{Bridge, BridgeOptions};
-use crate::engine::{ConnMap, Io, Remote, TimerId};
+use crate::engine::{ConnMap, Io, Remote, Request, TimerId};
 use crate::host::{
     BootId, ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Flapping, Histories,
-    Identity, Product, Proxies, ThrottleLog, UserAgents,
+    Identity, IgnoredForwarding, Product, Proxies, ThrottleLog, UserAgents,
 };
 use crate::query::QueryReceiver;
 use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
@@ -72,6 +72,7 @@ pub struct Gateway {
     pub(super) user_agents: UserAgents,
     pub(super) event_log: EventLog,
     pub(super) throttle_log: ThrottleLog,
+    ignored_forwarding: IgnoredForwarding,
     pub(super) queries: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSender,
     /// Legs of pairs that have ended before their partner.
@@ -112,6 +113,7 @@ impl Gateway {
             user_agents: UserAgents::default(),
             event_log: EventLog::new(options.stats_interval, options.log_dropped, classes.clone()),
             throttle_log: ThrottleLog::default(),
+            ignored_forwarding: IgnoredForwarding::default(),
             queries: QueryReceiver::default(),
             closed: ClosedSender::default(),
             ended_legs: EndedLegs::default(),
@@ -196,6 +198,13 @@ impl Gateway {
     /// walks over everything.
     pub fn recount(&self) -> u64 {
         self.products.relay.recount()
+    }
+
+    /// Warns, if forwarding header fields of a request are ignored, and a warning is due.
+    pub(super) fn note_forwarding(&mut self, request: &Request, now: Micros) {
+        if let Some(warning) = self.ignored_forwarding.note(&self.proxies, request, now) {
+            log::warn!("{warning}");
+        }
     }
 
     /// Logs the statistics since the last call.

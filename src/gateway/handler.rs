@@ -49,6 +49,7 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client_addr(request) {
             io.set_peer_addr(id, client);
         }
+        self.note_forwarding(request, io.now());
         // This includes refused requests: their records name it.
         self.user_agents.on_request(id, request);
         let mut asked = None;

@@ -27,6 +27,9 @@ impl Gateway {
             };
             return HttpChoice::Answer(reply, "".into());
         }
+        if tried.is_empty() {
+            self.note_forwarding(request, io.now());
+        }
         let identity = self
             .bridge()
             .and_then(|bridge| bridge.http_identity(request));

@@ -11,6 +11,7 @@ mod closed_conns;
 mod flapping;
 mod history;
 mod identity;
+mod ignored_forwarding;
 mod listing;
 mod logfmt;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub(crate) use self::flapping::Flapping;
 pub(crate) use self::history::Histories;
 pub use self::history::{HISTORIES_MAX, History, HistoryReason, StateChange};
 pub use self::identity::Identity;
+pub(crate) use self::ignored_forwarding::IgnoredForwarding;
 pub(crate) use self::listing::Directory;
 pub use self::listing::{
     ConnPage, ConnRow, ConnState, Filter, PAGE_MAX, PageRequest, Position, Search, Sort,

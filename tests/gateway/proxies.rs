@@ -148,3 +148,25 @@ fn a_trust_in_every_address_is_warned_of_at_the_start_and_in_a_check() {
     let warning = "warning: TRUSTED_PROXIES=\"0.0.0.0/0\"";
     assert!(told.contains(warning), "{told}");
 }
+
+/// Its clients would all have its address, and no line would say why.
+#[test]
+fn a_proxy_that_is_not_trusted_is_named() {
+    let gateway = gateway_with(&[]);
+    for _ in 0..3 {
+        let mut client = Client::connect(gateway.addr);
+        let request = upgrade("/glasses-ws?user=ada");
+        let fields = "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
+        client.write(request.replace("\r\n\r\n", fields).as_bytes());
+        client.switched();
+    }
+    let warning = gateway.line(&["[WARN] untrusted_proxy ", "is not in TRUSTED_PROXIES"]);
+    assert_eq!(field(&warning, "address"), Some("127.0.0.1"), "{warning}");
+    assert_eq!(
+        field(&warning, "field"),
+        Some("x-forwarded-for"),
+        "{warning}"
+    );
+    assert_eq!(gateway.lines(&["untrusted_proxy"]).len(), 1);
+    gateway.end();
+}
