@@ -3,6 +3,7 @@
 use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
+use super::unserved::no_such_path;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -92,7 +93,7 @@ impl Handler for Gateway {
             verdict,
         }) = asked
         else {
-            return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path");
+            return Verdict::refuse(Cause::BAD_REQUEST, 404, &no_such_path(request));
         };
         // This includes refused requests: their records name it.
         if let Some(identity) = identity {

@@ -16,6 +16,7 @@ mod operator;
 mod plain_http;
 mod products;
 mod session_list;
+mod unserved;
 
 pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
 pub use self::operator::{

@@ -2,6 +2,7 @@
 
 use super::gateway::Gateway;
 use super::handler::blocked_reply;
+use super::unserved::no_such_path;
 use crate::base::id::ConnId;
 use crate::bridge::{HttpChoice, UpstreamNumber};
 use crate::engine::{Io, Reply, Request};
@@ -41,7 +42,7 @@ impl Gateway {
         let chosen = self
             .bridge()
             .and_then(|bridge| bridge.choose_http(io.now(), id, request, tried));
-        let unknown = || HttpChoice::Answer(Reply::error(404, "no such path"), "".into());
+        let unknown = || HttpChoice::Answer(Reply::error(404, &no_such_path(request)), "".into());
         chosen.unwrap_or_else(unknown)
     }
 

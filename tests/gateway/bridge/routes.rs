@@ -65,7 +65,7 @@ fn host_and_path_say_which_service_a_client_reaches() {
     let health = Client::get(gateway.addr, "/.well-known/pulsegate/health");
     assert_eq!(health.status, 200);
     gateway.line(&[
-        "route name=chat host=* path=/chat/ upstream=",
+        "route name=chat host=* path=/chat upstream=",
         "the service decides",
     ]);
     gateway.end();
@@ -80,7 +80,14 @@ fn a_request_that_no_route_serves_goes_to_the_relay() {
     reaches(&gateway, "/chat", "test", &service, "/chat");
     let mut glasses = ask(&gateway, "/glasses-ws?userId=ada", "");
     glasses.switched();
-    assert_eq!(ask(&gateway, "/elsewhere", "").response().status, 404);
+    let unknown = ask(&gateway, "/elsewhere?token=s", "").response();
+    let told = "no such path: /elsewhere on the host test";
+    assert_eq!(
+        (unknown.status, unknown.body.contains(told)),
+        (404, true),
+        "{unknown:?}"
+    );
+    gateway.line(&["close ", "code=http_404", told]);
     assert_eq!(gateway.health(), 200);
     gateway.end();
 }
