@@ -373,7 +373,7 @@ impl Product for Bridge {
         if let Some(endpoint) = endpoint.filter(|e| e.is_left() && !e.keeps_own(now)) {
             let why = endpoint.why_left();
             self.count_handshake(id, HandshakeResult::Abandoned);
-            self.refuse_left(io, client, why);
+            self.refuse_left(io, client, &HandshakeFailure::Closed(why.to_owned()));
             return Some(ResponseVerdict::Refuse(why.to_owned()));
         }
         let rules = LinkRules {

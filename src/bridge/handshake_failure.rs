@@ -22,6 +22,12 @@ pub(crate) enum HandshakeFailure {
     /// Other clients wait for the upstream, and requests of this one have most places.
     #[error("other clients wait, and max_dialing requests are shared by all of them")]
     Crowded,
+    /// An operator has drained every upstream of the route.
+    #[error("every upstream of the route is drained")]
+    Drained,
+    /// The route was removed while the request waited for an upstream.
+    #[error("the route was removed")]
+    RouteRemoved,
     /// The upstream accepted the connection, and ended it without an answer.
     #[error("the upstream closed the connection without an answer")]
     NoAnswer,
@@ -44,6 +50,8 @@ impl HandshakeFailure {
             HandshakeFailure::NoRoom
             | HandshakeFailure::Busy
             | HandshakeFailure::Crowded
+            | HandshakeFailure::Drained
+            | HandshakeFailure::RouteRemoved
             | HandshakeFailure::Closed(_) => 503,
             HandshakeFailure::Unreachable
             | HandshakeFailure::Unresolved
@@ -87,6 +95,11 @@ mod tests {
                 HandshakeFailure::Closed("service restart".to_owned()),
                 503,
                 "the connection to the upstream was closed: service restart",
+            ),
+            (
+                HandshakeFailure::Drained,
+                503,
+                "every upstream of the route is drained",
             ),
             (
                 HandshakeFailure::NoAnswer,

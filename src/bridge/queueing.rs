@@ -78,14 +78,13 @@ impl Bridge {
         for queued in stranded {
             let client = queued.pending.client;
             self.unqueue(io, client);
-            self.refuse_left(io, client, "the route was removed");
+            self.refuse_left(io, client, &HandshakeFailure::RouteRemoved);
         }
     }
 
     /// Answers a request whose upstream takes no clients any more.
-    pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &str) {
-        let reply = HandshakeFailure::Closed(why.to_owned()).reply();
-        let reply = with_retry_after(reply, client.generation());
+    pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &HandshakeFailure) {
+        let reply = with_retry_after(why.reply(), client.generation());
         let cause = Cause::DRAINING;
         io.answer(client, Verdict::Reply { reply, cause });
     }

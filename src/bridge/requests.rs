@@ -180,8 +180,7 @@ impl Bridge {
             return unreachable();
         };
         if live.is_drained(&self.endpoints) {
-            let why = "every upstream of the route is drained".to_owned();
-            let reply = HandshakeFailure::Closed(why).reply();
+            let reply = HandshakeFailure::Drained.reply();
             return (Cause::DRAINING, with_retry_after(reply, nth));
         }
         match live.listed(&self.endpoints) {

@@ -228,6 +228,15 @@ fn an_operator_drains_a_service_and_resumes_it() {
         let path = format!("/api/v1/upstreams/{path}");
         assert_eq!(act(&path, body).0, status, "{path} {body}");
     }
+    // Without an upstream that is left, clients are told so.
+    for at in 0..2 {
+        let body = json!({"route": "r", "upstream": rig.address(at), "spread_ms": 0});
+        assert_eq!(act("/api/v1/upstreams/drain", &body.to_string()).0, 202);
+    }
+    let refused = ask(&rig.gateway, "/", "").response();
+    let told = r#""error":"every upstream of the route is drained""#;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains(told), "{refused:?}");
     rig.gateway.end();
 }
 
