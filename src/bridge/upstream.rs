@@ -47,6 +47,17 @@ impl UpstreamUrl {
         &self.text
     }
 
+    /// Returns whether another location leads to the same place, although it may be written in
+    /// another way.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (&self.location, &other.location) {
+            (Location::Tcp(a, port), Location::Tcp(b, other)) => {
+                a.eq_ignore_ascii_case(b) && port == other
+            }
+            (a, b) => a == b,
+        }
+    }
+
     /// Returns the host and the port to look up; `None` for a Unix socket.
     pub fn host_and_port(&self) -> Option<(&str, u16)> {
         match &self.location {

@@ -142,6 +142,7 @@ impl EffectiveValues {
             faults.push(self.fault(admin, allowed));
         }
 
+        self.check_own_addresses(faults);
         let [secret, file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
         let has_secret = !self.is_absent(secret) || !self.is_absent(file);
         check_routes(&self.routes, self.has_upstream(), has_secret, faults);

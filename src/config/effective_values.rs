@@ -3,7 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 
-use super::file_value::{FileValue, excerpt};
+use super::fault_text::SettingPlace;
+use super::file_line::FileLine;
+use super::file_value::{FileEntry, FileValue, excerpt};
+use super::mistakes::find_mistake;
 use super::regular_file;
 use super::routes::{GivenRoute, RouteValues};
 use super::secret::Secret;
@@ -31,6 +34,8 @@ pub(super) struct EffectiveValue {
     /// `None`: there was a fault, which has been reported.
     pub(super) value: Option<SettingValue>,
     pub(super) origin: ValueOrigin,
+    /// Where the file gives it.
+    pub(super) line: Option<FileLine>,
 }
 
 /// Compares the values only, not their origins.
@@ -94,10 +99,11 @@ impl EffectiveValues {
                 .or_else(|| variable().map(|text| (text, ValueOrigin::Variable)));
             let entry = match given {
                 Some((text, origin)) => EffectiveValue {
-                    value: parse_given(setting, &text, origin, faults),
+                    value: parse_given(setting, &text, origin, None, faults),
                     origin,
+                    line: None,
                 },
-                None => effective.file_or_default_value(setting, file.value(at), faults),
+                None => effective.file_or_default_value(setting, file.entry(at), faults),
             };
             effective.values.push(entry);
             if at == const { row("CONFIG_FILE") } {
@@ -154,22 +160,25 @@ impl EffectiveValues {
     fn file_or_default_value(
         &self,
         setting: &Setting,
-        given: &FileValue,
+        FileEntry { value, line }: &FileEntry,
         faults: &mut SettingFaults,
     ) -> EffectiveValue {
-        let value = match given {
+        let (origin, line) = (ValueOrigin::File, line.clone());
+        let value = match value {
             FileValue::Absent => {
                 return EffectiveValue {
                     value: self.default_value(setting),
                     origin: ValueOrigin::Default,
+                    line: None,
                 };
             }
             FileValue::Text(text) => {
-                parse_given(setting, OsStr::new(text), ValueOrigin::File, faults)
+                parse_given(setting, OsStr::new(text), origin, line.clone(), faults)
             }
             FileValue::WrongType(value_type) => {
                 faults.push(SettingFault::WrongType {
                     name: setting.name,
+                    line: line.clone(),
                     value_type,
                     allowed: setting.allowed(),
                 });
@@ -179,7 +188,8 @@ impl EffectiveValues {
         };
         EffectiveValue {
             value,
-            origin: ValueOrigin::File,
+            origin,
+            line,
         }
     }
 
@@ -279,7 +289,9 @@ impl EffectiveValues {
                 faults.push(SettingFault::Value {
                     name: SETTINGS[*at].name,
                     origin: ValueOrigin::Variable,
+                    line: None,
                     value: String::new(),
+                    mistake: None,
                     allowed: format!(
                         "{kind}, or not be set at all: an empty variable is probably a mistake"
                     ),
@@ -371,7 +383,9 @@ impl EffectiveValues {
         SettingFault::Value {
             name: SETTINGS[at].name,
             origin: self.values[at].origin,
+            line: self.values[at].line.clone(),
             value: self.text(at),
+            mistake: None,
             allowed,
         }
     }
@@ -379,11 +393,12 @@ impl EffectiveValues {
     /// Returns the name of a setting with its value and origin, for the message about a fault of
     /// another setting.
     pub(super) fn cite(&self, at: usize) -> String {
+        let EffectiveValue { origin, line, .. } = &self.values[at];
+        let place = SettingPlace(*origin, line.as_ref());
         format!(
-            "{}, which is {} ({})",
+            "{}, which is {} ({place})",
             SETTINGS[at].name,
-            self.text(at),
-            self.values[at].origin
+            self.text(at)
         )
     }
 
@@ -436,6 +451,7 @@ fn parse_given(
     setting: &Setting,
     text: &OsStr,
     origin: ValueOrigin,
+    line: Option<FileLine>,
     faults: &mut SettingFaults,
 ) -> Option<SettingValue> {
     let value = text.to_str().and_then(|text| setting.kind.parse(text));
@@ -444,6 +460,8 @@ fn parse_given(
         faults.push(SettingFault::Value {
             name: setting.name,
             origin,
+            line,
+            mistake: find_mistake(setting.kind, &text),
             value: match (setting.kind, origin) {
                 (ValueKind::Secret { .. } | ValueKind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
                 (_, ValueOrigin::File) => excerpt(&text),

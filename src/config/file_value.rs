@@ -1,7 +1,38 @@
 //! A value in the settings file, in the form in which it would be written in a variable.
 
+use super::file_line::FileLine;
 use super::value_kind::{Unit, ValueKind};
 use toml::de::{DeInteger, DeValue};
+
+/// What a file has for one setting or field, and where.
+#[derive(Debug, Clone)]
+pub(super) struct FileEntry {
+    pub(super) value: FileValue,
+    /// `None`: the file does not have it.
+    pub(super) line: Option<FileLine>,
+}
+
+impl FileEntry {
+    pub(super) const ABSENT: FileEntry = FileEntry {
+        value: FileValue::Absent,
+        line: None,
+    };
+
+    /// An entry whose fault was reported already.
+    pub(super) const UNKNOWN: FileEntry = FileEntry {
+        value: FileValue::Unknown,
+        line: None,
+    };
+}
+
+/// Compares the values only, not their lines.
+impl PartialEq for FileEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for FileEntry {}
 
 /// The value of one setting in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,11 +99,15 @@ pub(super) fn parse_addresses(text: &str) -> Option<Vec<IpAddr>> {
     parse_list(text, ADDRESSES_MAX, |one| one.parse().ok())
 }
 
-/// Parses a list of upstreams with weights; `None` if one is not valid, if two are the same, or if
+/// Parses a list of upstreams with weights; `None` if one is not valid, if two lead to the same place, or if
 /// there is none.
 pub(super) fn parse_upstreams(text: &str) -> Option<Vec<WeightedUpstream>> {
     let list = parse_list(text, UPSTREAMS_MAX, WeightedUpstream::parse)?;
-    let is_twice = |nth: usize| list[..nth].iter().any(|other| other.url == list[nth].url);
+    let is_twice = |nth: usize| {
+        list[..nth]
+            .iter()
+            .any(|other| other.url.is_same_place(&list[nth].url))
+    };
     let is_valid = !list.is_empty() && !(0..list.len()).any(is_twice);
     is_valid.then_some(list)
 }

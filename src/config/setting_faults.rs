@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::suggestion;
+use super::file_line::FileLine;
 use crate::gateway::AppRegistryError;
 
 /// The origin of a setting's value.
@@ -27,8 +27,12 @@ pub enum SettingFault {
         name: &'static str,
         /// The origin of the value.
         origin: ValueOrigin,
+        /// Where the file gives it.
+        line: Option<FileLine>,
         /// The value. Parts that are not UTF-8 are replaced, and a secret is replaced entirely.
         value: String,
+        /// What is wrong with it, if that is known.
+        mistake: Option<String>,
         /// The allowed values, in words that follow "must be".
         allowed: String,
     },
@@ -70,19 +74,25 @@ pub enum SettingFault {
         String,
     ),
     /// A key of the file that is not a setting. Its value is not repeated.
-    UnknownKey(
+    UnknownKey {
         /// The key.
-        String,
-    ),
-    /// The key `route` of the file is something else than tables; the type in words.
-    RoutesForm(
-        /// The type, in words.
-        &'static str,
-    ),
+        key: String,
+        /// Where it is.
+        line: FileLine,
+    },
+    /// The key `route` of the file is something else than tables.
+    RoutesForm {
+        /// Its type, in words.
+        value_type: &'static str,
+        /// Where it is.
+        line: FileLine,
+    },
     /// A fault in one route.
     Route {
         /// The route: `route "chat"`, or `route 2` if it has no name.
         label: String,
+        /// The line of the field, or `[[route]]`.
+        line: FileLine,
         /// The fault.
         fault: RouteFault,
     },
@@ -92,26 +102,36 @@ pub enum SettingFault {
         routes: usize,
         /// The largest number allowed.
         most: usize,
+        /// The line of the first one.
+        line: FileLine,
     },
-    /// A table in the file.
-    Table(
+    /// A table in the file, or several with one key.
+    Table {
         /// The key of the table.
-        String,
-    ),
+        key: String,
+        /// Where it is.
+        line: FileLine,
+    },
     /// A setting that the file has both in upper case and in lower case.
-    KeyTwice(
+    KeyTwice {
         /// The setting.
-        &'static str,
-    ),
+        name: &'static str,
+        /// Where it is the second time.
+        line: FileLine,
+    },
     /// A setting that is not allowed in the file.
-    NotInFile(
+    NotInFile {
         /// The setting.
-        &'static str,
-    ),
+        name: &'static str,
+        /// Where it is.
+        line: FileLine,
+    },
     /// A value in the file with a type that the setting does not take.
     WrongType {
         /// The setting.
         name: &'static str,
+        /// Where it is.
+        line: Option<FileLine>,
         /// The type of the value, in words.
         value_type: &'static str,
         /// The allowed values, in words that follow "must be".
@@ -128,6 +148,8 @@ pub enum RouteFault {
         field: &'static str,
         /// The value.
         value: String,
+        /// What is wrong with it, if that is known.
+        mistake: Option<String>,
         /// The allowed values, in words that follow "must be".
         allowed: String,
     },
@@ -184,6 +206,13 @@ impl SettingFaults {
         self.0.is_empty()
     }
 
+    /// Adds a fault, if there is one.
+    pub(super) fn extend(&mut self, fault: Option<SettingFault>) {
+        if let Some(fault) = fault {
+            self.push(fault);
+        }
+    }
+
     /// Adds a fault. Beyond a hundred they are not kept: the file is something else than settings.
     pub(super) fn push(&mut self, fault: SettingFault) {
         if self.0.len() < FAULTS_MAX {
@@ -202,151 +231,6 @@ fn list(faults: &[SettingFault]) -> String {
         text += &format!("\n  {fault}");
     }
     text
-}
-
-impl fmt::Display for SettingFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SettingFault::Value {
-                name,
-                origin,
-                value,
-                allowed,
-            } => write!(f, "{name}={value:?} ({origin}): must be {allowed}"),
-            SettingFault::NoValue { flag, allowed } => {
-                write!(f, "{flag} (flag): has no value; it must be {allowed}")
-            }
-            SettingFault::SurplusValue { flag, value } => {
-                write!(f, "{flag}={value:?} (flag): takes no value")
-            }
-            SettingFault::UnknownFlag(flag) => {
-                write!(f, "{flag:?} (flag): is unknown; ")?;
-                suggest(f, flag, |name| format!("--{}", name.replace('_', "-")))?;
-                f.write_str("--help-all lists all flags")
-            }
-            SettingFault::RenamedVariable { old, name } => {
-                write!(f, "{old} (env): was renamed; set {name} instead")
-            }
-            SettingFault::SecretFlag(name) => {
-                let flag = name.to_ascii_lowercase().replace('_', "-");
-                write!(
-                    f,
-                    "--{flag} (flag): is a secret, and other processes could read a flag; set the \
-                     variable {name} instead"
-                )
-            }
-            SettingFault::SurplusArgument(argument) => {
-                write!(
-                    f,
-                    "{argument:?} (argument): is neither a flag nor the value of one; --help-all \
-                     lists all flags"
-                )
-            }
-            SettingFault::UnknownKey(key) => {
-                write!(f, "{key:?} (file): is unknown; ")?;
-                suggest(f, key, str::to_owned)?;
-                f.write_str("--help-all lists all settings")
-            }
-            SettingFault::RoutesForm(value_type) => {
-                write!(
-                    f,
-                    "\"route\" (file): is {value_type}; it must be tables, each under a line \
-                     [[route]]"
-                )
-            }
-            SettingFault::Route { label, fault } => write!(f, "{label} (file): {fault}"),
-            SettingFault::TooManyRoutes { routes, most } => {
-                write!(
-                    f,
-                    "\"route\" (file): there are {routes}; at most {most} are allowed"
-                )
-            }
-            SettingFault::Table(key) => {
-                write!(
-                    f,
-                    "{key:?} (file): is a table; settings must be outside of tables, and routes \
-                     under [[route]]"
-                )
-            }
-            SettingFault::KeyTwice(name) => {
-                let key = name.to_ascii_lowercase();
-                write!(
-                    f,
-                    "{name} (file): is given twice, as {name} and as {key}; remove one of them"
-                )
-            }
-            SettingFault::NotInFile(name) => {
-                write!(
-                    f,
-                    "{name} (file): is not allowed in the file; set the flag or the variable"
-                )
-            }
-            SettingFault::WrongType {
-                name,
-                value_type,
-                allowed,
-            } => {
-                write!(f, "{name} (file): is {value_type}; it must be {allowed}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for RouteFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RouteFault::Value {
-                field,
-                value,
-                allowed,
-            } => write!(f, "{field}={value:?}: must be {allowed}"),
-            RouteFault::WrongType {
-                field,
-                value_type,
-                allowed,
-            } => write!(f, "{field} is {value_type}; it must be {allowed}"),
-            RouteFault::Missing { field, allowed } => {
-                write!(f, "{field} is missing; it must be {allowed}")
-            }
-            RouteFault::UnknownKey(key) => {
-                write!(f, "{key:?} is unknown; ")?;
-                if super::SETTINGS
-                    .iter()
-                    .any(|s| s.name.eq_ignore_ascii_case(key))
-                {
-                    return f
-                        .write_str("it is a setting, and must stand before the first [[route]]");
-                }
-                if let Some(field) = suggestion::suggest_field(key) {
-                    write!(f, "did you mean {field}? ")?;
-                }
-                f.write_str("docs/routes.md lists all fields")
-            }
-        }
-    }
-}
-
-/// Writes the name of the setting that was probably meant, in the form that `written` returns. A
-/// secret has no flag, so the name of its variable is written.
-fn suggest(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    written: impl Fn(&str) -> String,
-) -> fmt::Result {
-    let Some(setting) = suggestion::suggest_setting(name) else {
-        return Ok(());
-    };
-    let is_flag = super::SETTINGS
-        .iter()
-        .any(|s| s.name == setting && s.flag().is_some());
-    if name.starts_with('-') && !is_flag {
-        return write!(f, "did you mean the variable {setting}? ");
-    }
-    write!(
-        f,
-        "did you mean {}? ",
-        written(&setting.to_ascii_lowercase())
-    )
 }
 
 impl fmt::Display for ValueOrigin {

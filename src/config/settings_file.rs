@@ -4,10 +4,12 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::file_value::{FileValue, excerpt, file_value};
+use super::file_line::{FileLine, LineIndex};
+use super::file_value::{FileEntry, FileValue, excerpt, file_value};
 use super::regular_file;
 use super::routes::GivenRoute;
 use super::setting_faults::{Requirement, SettingFault, SettingFaults};
+use super::suggestion::is_similar;
 use super::table::{SETTINGS, row};
 
 /// The largest file, in bytes; a typical one has some thousand.
@@ -19,7 +21,7 @@ const ROUTE: &str = "route";
 /// The content of a file.
 pub(super) struct SettingsFile {
     /// By the setting's row in the table.
-    values: Vec<FileValue>,
+    entries: Vec<FileEntry>,
     /// The routes, in the order of the file.
     pub(super) routes: Vec<GivenRoute>,
 }
@@ -28,7 +30,7 @@ impl SettingsFile {
     /// Returns the result without a file.
     pub(super) fn none() -> Self {
         SettingsFile {
-            values: vec![FileValue::Absent; SETTINGS.len()],
+            entries: vec![FileEntry::ABSENT; SETTINGS.len()],
             routes: Vec::new(),
         }
     }
@@ -36,7 +38,7 @@ impl SettingsFile {
     /// Returns the result for a file that cannot be parsed.
     pub(super) fn unknown() -> Self {
         SettingsFile {
-            values: vec![FileValue::Unknown; SETTINGS.len()],
+            entries: vec![FileEntry::UNKNOWN; SETTINGS.len()],
             routes: Vec::new(),
         }
     }
@@ -60,44 +62,97 @@ impl SettingsFile {
                 "a file in TOML; line {line}, column {column}: {what}"
             ))
         })?;
-        Ok(Self::of(table.into_inner(), faults))
+        Ok(Self::of(
+            table.into_inner(),
+            &LineIndex::new(path, text),
+            faults,
+        ))
     }
 
-    fn of(table: DeTable<'_>, faults: &mut SettingFaults) -> Self {
+    fn of(table: DeTable<'_>, lines: &LineIndex, faults: &mut SettingFaults) -> Self {
         let mut file = Self::none();
         for (key, value) in table {
-            let (key, value) = (key.into_inner(), value.into_inner());
-            if key == ROUTE {
-                file.routes = GivenRoute::read_all(value, faults);
-                continue;
-            }
+            let line = lines.line(&key.span());
+            let key = key.into_inner();
             let named = |name: &str| key == name || key == name.to_ascii_lowercase();
-            let Some(row) = SETTINGS.iter().position(|setting| named(setting.name)) else {
-                let key = excerpt(&key);
-                faults.push(match value {
-                    DeValue::Table(_) => SettingFault::Table(key),
-                    _ => SettingFault::UnknownKey(key),
-                });
-                continue;
-            };
-            file.values[row] = match file.values[row] {
-                FileValue::Absent if row == const { self::row("CONFIG_FILE") } => {
-                    faults.push(SettingFault::NotInFile(SETTINGS[row].name));
-                    FileValue::Unknown
-                }
-                FileValue::Absent => file_value(SETTINGS[row].kind, value),
-                FileValue::Text(_) | FileValue::WrongType(_) | FileValue::Unknown => {
-                    faults.push(SettingFault::KeyTwice(SETTINGS[row].name));
-                    FileValue::Unknown
-                }
-            };
+            if key == ROUTE {
+                file.read_routes(value.into_inner(), line, lines, faults);
+            } else if let Some(row) = SETTINGS.iter().position(|setting| named(setting.name)) {
+                let (value, given) = (value.into_inner(), &file.entries[row].value);
+                let value = match given {
+                    FileValue::Absent if row == const { self::row("CONFIG_FILE") } => {
+                        let name = SETTINGS[row].name;
+                        faults.push(SettingFault::NotInFile {
+                            name,
+                            line: line.clone(),
+                        });
+                        FileValue::Unknown
+                    }
+                    FileValue::Absent => file_value(SETTINGS[row].kind, value),
+                    FileValue::Text(_) | FileValue::WrongType(_) | FileValue::Unknown => {
+                        let name = SETTINGS[row].name;
+                        faults.push(SettingFault::KeyTwice {
+                            name,
+                            line: line.clone(),
+                        });
+                        FileValue::Unknown
+                    }
+                };
+                let line = Some(line);
+                file.entries[row] = FileEntry { value, line };
+            } else {
+                file.read_unknown(&key, value.into_inner(), line, lines, faults);
+            }
         }
         file
     }
 
-    /// Returns the value for the setting in `row`.
-    pub(super) fn value(&self, row: usize) -> &FileValue {
-        &self.values[row]
+    /// Reads the tables `[[route]]`.
+    fn read_routes(
+        &mut self,
+        value: DeValue<'_>,
+        line: FileLine,
+        lines: &LineIndex,
+        faults: &mut SettingFaults,
+    ) {
+        let routes = GivenRoute::read_all(value, line, lines, faults);
+        self.routes.extend(routes);
+    }
+
+    /// Reports a key that is not a setting. Tables that are probably routes are read as such, so
+    /// that their faults are reported, too.
+    fn read_unknown(
+        &mut self,
+        key: &str,
+        value: DeValue<'_>,
+        line: FileLine,
+        lines: &LineIndex,
+        faults: &mut SettingFaults,
+    ) {
+        let has_tables = match &value {
+            DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+            other => other.is_table(),
+        };
+        let at = line.clone();
+        let key_shown = excerpt(key);
+        faults.push(match has_tables {
+            true => SettingFault::Table {
+                key: key_shown,
+                line,
+            },
+            false => SettingFault::UnknownKey {
+                key: key_shown,
+                line,
+            },
+        });
+        if value.is_array() && has_tables && is_similar(key, ROUTE) {
+            self.read_routes(value, at, lines, faults);
+        }
+    }
+
+    /// Returns what the file has for the setting in `row`.
+    pub(super) fn entry(&self, row: usize) -> &FileEntry {
+        &self.entries[row]
     }
 }
 

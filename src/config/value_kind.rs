@@ -13,6 +13,10 @@ use crate::gateway::{
 /// The longest path of a health check, in bytes.
 const PATH_MAX: usize = 128;
 
+/// Characters of wildcards and regular expressions. But for the star, no path of a URL has them
+/// (RFC 3986 §3.3).
+pub(super) const PATTERN_CHARACTERS: [char; 9] = ['*', '^', '[', ']', '{', '}', '|', '\\', '"'];
+
 /// The kind of a setting's values.
 #[derive(Debug, Clone, Copy)]
 pub enum ValueKind {
@@ -62,6 +66,8 @@ pub enum ValueKind {
     HostHeader,
     /// The path of a URL.
     HttpPath,
+    /// The path of a URL and everything below it. A pattern is not allowed.
+    RoutePath,
     /// A name of a few letters, digits, dashes and underscores.
     Name,
     /// One host name.
@@ -166,6 +172,13 @@ impl ValueKind {
                 let is_path = text.starts_with('/') && text.len() <= PATH_MAX;
                 (is_path && text.bytes().all(is_plain)).then(|| SettingValue::HttpPath(text.into()))
             }
+            ValueKind::RoutePath => {
+                let is_parameter = |segment: &str| segment.starts_with(':');
+                let is_pattern = text.contains(PATTERN_CHARACTERS)
+                    || text.ends_with('$')
+                    || text.split('/').any(is_parameter);
+                ValueKind::HttpPath.parse(text).filter(|_| !is_pattern)
+            }
             ValueKind::Name => lists::parse_name(text).map(SettingValue::Name),
             ValueKind::HostName => {
                 let mut hosts = lists::parse_hosts(text)?.into_iter();
@@ -211,7 +224,7 @@ impl ValueKind {
             ValueKind::HostNames => "name,name",
             ValueKind::WebSocketUrl | ValueKind::Upstream => "url",
             ValueKind::HostHeader => "keep|upstream|name",
-            ValueKind::HttpPath => "path",
+            ValueKind::HttpPath | ValueKind::RoutePath => "path",
             ValueKind::Name | ValueKind::HostName => "name",
             ValueKind::Upstreams => "url,url",
             ValueKind::Balance => "rule",
@@ -309,6 +322,11 @@ impl fmt::Display for ValueKind {
                 f,
                 "a path that begins with a slash, of up to {PATH_MAX} visible ASCII characters, \
                  without ? and #"
+            ),
+            ValueKind::RoutePath => write!(
+                f,
+                "{}; it is no pattern: *, :NAME and regular expressions are not allowed",
+                ValueKind::HttpPath
             ),
             ValueKind::Name => write!(
                 f,

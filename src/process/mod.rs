@@ -8,6 +8,7 @@ mod config_watch;
 mod logging;
 mod reload;
 mod run;
+mod served_paths;
 mod service;
 mod signals;
 mod startup_log;

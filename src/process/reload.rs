@@ -1,7 +1,8 @@
 //! A reload reads the settings again, as at the start. If there is a fault, nothing changes. No
 //! connection is affected.
 
-use super::upstreams;
+use super::served_paths::other_requests;
+use super::upstreams::{self, OwnListeners};
 use crate::base::time::Micros;
 use crate::config::{self, CliAction, ReloadDiff, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
@@ -10,7 +11,6 @@ use crate::health::{HeartbeatMode, Policy};
 use crate::side::{self, AlertSettings, HttpSettings, ReloadReport, Resolver, WebhookSettings};
 use log::LevelFilter;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,8 +20,8 @@ pub(crate) struct Reloader {
     pub args: Vec<OsString>,
     /// The current settings.
     pub settings: Settings,
-    /// The address at which the loop listens.
-    pub listen: SocketAddr,
+    /// The gateway's own listeners.
+    pub own: OwnListeners,
     /// The lookups of upstreams' host names, if there are routes.
     pub resolver: Option<Resolver>,
     /// The queue of queries to the loop.
@@ -66,8 +66,7 @@ impl Reloader {
             ..ReloadReport::default()
         };
         if !changes.needs_restart.is_empty() {
-            let names = changes.needs_restart.join(",");
-            log::warn!("reload settings={names} effect=\"these changes need a restart\"");
+            log_needs_restart(&changes.needs_restart, &self.settings);
         }
         if changes.applied.is_empty() && changes.routes.is_empty() {
             log::info!("reload changed=none");
@@ -78,7 +77,7 @@ impl Reloader {
             false => settings.bridge.as_ref().map(|bridge| bridge.routes.clone()),
         };
         if let Some(routes) = &routes
-            && let Err(e) = upstreams::check_not_own(routes, self.listen)
+            && let Err(e) = self.own.check(routes)
         {
             return log_refused([e].iter());
         }
@@ -155,9 +154,38 @@ impl Reloader {
         warnings.for_each(|warning| log::warn!("{warning}"));
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhook_settings();
         *self.http.lock().unwrap_or_else(PoisonError::into_inner) = settings.http;
+        if self.settings.serves_relay != settings.serves_relay {
+            log::warn!("reload effect={:?}", other_requests(&settings));
+        }
         self.settings = settings;
         drop(pending);
         report
+    }
+}
+
+/// Logs the settings that change only with a restart.
+fn log_needs_restart(names: &[&str], current: &Settings) {
+    let (routes, others): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| **name == "route");
+    if !others.is_empty() {
+        let names = others.join(",");
+        log::warn!("reload settings={names} effect=\"these changes need a restart\"");
+    }
+    if !routes.is_empty() {
+        log::warn!("reload settings=route effect=\"{}\"", route_effect(current));
+    }
+}
+
+/// Returns why a reload does not add the first route, or remove the last one.
+fn route_effect(current: &Settings) -> &'static str {
+    match current.bridge {
+        None => {
+            "the gateway started without a service, so the first [[route]] is served after a \
+                 restart"
+        }
+        Some(_) => {
+            "the file has no [[route]]: the routes stay, because a file that is half \
+                    written would remove them; only a restart removes the last one"
+        }
     }
 }
 

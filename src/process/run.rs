@@ -2,6 +2,8 @@
 
 use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reloader;
+use super::served_paths::served_paths;
+use super::upstreams::OwnListeners;
 use super::{config_watch, service, signals, startup_log, upstreams};
 use crate::base::cause::CauseTable;
 use crate::config::{self, CliAction, ResourceLimits, Settings};
@@ -14,7 +16,7 @@ use crate::side::{
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,18 +42,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(CliAction::Run(settings)) => settings,
         Ok(CliAction::Check(settings)) => {
-            if let Some(bridge) = &settings.bridge
-                && let Err(e) = upstreams::check_not_own(&bridge.routes, settings.listen_addr)
-            {
-                print_failure(&e.to_string());
-                return ExitCode::from(2);
-            }
-            let proxies = settings.proxy_warnings();
-            for warning in settings.warnings().into_iter().chain(proxies) {
-                let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
-            }
-            // The exit code tells the same, so a failed write does not matter.
-            let _ = print("pulsegate: the settings are valid\n");
+            print_check(&settings);
             return ExitCode::SUCCESS;
         }
         Ok(CliAction::Print(text)) => {
@@ -79,6 +70,23 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Prints warnings about valid settings, and which requests go where.
+fn print_check(settings: &Settings) {
+    let proxies = settings.proxy_warnings();
+    let warnings = variable_warnings().into_iter().chain(settings.warnings());
+    for warning in warnings.chain(proxies) {
+        let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
+    }
+    let served = served_paths(settings).join("\n");
+    // The exit code tells the same, so a failed write does not matter.
+    let _ = print(&format!("pulsegate: the settings are valid\n{served}\n"));
+}
+
+/// Returns warnings about the variables of this process.
+fn variable_warnings() -> Vec<String> {
+    config::variable_warnings(std::env::vars_os().map(|(name, _)| name))
 }
 
 /// Prints to standard output. A reader that has closed its end (`--help | head`) is no error.
@@ -166,8 +174,10 @@ fn serve(
         );
         state.started.truncate(max_connections);
     }
+    let admin_addr = admin_listener.as_ref().map(TcpListener::local_addr);
+    let own = OwnListeners::new(listener.local_addr()?, admin_addr.transpose()?);
     if let Some(bridge) = &settings.bridge {
-        upstreams::check_not_own(&bridge.routes, listener.local_addr()?)?;
+        own.check(&bridge.routes)?;
     }
     let bridge = settings.bridge.as_ref().map(|bridge| BridgeOptions {
         routes: bridge.routes.clone(),
@@ -231,15 +241,15 @@ fn serve(
     });
     let resolver = match &settings.bridge {
         Some(bridge) => {
-            let own = reactor.local_addr();
             let names = upstreams::host_names(&bridge.routes);
-            let is_own = move |addr| upstreams::reaches_itself(addr, own);
+            let own = own.clone();
+            let is_own = move |addr| own.are_reached_by(addr);
             Some(Resolver::start(queries.clone(), names, is_own)?)
         }
         None => None,
     };
     let reloader = Arc::new(Mutex::new(Reloader {
-        listen: reactor.local_addr(),
+        own,
         resolver: resolver.clone(),
         args,
         settings: as_given,
@@ -313,6 +323,8 @@ fn serve(
         limits.describe_memory()
     );
     startup_log::log_warnings(&settings, leave_queue);
+    let variables = variable_warnings();
+    variables.iter().for_each(|warning| log::warn!("{warning}"));
     let proxies = settings.proxy_warnings();
     proxies.iter().for_each(|warning| log::warn!("{warning}"));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -335,7 +347,7 @@ fn serve(
 /// Checks the rules for addresses on inherited sockets, too.
 fn check_inherited(settings: &Settings, inherited: &service::InheritedSockets) -> io::Result<()> {
     let is_open = |listener: &Option<_>| {
-        let addr = listener.as_ref().map(std::net::TcpListener::local_addr);
+        let addr = listener.as_ref().map(TcpListener::local_addr);
         let addr = addr.transpose()?;
         Ok::<_, io::Error>(addr.filter(|a| !a.ip().to_canonical().is_loopback()))
     };

@@ -1,6 +1,7 @@
 //! The messages at the start: where the gateway listens, which access is open, and possible
 //! mistakes.
 
+use super::served_paths::{host, other_requests, path};
 use crate::base::time::Micros;
 use crate::config::Settings;
 use crate::gateway::{Route, RouteAuth};
@@ -11,6 +12,11 @@ pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Opti
     if let Some(bridge) = &settings.bridge {
         log::info!("listening on ws://{listen}: {}", from(listen));
         bridge.routes.iter().for_each(log_route);
+    }
+    let others = other_requests(settings);
+    match &settings.bridge {
+        Some(_) if settings.serves_relay => log::warn!("{others}"),
+        _ => log::info!("{others}"),
     }
     if !settings.serves_relay {
         return log_admin(settings, admin);
@@ -30,7 +36,7 @@ pub(crate) fn log_listeners(settings: &Settings, listen: SocketAddr, admin: Opti
 }
 
 /// Logs what a route serves, and which clients may connect.
-pub(crate) fn log_route(route: &Route) {
+fn log_route(route: &Route) {
     let upstreams: Vec<String> = route.upstreams.iter().map(ToString::to_string).collect();
     let access = match (route.auth, &route.allowed_origins) {
         (RouteAuth::Jwt, Some(_)) => {
@@ -44,10 +50,10 @@ pub(crate) fn log_route(route: &Route) {
         (_, None) => "open: the service decides which clients may connect",
     };
     log::info!(
-        "route name={} host={} path={}/ upstream={:?} access={access:?}",
+        "route name={} host={} path={} upstream={:?} access={access:?}",
         route.name,
-        route.host.as_deref().unwrap_or("*"),
-        route.path,
+        host(route),
+        path(route),
         upstreams.join(","),
     );
 }

@@ -1,6 +1,7 @@
 //! The upstreams that the settings name, as far as the process must know them: their host names,
 //! and whether one of them is the gateway itself.
 
+use crate::config::reaches;
 use crate::engine::DialAddress;
 use crate::gateway::{Route, UpstreamUrl};
 use crate::side::HostName;
@@ -11,6 +12,44 @@ use std::time::Duration;
 /// How long the start and a reload wait for the addresses of host names.
 pub(crate) const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The gateway's own listeners: their settings, and where they listen.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnListeners(Vec<(&'static str, SocketAddr)>);
+
+impl OwnListeners {
+    pub(crate) fn new(listen: SocketAddr, admin: Option<SocketAddr>) -> Self {
+        let admin = admin.map(|addr| ("ADMIN_ADDR", addr));
+        OwnListeners([("LISTEN_ADDR", listen)].into_iter().chain(admin).collect())
+    }
+
+    /// Returns whether a connection to `addr` surely reaches one of them.
+    pub(crate) fn are_reached_by(&self, addr: SocketAddr) -> bool {
+        self.0.iter().any(|(_, own)| reaches(addr, *own))
+    }
+
+    /// Checks that no upstream is one of them. The settings were checked before; their port may
+    /// have been 0, or a listener inherited.
+    ///
+    /// # Errors
+    /// The upstream that is.
+    pub(crate) fn check(&self, routes: &[Route]) -> io::Result<()> {
+        for (route, url) in urls(routes) {
+            let Some(DialAddress::Tcp(to)) = url.fixed_address() else {
+                continue;
+            };
+            if let Some((setting, own)) = self.0.iter().find(|(_, own)| reaches(to, *own)) {
+                let what = format!(
+                    "route {}: the upstream {url} is this gateway's own {setting}, {own}: it would \
+                     dial itself",
+                    route.name
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Returns the host names of all upstreams that must be looked up, each once.
 pub(crate) fn host_names(routes: &[Route]) -> Vec<HostName> {
     let names = urls(routes).filter(|(_, url)| url.fixed_address().is_none());
@@ -19,37 +58,6 @@ pub(crate) fn host_names(routes: &[Route]) -> Vec<HostName> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Checks that no upstream is this gateway itself, which listens on `listen`.
-///
-/// # Errors
-/// The upstream that is.
-pub(crate) fn check_not_own(routes: &[Route], listen: SocketAddr) -> io::Result<()> {
-    let is_own = |url: &UpstreamUrl| match url.fixed_address() {
-        Some(DialAddress::Tcp(addr)) => reaches_itself(addr, listen),
-        _ => false,
-    };
-    match urls(routes).find(|(_, url)| is_own(url)) {
-        None => Ok(()),
-        Some((route, url)) => {
-            let what = format!(
-                "route {}: the upstream {url} is this gateway's own LISTEN_ADDR, {listen}: it \
-                 would dial itself",
-                route.name
-            );
-            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
-        }
-    }
-}
-
-/// Returns whether a connection to `addr` surely reaches a listener on `listen`.
-pub(crate) fn reaches_itself(addr: SocketAddr, listen: SocketAddr) -> bool {
-    let [to, own] = [addr, listen].map(|addr| addr.ip().to_canonical());
-    // A connection to 0.0.0.0 or :: reaches this machine, on its loopback address (ip(7)).
-    let is_here = to.is_loopback() || to.is_unspecified();
-    let is_heard = own.is_unspecified() || own.is_loopback() && to.is_unspecified();
-    addr.port() == listen.port() && (to == own || is_here && is_heard)
 }
 
 fn urls(routes: &[Route]) -> impl Iterator<Item = (&Route, &UpstreamUrl)> {

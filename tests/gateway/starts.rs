@@ -64,6 +64,75 @@ fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_sta
     gateway.end();
 }
 
+#[test]
+fn the_check_and_the_start_say_which_requests_go_where() {
+    let folder = Folder::new();
+    let route = |name: &str, rest: &str| format!("[[route]]\nname = '{name}'\n{rest}\n");
+    let some = [
+        route("chat", "path = '/chat'\nupstream = 'http://127.0.0.1:1'"),
+        route(
+            "h",
+            "host = 'h.example'\nupstream = ['http://127.0.0.1:2', 'unix:/s weight=2']",
+        ),
+    ];
+    let checked = |settings: &[(&str, &str)]| {
+        let output = Gateway::command(settings).arg("--check").output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let valid = "pulsegate: the settings are valid\n";
+    let relay = ": the relay serves /glasses-ws and /app-ws, ";
+    let none = checked(&[]);
+    let told = format!("{valid}neither UPSTREAM nor a [[route]] is set, so there is no service");
+    assert!(none.starts_with(&told) && none.contains(relay), "{none}");
+    let file = folder.file("some.toml", some.concat());
+    let table = checked(&[("CONFIG_FILE", &file)]);
+    let told = format!(
+        "{valid}route  host       path   upstream\n\
+         h      h.example  /      http://127.0.0.1:2, unix:/s weight=2\n\
+         chat   *          /chat  http://127.0.0.1:1\n\
+         no route serves all paths of all hosts{relay}/healthz is the health check, and every other \
+         request is answered 404\n"
+    );
+    assert_eq!(table, told);
+    let all = checked(&[("CONFIG_FILE", &file), ("UPSTREAM", "http://127.0.0.1:3")]);
+    assert!(
+        all.contains("\ndefault  *          /      http://127.0.0.1:3\n"),
+        "{all}"
+    );
+    assert!(
+        all.contains("\nroutes serve all paths of all hosts; "),
+        "{all}"
+    );
+    let gateway = gateway_with(&[("CONFIG_FILE", &file)]);
+    gateway.line(&["[WARN] no route serves all paths of all hosts", relay]);
+    gateway.line(&["[INFO] route name=chat host=* path=/chat upstream="]);
+    gateway.line(&["[INFO] route name=h host=h.example path=/ upstream="]);
+    gateway.end();
+    let gateway = gateway_with(&[]);
+    gateway.line(&["[INFO] neither UPSTREAM nor a [[route]] is set", relay]);
+    gateway.end();
+}
+
+#[test]
+fn a_variable_that_is_almost_a_setting_is_warned_of() {
+    let settings = [
+        ("UPSTEAM", "http://127.0.0.1:3000"),
+        ("DRAIN_MS", "0"),
+        ("APP_KEY", "k"),
+    ];
+    let warning = "UPSTEAM (env): is no setting, and has no effect; did you mean UPSTREAM?";
+    let checked = Gateway::command(&settings).arg("--check").output();
+    let checked = checked.expect("it runs");
+    assert!(checked.status.success(), "it is allowed");
+    let said = String::from_utf8(checked.stderr).expect("UTF-8");
+    assert_eq!(said, format!("pulsegate: warning: {warning}\n"));
+    let gateway = Gateway::start(&settings);
+    gateway.line(&["[WARN] ", warning]);
+    gateway.end();
+}
+
 /// Only the port for peers may be shared, so only its message suggests it.
 #[test]
 fn a_port_that_is_taken_says_what_helps() {

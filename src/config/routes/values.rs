@@ -1,10 +1,13 @@
 //! The effective values of a route.
 
 use super::given::GivenRoute;
-use crate::config::file_value::{FileValue, excerpt};
+use crate::config::file_line::FileLine;
+use crate::config::file_value::{FileEntry, FileValue, excerpt};
+use crate::config::mistakes::find_mistake;
 use crate::config::setting_faults::{RouteFault, SettingFault, SettingFaults};
 use crate::config::setting_value::SettingValue;
 use crate::config::table::{Fallback, ROUTE_FIELDS, field};
+use crate::gateway::WeightedUpstream;
 use std::fmt::Write;
 
 /// The effective values of a route.
@@ -12,6 +15,8 @@ use std::fmt::Write;
 pub(in crate::config) struct RouteValues {
     /// The route in messages.
     pub(super) label: String,
+    /// The line `[[route]]`.
+    line: FileLine,
     /// By the row of the table of fields.
     pub(super) fields: Vec<RouteValue>,
 }
@@ -23,6 +28,8 @@ pub(super) struct RouteValue {
     pub(super) value: Option<SettingValue>,
     /// Whether the file gives it.
     pub(super) is_given: bool,
+    /// Where the file gives it.
+    line: Option<FileLine>,
 }
 
 /// Compares the values only, not whether they are given.
@@ -41,14 +48,16 @@ impl RouteValues {
         general: &impl Fn(&'static str) -> Option<SettingValue>,
         faults: &mut SettingFaults,
     ) -> Self {
-        let mut fault = |fault| {
-            faults.push(SettingFault::Route {
-                label: given.label.clone(),
-                fault,
-            });
-            None
-        };
-        let fields = given.fields.iter().zip(ROUTE_FIELDS).map(|(value, field)| {
+        let fields = given.fields.iter().zip(ROUTE_FIELDS).map(|(entry, field)| {
+            let FileEntry { value, line } = entry;
+            let mut fault = |fault| {
+                faults.push(SettingFault::Route {
+                    label: given.label.clone(),
+                    line: line.as_ref().unwrap_or(&given.line).clone(),
+                    fault,
+                });
+                None
+            };
             let name = field.name;
             let resolved = match value {
                 FileValue::Absent if field.is_required => fault(RouteFault::Missing {
@@ -64,6 +73,7 @@ impl RouteValues {
                     fault(RouteFault::Value {
                         field: name,
                         value: excerpt(text),
+                        mistake: find_mistake(field.kind, text),
                         allowed: field.allowed(),
                     })
                 }),
@@ -77,10 +87,12 @@ impl RouteValues {
             RouteValue {
                 value: resolved,
                 is_given: !matches!(value, FileValue::Absent),
+                line: line.clone(),
             }
         });
         RouteValues {
             label: given.label.clone(),
+            line: given.line.clone(),
             fields: fields.collect(),
         }
     }
@@ -107,7 +119,13 @@ impl RouteValues {
     /// Returns the route as comments of a shell: `# name = "chat" # file`.
     pub(in crate::config) fn print(&self) -> String {
         let mut text = String::from("# [[route]]\n");
-        for (field, RouteValue { value, is_given }) in ROUTE_FIELDS.iter().zip(&self.fields) {
+        for (
+            field,
+            RouteValue {
+                value, is_given, ..
+            },
+        ) in ROUTE_FIELDS.iter().zip(&self.fields)
+        {
             let value = value.as_ref().filter(|v| **v != SettingValue::Absent);
             let value = match value {
                 None => "none".to_owned(),
@@ -128,15 +146,31 @@ impl RouteValues {
 
     /// Returns the fault that the value of a field is not one of the allowed ones.
     pub(super) fn fault(&self, at: usize, allowed: String) -> SettingFault {
-        let value = self.fields[at].value.as_ref();
+        let RouteValue { value, line, .. } = &self.fields[at];
+        let value = value.as_ref();
         SettingFault::Route {
             label: self.label.clone(),
+            line: line.as_ref().unwrap_or(&self.line).clone(),
             fault: RouteFault::Value {
                 field: ROUTE_FIELDS[at].name,
                 value: value.map(SettingValue::to_string).unwrap_or_default(),
+                mistake: None,
                 allowed,
             },
         }
+    }
+
+    /// Returns the upstreams; none if there was a fault.
+    pub(in crate::config) fn upstreams(&self) -> &[WeightedUpstream] {
+        match &self.fields[const { field("upstream") }].value {
+            Some(SettingValue::Upstreams(upstreams)) => upstreams,
+            _ => &[],
+        }
+    }
+
+    /// Returns the fault that the upstreams are not allowed.
+    pub(in crate::config) fn upstream_fault(&self, allowed: String) -> SettingFault {
+        self.fault(const { field("upstream") }, allowed)
     }
 
     /// Returns whether clients need a token.

@@ -66,6 +66,7 @@ impl Setting {
             | ValueKind::Upstream
             | ValueKind::HostHeader
             | ValueKind::HttpPath
+            | ValueKind::RoutePath
             | ValueKind::Name
             | ValueKind::HostName
             | ValueKind::Upstreams

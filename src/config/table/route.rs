@@ -56,7 +56,7 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
     },
     RouteField {
         name: "path",
-        kind: ValueKind::HttpPath,
+        kind: ValueKind::RoutePath,
         default: Fallback::Value("/"),
         is_required: false,
         rule: None,

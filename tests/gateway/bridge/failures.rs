@@ -201,17 +201,24 @@ fn a_service_may_listen_on_a_unix_socket() {
 #[test]
 fn a_gateway_that_is_its_own_service_does_not_start() {
     let port = Listener::tcp().socket_addr().port();
-    for (listen, upstream) in [
-        ("127.0.0.1", "127.0.0.1"),
-        ("127.0.0.1", "0.0.0.0"),
-        ("0.0.0.0", "127.0.0.1"),
+    for (setting, own, upstream) in [
+        ("LISTEN_ADDR", "127.0.0.1", "127.0.0.1"),
+        ("LISTEN_ADDR", "127.0.0.1", "0.0.0.0"),
+        ("LISTEN_ADDR", "0.0.0.0", "127.0.0.1"),
+        ("LISTEN_ADDR", "127.0.0.1", "localhost"),
+        ("ADMIN_ADDR", "127.0.0.1", "127.0.0.1"),
     ] {
-        let listen = format!("{listen}:{port}");
+        let own = format!("{own}:{port}");
         let upstream = format!("http://{upstream}:{port}");
-        let settings = [("UPSTREAM", &*upstream), ("LISTEN_ADDR", &listen)];
+        let settings = [("UPSTREAM", &*upstream), (setting, &own), ("DRAIN_MS", "x")];
         let (code, told) = ended(Gateway::command(&settings));
-        assert_eq!(code, Some(1), "{told}");
-        assert!(told.contains("it would dial itself"), "{told}");
+        assert_eq!(code, Some(2), "{told}");
+        let why = format!("must be another address than {setting}, which is {own} (env): ");
+        assert!(told.contains("2 settings are wrong"), "{told}");
+        assert!(
+            told.contains(&why) && told.contains("it would dial itself"),
+            "{told}"
+        );
     }
 }
 
@@ -221,10 +228,11 @@ fn an_address_of_a_name_that_is_the_gateway_itself_is_left_out() {
     let port = Listener::tcp().socket_addr().port();
     let (listen, upstream) = (
         format!("0.0.0.0:{port}"),
-        format!("http://localhost:{port}"),
+        // The resolver reads this as 127.0.0.1 (inet_aton(3)).
+        format!("http://127.1:{port}"),
     );
     let gateway = Gateway::start(&[("UPSTREAM", &*upstream), ("LISTEN_ADDR", &listen)]);
-    gateway.line(&["[WARN] dns host=localhost", "it would dial itself"]);
+    gateway.line(&["[WARN] dns host=127.1", "it would dial itself"]);
     let mut client = Client::connect(([127, 0, 0, 1], port).into());
     client.write(super::legs::request("/", "").as_bytes());
     assert_failed(client, 502, "the name of the upstream was not found");

@@ -85,10 +85,35 @@ fn a_reload_with_a_faulty_route_changes_nothing() {
     // A file without routes, such as one that is half written, removes none.
     folder.file("settings.toml", "");
     gateway.signal("HUP");
-    gateway.line(&["[WARN] reload settings=route", "need a restart"]);
+    gateway.line(&["[WARN] reload settings=route", "the file has no [[route]]"]);
     Bridge::assert_linked(&mut client, &mut leg);
     let (mut client, mut leg) = pair(&gateway, "/", &service);
     Bridge::assert_linked(&mut client, &mut leg);
+    gateway.end();
+}
+
+/// The relay is there again, without credentials, as soon as no route takes all paths.
+#[test]
+fn a_reload_says_when_the_relay_serves_what_is_left() {
+    let service = Listener::tcp();
+    let folder = Folder::new();
+    let all = route("r", &service, "");
+    let gateway = gateway(&folder.file("settings.toml", &all));
+    folder.file("settings.toml", format!("{all}path = '/r'\n"));
+    gateway.signal("HUP");
+    let told = "no route serves all paths of all hosts: the relay serves /glasses-ws and /app-ws";
+    gateway.line(&["[WARN] reload effect=", told]);
+    gateway.end();
+    let gateway = Gateway::start(&[
+        ("CONFIG_FILE", &folder.file("none.toml", "")),
+        ("DRAIN_MS", "0"),
+    ]);
+    folder.file("none.toml", &all);
+    gateway.signal("HUP");
+    gateway.line(&[
+        "[WARN] reload settings=route",
+        "the first [[route]] is served after a restart",
+    ]);
     gateway.end();
 }
 
@@ -131,10 +156,8 @@ fn requests_under_way_are_answered_when_their_route_is_removed() {
     gateway.signal("HUP");
     let response = second.response();
     assert_eq!(response.status, 503, "{response:?}");
-    assert!(
-        response.body.contains("the route was removed"),
-        "{response:?}"
-    );
+    let told = r#""error":"the route was removed""#;
+    assert!(response.body.contains(told), "{response:?}");
     // The service agrees too late.
     let agreement = leg.agreement("");
     leg.write(agreement.as_bytes());

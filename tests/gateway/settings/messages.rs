@@ -54,16 +54,20 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
         "stats_interval_ms = 1\nLOG_LEVEL = 5\nunknown = 1\n[table]\n",
     );
     let told = faults(&format!("--config-file {file} -x"), &["DRAIN_MS=x"]);
+    let told: Vec<String> = told
+        .iter()
+        .map(|fault| fault.replace(&file, "FILE"))
+        .collect();
     assert_eq!(
         told,
         [
             "\"-x\" (flag): is unknown; --help-all lists all flags",
-            "\"table\" (file): is a table; settings must be outside of tables, \
+            "\"table\" (FILE:4): is a table; settings must be outside of tables, \
              and routes under [[route]]",
-            "\"unknown\" (file): is unknown; --help-all lists all settings",
-            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to \
+            "\"unknown\" (FILE:3): is unknown; --help-all lists all settings",
+            "STATS_INTERVAL_MS=\"1\" (FILE:1): must be a whole number of milliseconds from 10 to \
              86400000, or with a unit (15s, 2m)",
-            "LOG_LEVEL (file): is an integer; it must be error, warn, info, debug or trace",
+            "LOG_LEVEL (FILE:2): is an integer; it must be error, warn, info, debug or trace",
             "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000, or \
              with a unit (15s, 2m)",
         ]

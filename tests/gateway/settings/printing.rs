@@ -73,7 +73,8 @@ fn a_file_is_checked_and_printed_too() {
             .starts_with(&format!("config_file={file:?} listen_addr="))
     );
     fs::write(&file, "reuse_port = 2").unwrap();
-    let told = "1 setting is wrong:\n  REUSE_PORT=\"2\" (file): must be 0, 1, false or true";
+    let told =
+        format!("1 setting is wrong:\n  REUSE_PORT=\"2\" ({file}:1): must be 0, 1, false or true");
     for ask in ["--check", "--print-config"] {
         let faults = load(args(ask), |_| None).expect_err("a fault");
         assert_eq!(faults.to_string(), told);

@@ -1,6 +1,6 @@
 //! Routes in the settings file: what they mean, what is wrong with them, and what a reload changes.
 
-use super::loading::{fault_of, faults_of, printed_with_file, run_with_file};
+use super::loading::{fault_of, faults_of, faults_with_lines, printed_with_file, run_with_file};
 use super::printing::assert_in_docs;
 use pulsegate::config::{ROUTE_FIELDS, RouteChange, Settings, route_table};
 use pulsegate::gateway::{
@@ -196,11 +196,11 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
             "no two",
         ),
         (
-            "route 1 (file): path=\"x\": must be a path that begins",
+            "route 1 (file): path=\"x\": did you mean /x? (allowed: a path that begins",
             "?",
         ),
         (
-            "route 1 (file): host=\"a:1\": must be a host name without",
+            "route 1 (file): host=\"a:1\": did you mean a? (allowed: a host name without",
             "",
         ),
         (
@@ -216,11 +216,11 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
             "10 to",
         ),
         (
-            "route \"B\" (file): name=\"B\": must be up to 64 lower-case",
+            "route \"B\" (file): name=\"B\": did you mean b? (allowed: up to 64 lower-case",
             "",
         ),
         (
-            "route \"B\" (file): upstream=\"https://a,http://b\": must",
+            "route \"B\" (file): upstream=\"https://a,http://b\": \"https://a\" asks for TLS, ",
             "http://",
         ),
         (
@@ -240,6 +240,65 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
     for (fault, (start, part)) in faults.iter().zip(expected) {
         assert!(fault.starts_with(start) && fault.contains(part), "{fault}");
     }
+}
+
+#[test]
+fn a_fault_names_its_line_and_the_mistake() {
+    let file = "log_levl = 'info'\nnam = 'x'\npath = '/'\n\n[[route]]\nnam = 'chat'\n\
+                upstream = ['http://a', \n'http://a']\n[[routes]]\nname = 'b'\npath = '/star/*'\n\
+                upstream = 'https://b'\nweight = 3\n";
+    let faults = faults_with_lines(file);
+    let expected = [
+        "\"log_levl\" (FILE:1): is unknown; did you mean log_level? ",
+        "\"nam\" (FILE:2): is unknown; did you mean the field name of a route, below [[route]]?",
+        "\"path\" (FILE:3): is unknown; it is a field of a route, and must stand below [[route]]",
+        "route 1 (FILE:6): \"nam\" is unknown; did you mean name? ",
+        "\"routes\" (FILE:9): is a table; did you mean [[route]]? ",
+        "route \"b\" (FILE:13): \"weight\" is unknown; a weight stands behind the URL: ",
+        "route 1 (FILE:5): name is missing; it must be ",
+        "route 1 (FILE:7): upstream=\"http://a,http://a\": \"http://a\" is given twice; ",
+        "route \"b\" (FILE:11): path=\"/star/*\": a path is no pattern, and serves everything below \
+         it, too; write \"/star\" (allowed: a path that begins with a slash, ",
+        "route \"b\" (FILE:12): upstream=\"https://b\": \"https://b\" asks for TLS, ",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    for (fault, start) in faults.iter().zip(expected) {
+        assert!(fault.starts_with(start), "{fault}");
+    }
+}
+
+#[test]
+fn a_service_must_not_be_the_gateway_itself() {
+    let own = "listen_addr = '127.0.0.1:8102'\nadmin_addr = '[::1]:9102'\n";
+    for (upstream, setting) in [
+        (
+            "http://localhost:8102",
+            "LISTEN_ADDR, which is 127.0.0.1:8102 (file)",
+        ),
+        (
+            "http://0.0.0.0:8102",
+            "LISTEN_ADDR, which is 127.0.0.1:8102 (file)",
+        ),
+        (
+            "http://LOCALHOST:9102",
+            "ADMIN_ADDR, which is [::1]:9102 (file)",
+        ),
+        ("ws://[::1]:9102", "ADMIN_ADDR, which is [::1]:9102 (file)"),
+    ] {
+        let route = format!("[[route]]\nname = 'a'\nupstream = ['http://b', '{upstream}']\n");
+        let told = fault_of(format!("{own}{route}"));
+        let why = format!(
+            "must be another address than {setting}: {upstream} reaches it, and it would dial itself"
+        );
+        assert!(told.starts_with("route \"a\" (file): upstream="), "{told}");
+        assert!(told.ends_with(&why), "{told}");
+        let told = fault_of(format!("{own}upstream = '{upstream}'\n"));
+        assert!(
+            told.starts_with("UPSTREAM=") && told.ends_with(&why),
+            "{told}"
+        );
+    }
+    run_with_file(format!("{own}upstream = 'http://localhost:3000'\n"));
 }
 
 #[test]
@@ -371,8 +430,8 @@ fn a_reload_does_not_let_all_pages_connect_to_a_route() {
     let with = |lines: &str| run_with_file(format!("{SHORT}{lines}"));
     let closed = with("allowed_origins = ['https://a.example']\n");
     let faults = closed.reloaded(&with("")).expect_err("it would be open");
-    let told = "route \"a\" (file): allowed_origins=\"\": must be given: a reload does not remove \
-                it; only a restart does";
+    let told = "settings.toml:1): allowed_origins=\"\": must be given: a reload does not remove it; \
+                only a restart does";
     assert!(faults.to_string().contains(told), "{faults}");
     let other = with("allowed_origins = ['https://b.example']\n");
     assert!(closed.reloaded(&other).is_ok());

@@ -67,9 +67,14 @@ fn a_bad_value_of_any_other_kind_is_told_with_what_is_allowed() {
 
 #[test]
 fn an_address_has_an_ip_and_a_port() {
-    for value in ["localhost:65536", "127.0.0.1", ":8002", "127.0.0.1:65536"] {
+    for (value, told) in [
+        ("localhost:65536", "must be "),
+        ("127.0.0.1", "must be "),
+        (":8002", "did you mean 127.0.0.1:8002? (allowed: "),
+        ("127.0.0.1:65536", "must be "),
+    ] {
         let fault = fault("", &[&format!("LISTEN_ADDR={value}")]);
-        let told = format!("LISTEN_ADDR={value:?} (env): must be an IP address with a port");
+        let told = format!("LISTEN_ADDR={value:?} (env): {told}an IP address with a port");
         assert!(fault.starts_with(&told), "{fault}");
     }
 }
