@@ -1,6 +1,8 @@
 //! Basics for every layer: time, ids, causes, and small pieces of arithmetic.
 
 #[cfg(feature = "gateway")]
+pub(crate) mod address_block;
+#[cfg(feature = "gateway")]
 pub(crate) mod bounded;
 pub mod cause;
 pub(crate) mod id;

@@ -1,7 +1,7 @@
 //! Items that clients hold of something that they share, by the block of addresses.
 
+use crate::base::address_block::AddressBlock;
 use crate::base::sabotage::{self, Bug};
-use crate::host::ClientBlock;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The part that one client may always keep, in parts of the whole.
@@ -32,9 +32,9 @@ pub(super) fn limit_for(most: u64, held: u64, is_contended: bool) -> u64 {
 /// takes a time that grows with the logarithm of the number of items.
 #[derive(Debug)]
 pub(super) struct BlockShares<T> {
-    items: BTreeMap<ClientBlock, BTreeSet<T>>,
+    items: BTreeMap<AddressBlock, BTreeSet<T>>,
     /// How many items each client has, so that the one with the most is found.
-    counts: BTreeSet<(u64, ClientBlock)>,
+    counts: BTreeSet<(u64, AddressBlock)>,
 }
 
 impl<T> Default for BlockShares<T> {
@@ -48,16 +48,16 @@ impl<T> Default for BlockShares<T> {
 
 impl<T: Ord + Copy> BlockShares<T> {
     /// Adds an item of a client.
-    pub(super) fn add(&mut self, block: ClientBlock, item: T) {
+    pub(super) fn add(&mut self, block: AddressBlock, item: T) {
         self.change(block, |items| items.insert(item));
     }
 
     /// Removes an item of a client.
-    pub(super) fn remove(&mut self, block: ClientBlock, item: T) {
+    pub(super) fn remove(&mut self, block: AddressBlock, item: T) {
         self.change(block, |items| items.remove(&item));
     }
 
-    fn change(&mut self, block: ClientBlock, change: impl FnOnce(&mut BTreeSet<T>) -> bool) {
+    fn change(&mut self, block: AddressBlock, change: impl FnOnce(&mut BTreeSet<T>) -> bool) {
         let items = self.items.entry(block).or_default();
         let before = items.len() as u64;
         change(items);
@@ -74,24 +74,24 @@ impl<T: Ord + Copy> BlockShares<T> {
     }
 
     /// Returns how many items a client has.
-    pub(super) fn count(&self, block: ClientBlock) -> u64 {
+    pub(super) fn count(&self, block: AddressBlock) -> u64 {
         self.items.get(&block).map_or(0, |items| items.len() as u64)
     }
 
     /// Returns the client that gives way to another one, if one must: that with the most items, if
     /// it has more than `kept`, and will not have fewer than the other one then.
-    pub(super) fn giving_way_to(&self, block: ClientBlock, kept: u64) -> Option<ClientBlock> {
+    pub(super) fn giving_way_to(&self, block: AddressBlock, kept: u64) -> Option<AddressBlock> {
         let (most, giving) = *self.counts.last()?;
         (most > kept && most >= self.count(block) + 2).then_some(giving)
     }
 
     /// Returns the first item of a client.
-    pub(super) fn first(&self, block: ClientBlock) -> Option<T> {
+    pub(super) fn first(&self, block: AddressBlock) -> Option<T> {
         self.items.get(&block)?.first().copied()
     }
 
     /// Returns the last item of a client.
-    pub(super) fn last(&self, block: ClientBlock) -> Option<T> {
+    pub(super) fn last(&self, block: AddressBlock) -> Option<T> {
         self.items.get(&block)?.last().copied()
     }
 }
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use std::net::IpAddr;
 
-    fn block(last: u8) -> ClientBlock {
-        ClientBlock::of(IpAddr::from([10, 0, 0, last]))
+    fn block(last: u8) -> AddressBlock {
+        AddressBlock::of(IpAddr::from([10, 0, 0, last]))
     }
 
     #[test]

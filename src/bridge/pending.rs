@@ -3,10 +3,10 @@
 use super::offer::Offer;
 use super::route::Route;
 use super::upstreams::{EndpointId, Wish};
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::DialRequest;
-use crate::host::ClientBlock;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct PendingRequest {
     pub(super) client: ConnId,
     /// The block of the client's address.
-    pub(super) block: ClientBlock,
+    pub(super) block: AddressBlock,
     pub(super) route: Arc<Route>,
     pub(super) offer: Offer,
     /// What the client asks of an upstream.

@@ -10,10 +10,11 @@ use super::requests::{from_source, wish};
 use super::route::Route;
 use super::upstream_request::{HostHeader, PassedHead, passed_head};
 use super::upstreams::{Choice, InFlight, RequestKind};
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Reply, Request};
-use crate::host::{ClientBlock, Identity};
+use crate::host::Identity;
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub struct HttpUpstream {
     /// Whether the upstream has failed before, so that an answer is news.
     pub is_in_doubt: bool,
     /// The client, as bounds see it.
-    client: ClientBlock,
+    client: AddressBlock,
     host: HeaderValue,
     /// The field that names the client's connection.
     connection: Field,
@@ -47,7 +48,7 @@ pub struct HttpUpstream {
 #[derive(Debug, Clone, Copy)]
 pub struct HttpTarget {
     number: UpstreamNumber,
-    client: ClientBlock,
+    client: AddressBlock,
 }
 
 impl HttpUpstream {
@@ -126,7 +127,7 @@ impl Bridge {
         }
         let peer = request.peer_addr();
         let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
-        let (wish, block) = (wish(client, request, &route), ClientBlock::of(client));
+        let (wish, block) = (wish(client, request, &route), AddressBlock::of(client));
         let source = self.next_source();
         let tried: Vec<_> = tried.iter().map(|number| number.0).collect();
         let chosen = self.routes.by_name(&route.name).map(|live| {

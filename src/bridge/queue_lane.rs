@@ -1,7 +1,7 @@
 //! Requests in a queue that may go to the same upstreams.
 
 use super::upstreams::EndpointId;
-use crate::host::ClientBlock;
+use crate::base::address_block::AddressBlock;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a request in a queue may go.
@@ -37,14 +37,14 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct LaneQueue {
     /// The client of each turn; the lowest is next.
-    turns: BTreeMap<u64, ClientBlock>,
+    turns: BTreeMap<u64, AddressBlock>,
     /// The turn of each client, and the tickets of its requests.
-    waiting: BTreeMap<ClientBlock, (u64, BTreeSet<u64>)>,
+    waiting: BTreeMap<AddressBlock, (u64, BTreeSet<u64>)>,
 }
 
 impl LaneQueue {
     /// Adds a request. If it is the only one of its client, it has this turn.
-    pub(super) fn add(&mut self, block: ClientBlock, ticket: u64, turn: u64) {
+    pub(super) fn add(&mut self, block: AddressBlock, ticket: u64, turn: u64) {
         let (_, tickets) = self.waiting.entry(block).or_insert_with(|| {
             self.turns.insert(turn, block);
             (turn, BTreeSet::new())
@@ -53,7 +53,7 @@ impl LaneQueue {
     }
 
     /// Removes a request. Its client's next one has its turn at `again`, if there is one.
-    pub(super) fn remove(&mut self, block: ClientBlock, ticket: u64, again: Option<u64>) {
+    pub(super) fn remove(&mut self, block: AddressBlock, ticket: u64, again: Option<u64>) {
         let Some((turn, tickets)) = self.waiting.get_mut(&block) else {
             return;
         };
@@ -70,7 +70,7 @@ impl LaneQueue {
 
     /// Returns the clients from a turn on, in the order of their turns: the turn, the client, and
     /// the ticket of its first request.
-    pub(super) fn from(&self, turn: u64) -> impl Iterator<Item = (u64, ClientBlock, u64)> {
+    pub(super) fn from(&self, turn: u64) -> impl Iterator<Item = (u64, AddressBlock, u64)> {
         self.turns.range(turn..).filter_map(|(turn, block)| {
             let (_, tickets) = self.waiting.get(block)?;
             Some((*turn, *block, *tickets.first()?))

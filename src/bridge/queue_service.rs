@@ -5,10 +5,10 @@ use super::queue_lane::Lane;
 use super::request_queue::{QueueRound, QueuedRequest};
 use super::route_table::LiveRoute;
 use super::upstreams::{Choice, Endpoint, EndpointId, Endpoints, RequestKind};
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::host::ClientBlock;
 
 /// How many clients of a lane are looked at for one that an upstream admits. Fewer have more than
 /// their share of its places.
@@ -93,7 +93,7 @@ impl LiveRoute {
             return false;
         };
         let most = u64::from(self.route.max_dialing);
-        let admits = |block: ClientBlock| {
+        let admits = |block: AddressBlock| {
             let is_contended = self.recent.has_other(block, now);
             endpoint.admits(block, most, is_contended)
         };
@@ -130,7 +130,7 @@ impl LiveRoute {
     fn crowded_for(
         &self,
         lane: &Lane,
-        block: ClientBlock,
+        block: AddressBlock,
         all: &Endpoints,
         now: Micros,
     ) -> Option<(EndpointId, ConnId)> {

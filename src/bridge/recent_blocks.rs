@@ -1,7 +1,7 @@
 //! The clients that have asked lately.
 
+use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
-use crate::host::ClientBlock;
 
 /// How many different clients are remembered.
 const REMEMBERED: usize = 3;
@@ -11,19 +11,19 @@ const CONTENTION: Micros = Micros::from_secs(10);
 
 /// The clients that have asked last, the latest first.
 #[derive(Debug, Default)]
-pub(super) struct RecentBlocks([Option<(ClientBlock, Micros)>; REMEMBERED]);
+pub(super) struct RecentBlocks([Option<(AddressBlock, Micros)>; REMEMBERED]);
 
 impl RecentBlocks {
     /// Notes that a client asks.
-    pub(super) fn note(&mut self, block: ClientBlock, now: Micros) {
-        let is_same = |entry: &Option<(ClientBlock, Micros)>| entry.is_some_and(|e| e.0 == block);
+    pub(super) fn note(&mut self, block: AddressBlock, now: Micros) {
+        let is_same = |entry: &Option<(AddressBlock, Micros)>| entry.is_some_and(|e| e.0 == block);
         let place = self.0.iter().position(is_same).unwrap_or(REMEMBERED - 1);
         self.0[..=place].rotate_right(1);
         self.0[0] = Some((block, now));
     }
 
     /// Returns whether clients other than this one have asked within the last 10 s.
-    pub(super) fn has_other(&self, block: ClientBlock, now: Micros) -> bool {
+    pub(super) fn has_other(&self, block: AddressBlock, now: Micros) -> bool {
         let mut entries = self.0.iter().flatten();
         entries.any(|(other, at)| *other != block && now - *at <= CONTENTION)
     }
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn different_clients_are_remembered_for_a_time() {
-        let block = |last| ClientBlock::of(IpAddr::from([10, 0, 0, last]));
+        let block = |last| AddressBlock::of(IpAddr::from([10, 0, 0, last]));
         let mut recent = RecentBlocks::default();
         let start = Micros::from_secs(100);
         assert!(!recent.has_other(block(1), start));

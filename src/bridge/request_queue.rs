@@ -7,10 +7,10 @@
 use super::block_shares::BlockShares;
 use super::pending::PendingRequest;
 use super::queue_lane::{Lane, LaneQueue};
+use crate::base::address_block::AddressBlock;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::DialRequest;
-use crate::host::ClientBlock;
 use crate::wire::http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ impl RequestQueue {
 
     /// Takes the request that makes room for one of this client: the latest of the client with the
     /// most, if it has at least two more.
-    pub(super) fn give_way(&mut self, block: ClientBlock) -> Option<QueuedRequest> {
+    pub(super) fn give_way(&mut self, block: AddressBlock) -> Option<QueuedRequest> {
         if sabotage::on(Bug::CrowdKeepsPlaces) {
             return None;
         }
@@ -144,7 +144,7 @@ impl RequestQueue {
         Some(queued)
     }
 
-    fn leave_lane(&mut self, lane: &Lane, block: ClientBlock, ticket: u64, again: Option<u64>) {
+    fn leave_lane(&mut self, lane: &Lane, block: AddressBlock, ticket: u64, again: Option<u64>) {
         if let Some(lane_queue) = self.lanes.get_mut(lane) {
             lane_queue.remove(block, ticket, again);
             if lane_queue.is_empty() {

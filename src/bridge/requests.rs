@@ -14,13 +14,14 @@ use super::request_refusals::{Refusal, no_room, unreachable, with_retry_after};
 use super::route::Route;
 use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
 use super::upstreams::{Choice, EndpointId, RequestKind, Wish};
+use crate::base::address_block::AddressBlock;
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
     Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
 };
-use crate::host::{ClientBlock, LogValue};
+use crate::host::LogValue;
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::SET_COOKIE;
 use std::net::IpAddr;
@@ -77,7 +78,7 @@ impl Bridge {
         let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,
-            block: ClientBlock::of(address),
+            block: AddressBlock::of(address),
             wish: wish(address, request, &route),
             route: route.clone(),
             offer,

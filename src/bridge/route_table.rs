@@ -12,9 +12,9 @@ use super::upstream_row::{UpstreamCondition, UpstreamRow};
 use super::upstreams::{
     Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, RefusalGuard, RequestKind, Wish,
 };
+use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
-use crate::host::ClientBlock;
 use std::sync::Arc;
 
 /// A route with its addresses.
@@ -60,7 +60,7 @@ impl LiveRoute {
         all: &Endpoints,
         tried: &[EndpointId],
         wish: &Wish,
-        (client, kind): (ClientBlock, RequestKind),
+        (client, kind): (AddressBlock, RequestKind),
         now: Micros,
     ) -> Choice {
         self.start = self.start.wrapping_add(1);
@@ -71,7 +71,12 @@ impl LiveRoute {
 
     /// Returns the rules for a request of a client: those of today, as it may have waited over a
     /// reload.
-    pub(super) fn rules(&self, client: ClientBlock, kind: RequestKind, now: Micros) -> ChoiceRules {
+    pub(super) fn rules(
+        &self,
+        client: AddressBlock,
+        kind: RequestKind,
+        now: Micros,
+    ) -> ChoiceRules {
         ChoiceRules {
             max_dialing: match kind {
                 RequestKind::WebSocket => u64::from(self.route.max_dialing),
@@ -349,8 +354,8 @@ mod tests {
             .unwrap_or_default()
     }
 
-    fn client() -> ClientBlock {
-        ClientBlock::of(std::net::Ipv4Addr::LOCALHOST.into())
+    fn client() -> AddressBlock {
+        AddressBlock::of(std::net::Ipv4Addr::LOCALHOST.into())
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::engine::Request;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-fn block(last: u8) -> ClientBlock {
-    ClientBlock::of(IpAddr::from([10, 0, 0, last]))
+fn block(last: u8) -> AddressBlock {
+    AddressBlock::of(IpAddr::from([10, 0, 0, last]))
 }
 
 /// Returns a request of a client, with its number.

@@ -4,6 +4,7 @@ use super::listing::Listing;
 use super::refusal_guard::RefusalGuard;
 use super::request_count::RequestCount;
 use super::request_kind::RequestKind;
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -15,7 +16,7 @@ use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::{UpstreamUrl, address_text};
 use crate::bridge::upstream_row::{UpstreamCondition, UpstreamRow};
 use crate::engine::DialAddress;
-use crate::host::{ClientBlock, LogValue, PairTarget};
+use crate::host::{LogValue, PairTarget};
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub(in crate::bridge) struct Endpoint {
     /// Failures in a row.
     failures: u32,
     /// The clients whose requests were not answered since the last answer.
-    silent_for: Vec<ClientBlock>,
+    silent_for: Vec<AddressBlock>,
     /// Whether requests without an answer were the last failures: a health check that succeeds says
     /// nothing of them.
     is_mute: bool,
@@ -233,7 +234,7 @@ impl Endpoint {
     pub(in crate::bridge) fn failed(
         &mut self,
         kind: RequestKind,
-        client: ClientBlock,
+        client: AddressBlock,
         known: usize,
         now: Micros,
         why: &str,
@@ -255,7 +256,7 @@ impl Endpoint {
     /// may wait for an answer. `is_contended`: whether other clients ask, too.
     pub(in crate::bridge) fn admits(
         &self,
-        client: ClientBlock,
+        client: AddressBlock,
         most: u64,
         is_contended: bool,
     ) -> bool {
@@ -422,11 +423,12 @@ impl Endpoint {
     /// that has answered others in this time is not silent.
     pub(in crate::bridge) fn unanswered(
         &mut self,
-        client: ClientBlock,
+        client: AddressBlock,
         since: Micros,
         now: Micros,
         why: &str,
     ) {
+        let client = AddressBlock::of(client);
         if self.answered_at > since || self.silent_for.contains(&client) {
             return;
         }

@@ -3,11 +3,11 @@
 use super::endpoint::Endpoint;
 use super::listing::Listing;
 use super::request_kind::RequestKind;
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::ConnMap;
-use crate::host::ClientBlock;
 use std::collections::{BTreeMap, HashMap};
 
 /// The number of an address, which is not given to another one.
@@ -47,7 +47,7 @@ pub(in crate::bridge) struct ChoiceRules {
     /// The time over which an address that comes back gets its part.
     pub(in crate::bridge) slow_start: Micros,
     pub(in crate::bridge) kind: RequestKind,
-    pub(in crate::bridge) client: ClientBlock,
+    pub(in crate::bridge) client: AddressBlock,
     /// Whether other clients ask the route, too.
     pub(in crate::bridge) is_contended: bool,
 }
@@ -73,7 +73,7 @@ pub(in crate::bridge) struct Endpoints {
     next: u32,
     legs: ConnMap<UpstreamLeg>,
     /// The client of each connection that is not open yet, and the number of the connection.
-    dials: HashMap<ConnId, (ClientBlock, u64)>,
+    dials: HashMap<ConnId, (AddressBlock, u64)>,
     /// How many connections were begun.
     dialed: u64,
 }
@@ -152,7 +152,7 @@ impl Endpoints {
     }
 
     /// Notes that a connection to an address is being made for a client.
-    pub(in crate::bridge) fn dialed(&mut self, leg: ConnId, to: EndpointId, client: ClientBlock) {
+    pub(in crate::bridge) fn dialed(&mut self, leg: ConnId, to: EndpointId, client: AddressBlock) {
         self.dialed += 1;
         let number = self.dialed;
         if let Some(endpoint) = self.get_mut(to) {
@@ -268,7 +268,11 @@ impl Endpoints {
 }
 
 /// Notes that a connection is no longer one that is being made.
-fn end_dial(dials: &mut HashMap<ConnId, (ClientBlock, u64)>, endpoint: &mut Endpoint, leg: ConnId) {
+fn end_dial(
+    dials: &mut HashMap<ConnId, (AddressBlock, u64)>,
+    endpoint: &mut Endpoint,
+    leg: ConnId,
+) {
     if let Some((client, number)) = dials.remove(&leg) {
         endpoint.shares.remove(client, (number, leg));
     }
@@ -291,7 +295,7 @@ mod tests {
         (all, ids)
     }
 
-    const CLIENT: ClientBlock = ClientBlock::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    const CLIENT: AddressBlock = AddressBlock::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     const RULES: ChoiceRules = ChoiceRules {
         max_dialing: 200,

@@ -3,8 +3,8 @@
 //! One that refuses has the fewest connections, so it would get every new client. It is kept out of
 //! the choice instead, and tried with one client now and then.
 
+use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
-use crate::host::ClientBlock;
 
 /// After this many failed requests in a row an address refuses.
 const ROW: u32 = 3;
@@ -40,7 +40,7 @@ pub(in crate::bridge) struct RefusalGuard {
     /// Failed requests since one was accepted.
     row: u32,
     /// Different clients of these requests, at most [`CLIENTS`].
-    clients: Vec<ClientBlock>,
+    clients: Vec<AddressBlock>,
     failed_at: Micros,
     trial: Option<Trial>,
 }
@@ -75,7 +75,7 @@ impl RefusalGuard {
 
     /// Notes a request that has failed. `known` is how many different clients the route has had.
     /// Returns whether the address refuses from now on.
-    pub(super) fn failed(&mut self, client: ClientBlock, known: usize, now: Micros) -> bool {
+    pub(super) fn failed(&mut self, client: AddressBlock, known: usize, now: Micros) -> bool {
         if let Some(trial) = &mut self.trial {
             if std::mem::take(&mut trial.is_under_way) {
                 trial.wait = TRY_MOST.min(trial.wait + trial.wait);
@@ -126,8 +126,8 @@ mod tests {
 
     const NOW: Micros = Micros::from_secs(1_000);
 
-    fn client(last: u8) -> ClientBlock {
-        ClientBlock::of(IpAddr::from([10, 0, 0, last]))
+    fn client(last: u8) -> AddressBlock {
+        AddressBlock::of(IpAddr::from([10, 0, 0, last]))
     }
 
     /// Returns a guard whose address has begun to refuse.

@@ -1,7 +1,7 @@
 //! Failed logins at the admin listener: counted, logged at most once a second, and delayed.
 
+use crate::base::address_block::AddressBlock;
 use crate::base::time::{Clock, Micros};
-use crate::host::ClientBlock;
 use crate::side::lock::lock;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -91,7 +91,7 @@ impl FailedLogins {
 #[derive(Default)]
 struct LoginRecords {
     counts: LoginCounts,
-    addresses: HashMap<ClientBlock, AddressHistory>,
+    addresses: HashMap<AddressBlock, AddressHistory>,
     /// The number of failed logins that are not logged yet, and the address and kind of the last
     /// one.
     unlogged: Option<(u64, IpAddr, LoginFailure)>,
@@ -124,7 +124,7 @@ impl LoginRecords {
         // A request without a token is not a guess.
         let delay = match why {
             LoginFailure::Missing => Micros::ZERO,
-            LoginFailure::Wrong => self.delay(now, ClientBlock::of(from)),
+            LoginFailure::Wrong => self.delay(now, AddressBlock::of(from)),
         };
         let is_first = self.unlogged.is_none();
         let unlogged = self.unlogged.map_or(0, |(unlogged, _, _)| unlogged) + 1;
@@ -143,7 +143,7 @@ impl LoginRecords {
         (delay, log_time)
     }
 
-    fn delay(&mut self, now: Micros, from: ClientBlock) -> Micros {
+    fn delay(&mut self, now: Micros, from: AddressBlock) -> Micros {
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&from) {
             let oldest = self
                 .addresses

@@ -52,10 +52,17 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
     assert_eq!(failing.compare(&other, now, Micros::ZERO), Ordering::Less);
     // Requests without an answer count if they are of three clients.
     failing.answered(now);
-    let client = |last| ClientBlock::of(IpAddr::from([192, 0, 2, last]));
+    let client = |last| AddressBlock::of(IpAddr::from([192, 0, 2, last]));
     for _ in 0..9 {
         failing.unanswered(client(0), now, now, "");
     }
+    // A client with IPv6 has as many addresses as it likes.
+    let mut of_one = endpoint(1);
+    for last in 0..9 {
+        let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, last, 0, 0, last);
+        of_one.unanswered(address.into(), now, now, "");
+    }
+    assert_eq!(of_one.condition(), UpstreamCondition::Up);
     // Those that were sent before an answer to another request do not.
     for last in 3..9 {
         failing.unanswered(client(last), now - Micros(1), now, "");
