@@ -109,7 +109,8 @@ mod tests {
         };
         let request = |claims: &str| {
             Request::of(&format!(
-                "GET /?user=ada&empty=&long={} HTTP/1.1\r\nHost: h\r\nX-User: b c\r\n\
+                "GET /?user=&%75ser=%61d%61&user=x&empty=&bytes=%ff&line=a%0Ab\
+                 &long={} HTTP/1.1\r\nHost: h\r\nX-User: b c\r\n\
                  Cookie: sid=1\r\nAuthorization: Bearer {}\r\n\r\n",
                 "l".repeat(300),
                 token(claims)
@@ -119,12 +120,14 @@ mod tests {
         for (place, expected) in [
             ("query:user", Some("ada")),
             ("query:empty", None),
+            ("query:bytes", None),
+            ("query:line", None),
             ("query:long", None),
             ("query:other", None),
             ("header:x-user", Some("b c")),
             ("cookie:sid", Some("1")),
             ("jwt:sub", Some("ada")),
-            ("jwt:n", Some("7")),
+            ("jwt:n", None),
             ("jwt:f", None),
             ("jwt:empty", None),
             ("jwt:list", None),

@@ -1,7 +1,7 @@
 //! Sticky sessions: a cookie that leads a client back to its upstream.
 
 use super::balance::stable_hash;
-use super::request_key::{cookie, is_token};
+use super::request_key::{cookies, is_token};
 use crate::engine::Request;
 use crate::wire::http::HeaderValue;
 use std::fmt;
@@ -56,7 +56,7 @@ impl StickyCookie {
 
     /// Returns the value that a request has; empty if it has none.
     pub(super) fn value<'a>(&self, request: &'a Request) -> &'a [u8] {
-        cookie(request, &self.name).unwrap_or_default()
+        cookies(request, &self.name).next().unwrap_or_default()
     }
 
     /// Returns the value of Set-Cookie for this token.

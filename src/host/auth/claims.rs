@@ -10,15 +10,23 @@ use serde_json::{Map, Value};
 pub(crate) struct Claims(pub(super) Map<String, Value>);
 
 impl Claims {
-    /// Returns a claim as a name: a text of 1 to 256 bytes without control characters, or a whole
-    /// number. `None` for any other value.
+    /// Returns a claim as a name: a text of 1 to 256 bytes without control characters. `None` for
+    /// any other value. A number is no name: `sub` is a text (RFC 7519 §4.1.2), and the number 7
+    /// must not be the client that the text `7` is.
     pub(crate) fn name(&self, claim: &str) -> Option<Box<str>> {
         match self.0.get(claim)? {
             Value::String(text) if is_valid_name(text) => Some(text.as_str().into()),
-            Value::Number(number) if number.is_u64() || number.is_i64() => {
-                Some(number.to_string().into())
-            }
             _ => None,
+        }
+    }
+
+    /// Returns why a claim is no [name](Self::name).
+    pub(crate) fn name_fault(&self, claim: &str) -> &'static str {
+        match self.0.get(claim) {
+            Some(Value::Number(_)) => {
+                "the token does not name its bearer: the claim is a number, and must be a text"
+            }
+            _ => "the token does not name its bearer",
         }
     }
 
