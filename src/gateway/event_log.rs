@@ -136,7 +136,7 @@ impl EventLog {
             cause if cause.is_check() => Level::Debug,
             _ => Level::Info,
         };
-        if log::log_enabled!(level) && self.limiter.admit(io, end.cause) {
+        if log::log_enabled!(level) && self.limiter.admit(io, end.cause, Some(end.peer_addr.ip())) {
             self.write_close(level, id, peer, end);
         }
     }
@@ -161,7 +161,8 @@ impl EventLog {
             true => Level::Warn,
             false => Level::Info,
         };
-        if log::log_enabled!(level) && self.limiter.admit(io, pair.first().end.cause) {
+        let client = Some(pair.client.end.peer_addr.ip());
+        if log::log_enabled!(level) && self.limiter.admit(io, pair.first().end.cause, client) {
             log::log!(level, "{}", LogPair(pair, &self.classes, boot));
         }
     }
@@ -203,7 +204,8 @@ impl EventLog {
         peer: PeerInfo<'_>,
         silence: Micros,
     ) {
-        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE) {
+        let address = io.peer_addr(id).map(|addr| addr.ip());
+        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE, address) {
             log::warn!(
                 "stale {} silence_ms={} would_close=true effect=\"not closed: judge=report for \
                  this class\"",
@@ -221,7 +223,8 @@ impl EventLog {
         peer: PeerInfo<'_>,
         silence: Micros,
     ) {
-        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE) {
+        let address = io.peer_addr(id).map(|addr| addr.ip());
+        if log::log_enabled!(Level::Warn) && self.limiter.admit(io, Cause::STALE, address) {
             log::warn!(
                 "heard {} silence_ms={} would_close=wrong effect=\"a close would have cut a live \
                  peer: its timeout is too short\"",
