@@ -20,7 +20,7 @@ mod unserved;
 
 pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
 pub use self::operator::{
-    BlockSlice, ConnSnapshot, FLAPPING_MAX, KickOutcome, Reconfiguration, Snapshot,
+    BlockSlice, ConnSnapshot, FLAPPING_MAX, KickOutcome, NotBlocked, Reconfiguration, Snapshot,
 };
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
@@ -34,7 +34,7 @@ pub use crate::bridge::{
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
-    BLOCKS_MAX, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
+    BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
     ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
     Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, PairTarget, Position, Product, Proxies,
     RequestDecision, Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,

@@ -8,8 +8,8 @@ use crate::base::time::{Micros, UnixMillis};
 use crate::bridge::{PairForecast, Route, RouteStats, UpstreamRow};
 use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
-    AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
-    Identity, LogIdentity, LogValue, PairTarget,
+    AgentCount, BlockPlace, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory,
+    History, Identity, LogIdentity, LogValue, OrDash, PairTarget,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
@@ -110,6 +110,8 @@ pub enum KickOutcome {
     NoSuch,
     /// The connection is already being closed. Nothing was done.
     Closing,
+    /// Its identity cannot be blocked. Nothing was done.
+    NotBlocked(NotBlocked),
     /// The connection is being closed.
     Done {
         /// Whether the identity of the connection is blocked from now on.
@@ -117,6 +119,18 @@ pub enum KickOutcome {
         /// The other leg of its pair, which ends, too.
         partner: Option<ConnId>,
     },
+}
+
+/// Why an identity is not blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else")]
+pub enum NotBlocked {
+    /// The connection has no identity, and its pair has none.
+    Unnamed,
+    /// The name is generated: no peer comes back under it.
+    Generated,
+    /// As many identities as can be are blocked already.
+    Full,
 }
 
 /// All that is known about one connection.
@@ -273,7 +287,8 @@ impl Gateway {
     }
 
     /// Closes a connection for the operator with this reason, and blocks its identity for the time
-    /// of `block`, if any.
+    /// of `block`, if any. The identity of a pair belongs to its client, so a block of the other
+    /// leg closes and blocks the client. If there is nothing to block, nothing is closed.
     /// Its product is told first ([`Product::on_block`]).
     /// The result is logged even if the caller no longer waits for it.
     pub fn kick(
@@ -289,9 +304,18 @@ impl Gateway {
             Some(PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open) => {}
         }
         let partner = io.partner(id);
+        let blocked = block > Micros::ZERO;
+        let client = partner.filter(|partner| {
+            blocked && self.identities.get(id).is_none() && self.identities.get(*partner).is_some()
+        });
+        let (id, other) = match client {
+            Some(client) => (client, Some(id)),
+            None => (id, partner),
+        };
         let identity = self.identities.get(id).cloned();
-        let blocked = block > Micros::ZERO
-            && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
+        if blocked && let Err(why) = self.block(io, identity.as_ref(), block) {
+            return KickOutcome::NotBlocked(why);
+        }
         if let Some(identity) = identity.as_ref().filter(|_| blocked) {
             let product = self.products.of(identity.class);
             product.on_block(io, identity);
@@ -302,27 +326,54 @@ impl Gateway {
             self.close_identity(io, identity.clone(), reason);
         }
         log::warn!(
-            "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}{}",
+            "operator action=kick id={id} {} address={} block_ms={} blocked={blocked} reason={}{}",
             LogIdentity(identity.as_ref()),
+            OrDash(identity.as_ref().and_then(|i| i.address.as_deref())),
             block.as_millis(),
             LogValue(reason),
-            LogPartner(partner)
+            LogPartner(other)
         );
         KickOutcome::Done { blocked, partner }
     }
 
-    /// Blocks an identity for a time. Returns `false` if 1 000 are already blocked, or if the name
-    /// is generated, because no peer has such a name twice.
-    fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
-        let generated = self.is_generated(Some(identity));
+    /// Blocks an identity for a time.
+    ///
+    /// # Errors
+    /// Why it is not blocked.
+    fn block(
+        &mut self,
+        io: &Io<'_>,
+        identity: Option<&Identity>,
+        span: Micros,
+    ) -> Result<(), NotBlocked> {
+        let identity = identity.ok_or(NotBlocked::Unnamed)?;
+        if self.is_generated(Some(identity)) {
+            return Err(NotBlocked::Generated);
+        }
         let blocks = &mut self.products.relay.blocks;
-        !generated && blocks.block(identity.clone(), io.now() + span, io.now())
+        let is_blocked = blocks.block(identity.clone(), io.now() + span, io.now());
+        is_blocked.then_some(()).ok_or(NotBlocked::Full)
     }
 
-    /// Unblocks the identities of this user and package, of every class. Returns whether any was
-    /// blocked.
-    pub fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
-        self.products.relay.blocks.unblock(user, package)
+    /// Unblocks the identities of this user and package at these places, of every class. Returns
+    /// how many were blocked. The result is logged even if the caller no longer waits for it.
+    pub fn unblock(
+        &mut self,
+        io: &Io<'_>,
+        user: &str,
+        package: Option<&str>,
+        place: BlockPlace,
+    ) -> usize {
+        let blocks = &mut self.products.relay.blocks;
+        let lifted = blocks.unblock(user, package, place, io.now());
+        if lifted > 0 {
+            log::warn!(
+                "operator action=unblock user={} package={} address={place} lifted={lifted}",
+                LogValue(user),
+                LogValue(package.unwrap_or("-"))
+            );
+        }
+        lifted
     }
 
     /// Returns one slice of the blocked identities after this position, at most `most` of them; see

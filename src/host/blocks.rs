@@ -3,6 +3,8 @@
 use super::identity::Identity;
 use crate::base::time::Micros;
 use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
 
 /// The most identities that are blocked at one time: an operator named each of them.
 pub const BLOCKS_MAX: usize = 1_000;
@@ -22,6 +24,39 @@ pub struct BlockPosition {
     pub until: Micros,
     /// The number that tells blocks with the same end apart.
     pub number: u64,
+}
+
+/// Where identities of one name are blocked: a name that nothing proves is another identity at each
+/// address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else")]
+pub enum BlockPlace {
+    /// At every address, and the proved name.
+    Everywhere,
+    /// At this address.
+    At(IpAddr),
+    /// At none: the proved name.
+    Proved,
+}
+
+impl BlockPlace {
+    fn has(self, address: Option<IpAddr>) -> bool {
+        match self {
+            BlockPlace::Everywhere => true,
+            BlockPlace::At(place) => address == Some(place.to_canonical()),
+            BlockPlace::Proved => address.is_none(),
+        }
+    }
+}
+
+impl fmt::Display for BlockPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlockPlace::Everywhere => f.write_str("all"),
+            BlockPlace::At(address) => address.fmt(f),
+            BlockPlace::Proved => f.write_str("none"),
+        }
+    }
 }
 
 impl Blocks {
@@ -57,14 +92,23 @@ impl Blocks {
         Some(until - now)
     }
 
-    /// Unblocks the identities of this user and package, of every class. Returns whether any was
-    /// blocked.
-    pub(crate) fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
+    /// Unblocks the identities of this user and package that are at these places, of every class.
+    /// Returns how many were blocked.
+    pub(crate) fn unblock(
+        &mut self,
+        user: &str,
+        package: Option<&str>,
+        place: BlockPlace,
+        now: Micros,
+    ) -> usize {
+        self.expire(now);
         let before = self.by_identity.len();
-        let is_other =
-            |identity: &Identity| *identity.user != *user || identity.package() != package;
-        self.by_identity.retain(|identity, _| is_other(identity));
-        self.by_identity.len() < before
+        let is_meant = |identity: &Identity| {
+            let is_named = *identity.user == *user && identity.package() == package;
+            is_named && place.has(identity.address.as_deref().copied())
+        };
+        self.by_identity.retain(|identity, _| !is_meant(identity));
+        before - self.by_identity.len()
     }
 
     /// Returns the first `most` blocked identities after this position, sorted by the end of their
@@ -104,6 +148,36 @@ impl Blocks {
 mod tests {
     use super::*;
     use crate::engine::Class;
+
+    #[test]
+    fn a_block_is_lifted_where_the_operator_says() {
+        let (now, until) = (Micros::ZERO, Micros::from_secs(60));
+        let addresses = [None, Some([192, 0, 2, 1]), Some([192, 0, 2, 2])];
+        let identity = |address: Option<[u8; 4]>| Identity {
+            class: Class(0),
+            user: "ada".into(),
+            package: None,
+            address: address.map(|address| Box::new(address.into())),
+        };
+        let at = |n| BlockPlace::At([192, 0, 2, n].into());
+        for (place, left) in [
+            (BlockPlace::Everywhere, [false; 3]),
+            (BlockPlace::Proved, [false, true, true]),
+            (at(1), [true, false, true]),
+            (at(3), [true; 3]),
+        ] {
+            let mut blocks = Blocks::default();
+            for address in addresses {
+                assert!(blocks.block(identity(address), until, now));
+            }
+            assert_eq!(blocks.unblock("ada", Some("p"), place, now), 0);
+            assert_eq!(blocks.unblock("bea", None, place, now), 0);
+            let lifted = blocks.unblock("ada", None, place, now);
+            let is_left = |address| blocks.remaining(&identity(address), now).is_some();
+            assert_eq!(addresses.map(is_left), left, "{place}");
+            assert_eq!(lifted, left.iter().filter(|left| !**left).count());
+        }
+    }
 
     #[test]
     fn each_block_is_listed_once_in_the_order_of_the_ends_also_if_many_end_at_once() {

@@ -29,7 +29,7 @@ pub use self::auth::{
 };
 pub(crate) use self::auth::{Claims, foreign_origin, format_rfc3339};
 pub(crate) use self::blocks::Blocks;
-pub use self::blocks::{BLOCKS_MAX, BlockPosition};
+pub use self::blocks::{BLOCKS_MAX, BlockPlace, BlockPosition};
 pub use self::boot_id::BootId;
 pub(crate) use self::class_drain::ClassDrain;
 pub use self::classes::{ClassInfo, Classes};

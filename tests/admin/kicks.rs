@@ -32,7 +32,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
     gateway.line(&["close class=none", "cause=blocked", "code=http_403"]);
     gateway.line(&[
         "operator action=kick",
-        "user=eve package=p block_ms=600000 blocked=true",
+        "user=eve package=p address=- block_ms=600000 blocked=true",
     ]);
     let blocks = gateway.api("/api/v1/blocks");
     assert_eq!(blocks["blocks"][0]["user"], "eve", "{blocks}");
@@ -47,7 +47,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
             .0,
         404
     );
-    gateway.line(&["operator action=unblock user=eve package=p"]);
+    gateway.line(&["operator action=unblock user=eve package=p address=all lifted=1"]);
     let back = app(&gateway, "eve", "p");
     assert_eq!(gateway.act("POST", &path, "{}").0, 404, "it is gone");
     drop((other, same_user, back));
@@ -69,10 +69,14 @@ fn what_a_kick_could_not_do_is_said_and_logged() {
     }
     let (status, answer) = gateway.act("POST", &path, r#"{"block_ms":1000,"reason":"a b"}"#);
     let error = answer["error"].as_str().expect("words");
-    assert!(status == 409 && error.contains("not blocked"), "{answer}");
+    assert!(status == 409 && error.contains("generated"), "{answer}");
+    // Nothing was done.
+    assert_eq!(gateway.connection("class=glasses")["id"], *id);
+    let (status, answer) = gateway.act("POST", &path, r#"{"reason":"a b"}"#);
+    assert_eq!(status, 200, "{answer}");
     let line = gateway.line(&["operator action=kick", &format!("id={id} ")]);
     assert!(
-        line.contains("block_ms=1000 blocked=false reason=\"a b\""),
+        line.contains("block_ms=0 blocked=false reason=\"a b\""),
         "{line}"
     );
     // It has not answered the close frame yet.

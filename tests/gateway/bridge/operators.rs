@@ -104,20 +104,20 @@ fn a_connection_to_the_service_that_is_kicked_asks_its_client_to_come_back() {
     bridge.gateway.end();
 }
 
-/// The name belongs to the leg of the client.
 #[test]
-fn a_connection_to_the_service_can_be_kicked_and_not_blocked() {
+fn a_pair_without_a_name_is_not_closed_by_a_kick_that_cannot_block_it() {
     let bridge = Bridge::start(&[]);
-    let (mut client, leg) = bridge.pair();
-    let path = format!(
-        "/api/v1/connections/{}/kick",
-        id_of(&bridge.gateway, "upstream")
-    );
+    let (mut client, mut leg) = bridge.pair();
     let body = r#"{"reason":"abuse","block_ms":60000}"#;
-    let (status, answer) = bridge.gateway.act("POST", &path, body);
-    assert_eq!(status, 409, "{answer}");
-    assert_eq!(client.expect_close(), (1012, "abuse".to_owned()));
-    assert_eq!(leg.expect_close(), (4000, "abuse".to_owned()));
+    for class in ["upstream", "client"] {
+        let id = id_of(&bridge.gateway, class);
+        let path = format!("/api/v1/connections/{id}/kick");
+        let (status, answer) = bridge.gateway.act("POST", &path, body);
+        let error = answer["error"].as_str().expect("words");
+        assert!(status == 409 && error.contains("no identity"), "{answer}");
+        Bridge::assert_linked(&mut client, &mut leg);
+    }
+    assert!(bridge.gateway.lines(&["operator action=kick"]).is_empty());
     let list = bridge.gateway.api("/api/v1/blocks");
     assert_eq!(list["blocks"], serde_json::json!([]), "{list}");
     bridge.gateway.end();

@@ -3,8 +3,7 @@
 
 use super::common::{ClassName, parse_span};
 use super::connections::{connection_not_found, parse_id};
-use crate::base::time::Micros;
-use crate::gateway::{KickOutcome, is_reserved_reason};
+use crate::gateway::{KickOutcome, NotBlocked, is_reserved_reason};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{JsonBody, PathParam, Problem};
 use crate::side::lock::lock;
@@ -32,8 +31,9 @@ pub(super) struct KickBody {
     #[schema(example = "misbehaving")]
     reason: Option<String>,
     /// How long the identity is refused with 403, in ms; a day at most. 0 or absent: it is not
-    /// refused. An app that is refused is stopped: it is closed with 1000 `App stopped`, and its
-    /// server is not asked to start it again.
+    /// refused. The identity of a pair is that of its client, whichever leg is named; then the
+    /// client is closed with the reason. An app that is refused is stopped: it is closed with 1000
+    /// `App stopped`, and its server is not asked to start it again.
     #[schema(maximum = 86_400_000)]
     block_ms: Option<u64>,
 }
@@ -123,11 +123,10 @@ enum LevelName {
     responses(
         (status = 200, body = Kicked),
         (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "The connection is already closing, and \
-                                                      nothing was done; or it was closed, but its \
-                                                      identity was not blocked: it has none, or a \
-                                                      generated one, or 1 000 identities are \
-                                                      blocked already."),
+        (status = 409, body = Problem, description = "Nothing was done: the connection is already \
+                                                      closing; or its identity cannot be blocked, \
+                                                      because it has none, or a generated one, or \
+                                                      1 000 identities are blocked already."),
         (status = 413, body = Problem),
         (status = 415, body = Problem), (status = 503, body = Problem)
     )
@@ -157,9 +156,21 @@ pub(super) async fn kick(
             let error = "the connection is already closing; nothing was done";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        KickOutcome::Done { blocked: false, .. } if block > Micros::ZERO => {
-            let error = "the connection was closed, but its identity was not blocked: it has none, \
-                         or a generated one, or 1000 identities are blocked already";
+        KickOutcome::NotBlocked(why) => {
+            let error = match why {
+                NotBlocked::Unnamed => {
+                    "not blocked, and not closed: the connection has no identity that block_ms \
+                     could refuse; without block_ms it is closed"
+                }
+                NotBlocked::Generated => {
+                    "not blocked, and not closed: the name of the connection is generated, and no \
+                     peer comes back under it; without block_ms it is closed"
+                }
+                NotBlocked::Full => {
+                    "not blocked, and not closed: 1000 identities are blocked already, the most \
+                     that can be; without block_ms it is closed"
+                }
+            };
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         KickOutcome::Done { blocked, partner } => Ok(Json(Kicked {

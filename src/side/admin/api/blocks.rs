@@ -3,7 +3,7 @@
 use super::connections::page_size;
 use super::page_entries::PageEntries;
 use crate::base::time::Micros;
-use crate::gateway::{BlockPosition, Identity, LogValue, PAGE_MAX};
+use crate::gateway::{BlockPlace, BlockPosition, Identity, PAGE_MAX};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{Problem, QueryParams};
 use crate::side::loop_query;
@@ -55,6 +55,10 @@ pub(super) struct BlockParams {
     user: String,
     /// The package, if the identity has one.
     package: Option<String>,
+    /// Where to unblock it: an IP address, as in the list of blocks; or `none`: the proved name,
+    /// whose `address` in the list is null. Without it: everywhere.
+    #[param(example = "192.0.2.7")]
+    address: Option<String>,
 }
 
 /// Blocked identities, one page at a time, ordered by the end of the block. A page has at most
@@ -119,7 +123,7 @@ impl Block {
     }
 }
 
-/// Unblocks an identity, at every address.
+/// Unblocks an identity: at one address, or everywhere.
 #[utoipa::path(
     delete, path = "/api/v1/blocks", tag = "act", params(BlockParams),
     responses(
@@ -131,20 +135,29 @@ pub(super) async fn lift(
     State(admin): State<Arc<AdminState>>,
     QueryParams(params): QueryParams<BlockParams>,
 ) -> Result<StatusCode, Problem> {
-    let lift = loop_query::query(&admin.queries, move |gateway, _| {
-        let lifted = gateway.unblock(&params.user, params.package.as_deref());
-        if lifted {
-            log::warn!(
-                "operator action=unblock user={} package={}",
-                LogValue(&params.user),
-                LogValue(params.package.as_deref().unwrap_or("-"))
-            );
-        }
-        lifted
+    let place = parse_place(params.address.as_deref())?;
+    let lift = loop_query::query(&admin.queries, move |gateway, io| {
+        gateway.unblock(io, &params.user, params.package.as_deref(), place)
     });
-    if lift.await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::not_found("this user and package are not blocked"))
+    match (lift.await?, place) {
+        (0, BlockPlace::Everywhere) => {
+            Err(Problem::not_found("this user and package are not blocked"))
+        }
+        (0, _) => {
+            let error = "this user and package are not blocked at this address";
+            Err(Problem::not_found(error))
+        }
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+fn parse_place(address: Option<&str>) -> Result<BlockPlace, Problem> {
+    match address {
+        None => Ok(BlockPlace::Everywhere),
+        Some("none") => Ok(BlockPlace::Proved),
+        Some(address) => address.parse().map(BlockPlace::At).map_err(|_| {
+            let error = "address must be an IP address, or none for a proved name";
+            Problem::bad_request(error)
+        }),
     }
 }

@@ -85,7 +85,7 @@ export function build(how) {
       make: cell => cell.append(el('bdi', { class: 'user' }), el('bdi', { class: 'package' })),
       fill(cell, block) {
         setWord(cell.firstChild, block.user);
-        setWord(cell.lastChild, block.package ?? '');
+        setWord(cell.lastChild, detail(block));
       },
     },
     column('Refused for', 'n', block => span(block.left_ms)),
@@ -101,7 +101,7 @@ export function build(how) {
         lifts.set(button, block);
         mark(button, 'aria-disabled', false);
         say(button, 'Let in again');
-        mark(button, 'aria-label', `Let in again: ${visible(block.user)}${block.package ? `, ${visible(block.package)}` : ''}`);
+        mark(button, 'aria-label', `Let in again: ${visible(block.user)}${detail(block) ? `, ${visible(detail(block))}` : ''}`);
       },
     },
   ], true);
@@ -199,6 +199,9 @@ export async function loadSessions() {
 
 // ---- blocks ----
 
+/** What tells the block of a row from others of its user: the package, or the address of a name that is not proved. */
+const detail = block => block.package ?? block.address ?? '';
+
 /** Which block the button of a row lifts. */
 const lifts = new WeakMap();
 
@@ -244,12 +247,14 @@ function showBlocks(rows, next) {
 /** The row stays, so that a second press does not lift the next one; and the button, or else it would lose the focus. */
 async function lift(button) {
   if (button.ariaDisabled === 'true') return;
-  const { user, package: pkg } = lifts.get(button);
+  const block = lifts.get(button), { user, package: pkg } = block;
   mark(button, 'aria-disabled', true);
   try {
-    await act('DELETE', `blocks?${new URLSearchParams(pkg == null ? { user } : { user, package: pkg })}`);
+    const named = pkg == null ? { user } : { user, package: pkg };
+    // The block of this row alone: the same name may be blocked at other addresses.
+    await act('DELETE', `blocks?${new URLSearchParams({ ...named, address: block.address ?? 'none' })}`);
     say(button, 'Let in');
-    toast(`${visible(user)}${pkg == null ? '' : `, ${visible(pkg)},`} is let in again.`);
+    toast(`${visible(user)}${detail(block) ? `, ${visible(detail(block))},` : ''} is let in again.`);
   } catch (problem) {
     mark(button, 'aria-disabled', false);
     toast(problem.message);
