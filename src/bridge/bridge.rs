@@ -24,11 +24,11 @@ use crate::engine::{
 };
 use crate::health::{HealthChange, HealthState, Policy};
 use crate::host::{
-    BootId, ClassInfo, Credentials, Identity, PairTarget, Product, Proxies, RequestDecision,
+    BootId, ClassInfo, ClientCheck, Credentials, Identity, PairTarget, Product, Proxies,
+    RequestDecision,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The classes of the bridge: clients, and connections to the upstream.
@@ -310,22 +310,8 @@ impl Product for Bridge {
         self.client = first;
     }
 
-    fn classes_opened(&self, request: &Request) -> Range<u8> {
-        let first = self.client.0;
-        match self.routes.find(request) {
-            Some(_) => first..first + BRIDGE_CLASSES.len() as u8,
-            None => 0..0,
-        }
-    }
-
-    fn identify(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Identity> {
-        let client = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
-        self.identity_of(request, client)
-    }
-
-    fn flapping_limit(&self, request: &Request) -> u32 {
-        let live = self.routes.find(request);
-        live.map_or(0, |live| live.route.flapping_limit)
+    fn check_client(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> ClientCheck {
+        self.check_upgrade(io, id, request)
     }
 
     fn on_request(
@@ -333,11 +319,12 @@ impl Product for Bridge {
         io: &mut Io<'_>,
         id: ConnId,
         request: &Request,
+        check: &ClientCheck,
     ) -> Option<RequestDecision> {
         Some(RequestDecision {
             class: self.client,
             identity: None,
-            verdict: self.pass_request(io, id, request)?,
+            verdict: self.pass_request(io, id, request, check.expires)?,
         })
     }
 

@@ -47,6 +47,7 @@ mod upstream_request;
 mod upstream_row;
 mod upstreams;
 
+pub(crate) use self::admission::Admitted;
 pub use self::balance::Balance;
 pub use self::bridge::{BRIDGE_CLASSES, Bridge, BridgeOptions};
 pub(crate) use self::frozen::is_service_unresponsive;

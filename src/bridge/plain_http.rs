@@ -1,6 +1,7 @@
 //! Plain HTTP requests: which upstream serves one, and what it is sent. The requests themselves are
 //! passed on outside the loop.
 
+use super::admission::{Admitted, NotAdmitted};
 use super::bridge::Bridge;
 use super::counting::is_failure;
 use super::end_to_end::{Field, NamedFields, passed_fields};
@@ -13,8 +14,7 @@ use super::upstreams::{Choice, InFlight, RequestKind};
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{DialAddress, Reply, Request};
-use crate::host::Identity;
+use crate::engine::{DialAddress, Io, Reply, Request};
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct HttpUpstream {
     pub address: DialAddress,
     /// The route that serves the request.
     pub route: Arc<Route>,
+    /// The client of the request, for the next try.
+    pub(crate) admitted: Arc<Admitted>,
     /// Whether another upstream of the route may be tried if connecting to this one fails.
     pub may_retry: bool,
     /// Whether the upstream has failed before, so that an answer is news.
@@ -109,25 +111,46 @@ impl Bridge {
         self.http_pass && !request.is_upgrade() && self.routes.find(request).is_some()
     }
 
-    /// Chooses the upstream for a plain HTTP request, but none of `tried`. `client_id` is the id
-    /// that the connection had in the loop. The route, the sticky cookie and the rules are those of
-    /// WebSockets, so the requests of one client go to one upstream; `max_dialing` counts
-    /// WebSockets alone. `None`: no route serves it.
-    pub fn choose_http(
+    /// Checks that its route admits the client of a plain HTTP request. A client that the same
+    /// route has admitted at an earlier try of this request stays admitted. `None`: no route serves
+    /// the request.
+    ///
+    /// # Errors
+    /// The answer to a client that is not admitted.
+    pub(crate) fn admit_http(
+        &self,
+        io: &mut Io<'_>,
+        request: &Request,
+        earlier: Option<Arc<Admitted>>,
+    ) -> Option<Result<Arc<Admitted>, HttpChoice>> {
+        let route = &self.routes.find(request)?.route;
+        if let Some(earlier) = earlier.filter(|earlier| Arc::ptr_eq(&earlier.route, route)) {
+            return Some(Ok(earlier));
+        }
+        let peer = request.peer_addr();
+        let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
+        let admitted = self.admit(io, request, route, client);
+        let answer = |refused: Box<NotAdmitted>| {
+            let (_, reply) = refused.refusal;
+            HttpChoice::Answer(reply, route.name.clone())
+        };
+        Some(admitted.map(Arc::new).map_err(answer))
+    }
+
+    /// Chooses the upstream for the plain HTTP request of an admitted client, but none of `tried`.
+    /// `client_id` is the id that the connection had in the loop. The route, the sticky cookie and
+    /// the rules are those of WebSockets, so the requests of one client go to one upstream;
+    /// `max_dialing` counts WebSockets alone. `None`: the upstream is gone.
+    pub(crate) fn choose_http(
         &mut self,
         now: Micros,
         client_id: ConnId,
         request: &Request,
-        tried: &[UpstreamNumber],
+        (admitted, tried): (Arc<Admitted>, &[UpstreamNumber]),
     ) -> Option<HttpChoice> {
-        let live = self.routes.find(request)?;
-        let route = live.route.clone();
-        if let Err((_, reply)) = self.check_client(request, &route) {
-            return Some(HttpChoice::Answer(reply, route.name.clone()));
-        }
-        let peer = request.peer_addr();
-        let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
-        let (wish, block) = (wish(client, request, &route), AddressBlock::of(client));
+        let route = admitted.route.clone();
+        let wish = wish(admitted.address, request, &route);
+        let block = AddressBlock::of(admitted.address);
         let source = self.next_source();
         let tried: Vec<_> = tried.iter().map(|number| number.0).collect();
         let chosen = self.routes.by_name(&route.name).map(|live| {
@@ -161,16 +184,8 @@ impl Bridge {
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
             _in_flight: endpoint.requests.begin(),
             route,
+            admitted,
         })))
-    }
-
-    /// Returns the identity of the client of a plain HTTP request, and the name of its route;
-    /// `None` if it has none.
-    pub(crate) fn http_identity(&self, request: &Request) -> Option<(Identity, Box<str>)> {
-        let route = &self.routes.find(request)?.route;
-        let peer = request.peer_addr();
-        let client = self.proxies.client_addr(request).unwrap_or(peer).ip();
-        Some((self.identity_of(request, client)?, route.name.clone()))
     }
 
     /// Notes that a plain HTTP request was answered, with this status. A status of 5xx but 501 says

@@ -17,11 +17,10 @@ use super::upstreams::{Choice, EndpointId, RequestKind, Wish};
 use crate::base::address_block::AddressBlock;
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{
     Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
 };
-use crate::host::LogValue;
 use crate::wire::http::HeaderValue;
 use crate::wire::http::header::SET_COOKIE;
 use std::net::IpAddr;
@@ -33,12 +32,14 @@ const ANSWER_MARGIN: Micros = Micros::from_secs(1);
 const DIALS_MAX: usize = 8;
 
 impl Bridge {
-    /// Passes a client's request to an upstream, or says why not. `None`: no route serves it.
+    /// Passes the request of a client that its route admits to an upstream, or says why not.
+    /// `expires` is when the client's token does. `None`: no route serves it.
     pub(super) fn pass_request(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         request: &Request,
+        expires: Option<UnixMillis>,
     ) -> Option<Verdict> {
         let live = self.routes.find(request)?;
         let (route, listed) = (live.route.clone(), live.listed(&self.endpoints));
@@ -46,22 +47,6 @@ impl Bridge {
             reply,
             cause: Cause::BAD_REQUEST,
         };
-        if let Some(reply) = request.upgrade_refusal() {
-            return Some(refused(reply));
-        }
-        if let Some(origin) = route.refused_origin(request) {
-            let why = format!(
-                "the page's origin {} is not in allowed_origins of the route {}",
-                LogValue(&origin),
-                route.name
-            );
-            return Some(Verdict::refuse(Cause::BLOCKED, 403, &why));
-        }
-        let claims = match self.check_client(request, &route) {
-            Ok(claims) => claims,
-            Err((cause, reply)) => return Some(Verdict::Reply { reply, cause }),
-        };
-        let expires = claims.and_then(|claims| claims.expires());
         let hop = Hop::of(request, &self.proxies, self.forwarded_https);
         let path = route.upstream_path(request.path());
         // The Host of an upstream is filled in when it is chosen.

@@ -131,6 +131,11 @@ impl Route {
         }
     }
 
+    /// Returns whether the token of a request is read.
+    pub(super) fn reads_token(&self) -> bool {
+        self.auth == RouteAuth::Jwt || matches!(self.identity, Some(RouteIdentity::JwtClaim(_)))
+    }
+
     /// Returns the origin of a page that may not connect; `None` if the request has no such origin.
     pub(super) fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
         foreign_origin(request, self.allowed_origins.as_ref()?)

@@ -4,6 +4,7 @@ use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
 use super::unserved::no_such_path;
+use crate::base::address_block::AddressBlock;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -13,8 +14,8 @@ use crate::engine::{
 };
 use crate::health::HealthChange;
 use crate::host::{
-    ClassDrain, Directory, Flapping, Identity, LogValue, PairTarget, Product, RequestDecision,
-    retry_after_secs,
+    ClassDrain, ClientCheck, ConnectLimit, Directory, Flapping, Identity, LogValue, PairTarget,
+    Product, RequestDecision, retry_after_secs,
 };
 use crate::relay::FLAPPING;
 use std::net::SocketAddr;
@@ -59,33 +60,39 @@ impl Handler for Gateway {
             if asked.is_some() {
                 break;
             }
-            let opened = product.classes_opened(request);
-            let class = Class(opened.start);
-            let identity = product.identify(io, id, request);
-            let limit = product.flapping_limit(request);
-            let refused = drain_refusal(&self.drains, opened, request, io.now());
-            let refused = refused.or_else(|| {
-                let identity = identity.as_ref()?;
-                let left = relay.blocks.remaining(identity, io.now());
-                left.map(blocked_verdict)
-                    .or_else(|| flapping_refusal(&mut self.flapping, identity, limit, io.now()))
-            });
-            asked = match refused {
-                Some(verdict) => Some(RequestDecision {
-                    class,
-                    identity,
-                    verdict,
-                }),
-                None => product
-                    .on_request(io, id, request)
-                    .map(|decision| RequestDecision {
-                        identity: decision.identity.or(identity),
-                        ..decision
-                    }),
+            let mut check = product.check_client(io, id, request);
+            let refused = match check.refusal.take() {
+                Some((cause, reply)) => Some(Verdict::Reply { reply, cause }),
+                None => {
+                    let classes = check.classes.clone();
+                    drain_refusal(&self.drains, classes, request, io.now()).or_else(|| {
+                        let identity = check.identity.as_ref()?;
+                        let left = relay.blocks.remaining(identity, io.now());
+                        left.map(blocked_verdict).or_else(|| {
+                            let limit = check.limit.as_ref()?;
+                            flapping_refusal(&mut self.flapping, identity, limit, io.now())
+                        })
+                    })
+                }
             };
+            asked =
+                match refused {
+                    Some(verdict) => Some(RequestDecision {
+                        class: Class(check.classes.start),
+                        identity: check.identity,
+                        verdict,
+                    }),
+                    None => product.on_request(io, id, request, &check).map(|decision| {
+                        RequestDecision {
+                            identity: decision.identity.or(check.identity),
+                            ..decision
+                        }
+                    }),
+                };
         }
         if asked.is_none() && self.serves_relay {
-            asked = self.products.relay.on_request(io, id, request);
+            let check = ClientCheck::default();
+            asked = (self.products.relay).on_request(io, id, request, &check);
         }
         let Some(RequestDecision {
             class,
@@ -243,7 +250,7 @@ impl Handler for Gateway {
 
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
         let identity = self.identities.get(id);
-        let address = io.peer_addr(id).map(|addr| addr.ip());
+        let address = io.peer_addr(id).map(|addr| AddressBlock::of(addr.ip()));
         let now = io.now();
         if let Some(waited) = self.throttle_log.add(identity, address, waited, now) {
             let user_agent = self.user_agents.name(id);
@@ -411,16 +418,17 @@ fn blocked_verdict(left: Micros) -> Verdict {
     }
 }
 
-/// Counts a connection of this identity. Returns the refusal, if there were more than `limit` in a
-/// minute.
+/// Counts a connection of this identity. Returns the refusal, if there were more than the limit
+/// allows.
 fn flapping_refusal(
     flapping: &mut Flapping,
     identity: &Identity,
-    limit: u32,
+    limit: &ConnectLimit,
     now: Micros,
 ) -> Option<Verdict> {
-    let Some(left) = flapping.check_refusal(identity, limit, now) else {
-        flapping.count_reconnect(identity, limit, now);
+    let (scope, most) = (&limit.scope, limit.per_minute);
+    let Some(left) = flapping.check_refusal(scope, identity, most, now) else {
+        flapping.count_reconnect(scope, identity, most, now);
         return None;
     };
     let reply = Reply::error(429, "this client connects too often");

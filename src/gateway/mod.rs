@@ -25,7 +25,7 @@ pub use self::operator::{
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
-pub(crate) use crate::bridge::is_service_unresponsive;
+pub(crate) use crate::bridge::{Admitted, is_service_unresponsive};
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HandshakeResult, HandshakeStats, HealthCheck,
     HostHeader, HttpChoice, HttpTarget, HttpUpstream, PairFate, PairForecast, PairStats,
@@ -34,11 +34,11 @@ pub use crate::bridge::{
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
-    BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClosedConn, ClosedReceiver,
-    ConnPage, ConnRow, ConnState, Credentials, Filter, HISTORIES_MAX, History, HistoryReason,
-    Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest, PairTarget, Position, Product, Proxies,
-    RequestDecision, Search, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
-    USER_AGENTS_MAX, WebOrigin, is_url,
+    BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
+    ClosedConn, ClosedReceiver, ConnPage, ConnRow, ConnState, ConnectLimit, Credentials, Filter,
+    HISTORIES_MAX, History, HistoryReason, Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest,
+    PairTarget, Position, Product, Proxies, RequestDecision, Search, Sort, StateChange,
+    Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

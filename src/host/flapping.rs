@@ -1,74 +1,98 @@
-//! Slows down identities that reconnect too often, or replace each other for ever. A new connection
-//! is refused before it is acknowledged, each time for longer. A few reconnects in a row are
-//! normal.
+//! Slows down names that reconnect too often, or replace each other for ever. A new connection is
+//! refused before it is acknowledged, each time for longer. A few reconnects in a row are normal.
+//!
+//! Clients choose names that nothing proves, and as many as they like. So proved names have a table
+//! of their own, which no other name can fill. Names that are not proved belong to an
+//! [`AddressBlock`], and each block has a share of their table.
 
 use super::identity::Identity;
+use super::reconnects::Reconnects;
+use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
-/// The window in which reconnects are counted.
-const WINDOW: Micros = Micros::from_secs(60);
+/// The most proved names that are counted at one time. At the limit, one that has not reconnected
+/// for long makes room.
+const PROVED_MAX: usize = 10_000;
 
-/// The first refusal of an identity lasts this long, and each further one twice as long as the one
-/// before.
-const REFUSAL_MIN: Micros = Micros::from_secs(5);
+/// The most names without proof that are counted at one time. At the limit, one of the block with
+/// the most names makes room.
+const UNPROVED_MAX: usize = 10_000;
 
-/// The longest refusal of an identity that reconnects too often.
-const REFUSAL_MAX: Micros = Micros::from_secs(60);
+/// The most names of one block that are counted apart. Its further names are counted together, and
+/// may connect as often as this many names. So a client gains nothing by more names, and it takes
+/// very many connections to have the others of its block refused.
+const NAMES_PER_BLOCK: usize = 1_000;
 
-/// The most identities whose reconnects are counted at one time. A client with more identities than
-/// this escapes the limit.
-const IDENTITIES_MAX: usize = 10_000;
+/// The most connections that are counted for the further names of a block.
+const FURTHER_MAX: usize = 100_000;
 
-/// The shortest time between two scans of a full table.
-const SCAN_INTERVAL: Micros = Micros::from_secs(1);
+/// How many names are looked at to find one that makes room.
+const LOOKED_AT: usize = 8;
 
-/// Reconnects of each identity in the last minute, and its refusals.
-#[derive(Debug, Default)]
-pub(crate) struct Flapping {
-    by_identity: HashMap<Identity, Reconnects>,
-    /// When a full table may be scanned again: not for each reconnect while very many identities
-    /// reconnect.
-    next_scan: Micros,
+/// What is counted apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct CountedName {
+    /// What the limit belongs to, such as a route.
+    scope: Box<str>,
+    /// The name, without the address; `None` for the further names of the block.
+    identity: Option<Identity>,
+    /// The block of a name that is not proved.
+    block: Option<AddressBlock>,
 }
 
+/// Names in the order in which they were added or last looked at.
+type Ring = VecDeque<Arc<CountedName>>;
+
+/// The counted names of one block.
+#[derive(Debug)]
+struct BlockNames {
+    /// The number of the block, which tells it from others of its size.
+    number: u64,
+    names: Ring,
+}
+
+/// The connections of each name in the last minute, and its refusals.
 #[derive(Debug, Default)]
-struct Reconnects {
-    /// The times of the reconnects in the last minute, oldest first.
-    at: VecDeque<Micros>,
-    /// The number of refusals in a row.
-    refusals: u32,
-    refused_until: Micros,
+pub(crate) struct Flapping {
+    counts: HashMap<Arc<CountedName>, Reconnects>,
+    proved: Ring,
+    blocks: HashMap<AddressBlock, BlockNames>,
+    /// The blocks by how many names they have. Of blocks with as many, the oldest comes last.
+    by_size: BTreeMap<(usize, Reverse<u64>), AddressBlock>,
+    /// The number of the latest block.
+    number: u64,
 }
 
 impl Flapping {
-    /// Counts a reconnect, or a takeover, of this identity.
-    pub(crate) fn count_reconnect(&mut self, identity: &Identity, limit: u32, now: Micros) {
+    /// Counts a reconnect, or a takeover, of this identity. The limit belongs to this scope.
+    pub(crate) fn count_reconnect(
+        &mut self,
+        scope: &str,
+        identity: &Identity,
+        limit: u32,
+        now: Micros,
+    ) {
         if limit == 0 {
             return;
         }
-        if !self.by_identity.contains_key(identity) {
-            if self.by_identity.len() >= IDENTITIES_MAX && now >= self.next_scan {
-                self.next_scan = now + SCAN_INTERVAL;
-                self.by_identity
-                    .retain(|_, reconnects| !reconnects.is_over(now));
-            }
-            if self.by_identity.len() >= IDENTITIES_MAX {
-                return;
-            }
+        let (name, limit) = self.counted_name(scope, identity, limit, now);
+        if !self.counts.contains_key(&name) {
+            let name = Arc::new(name.clone());
+            self.add(&name, now);
+            self.counts.insert(name, Reconnects::default());
         }
-        let reconnects = self.by_identity.entry(identity.clone()).or_default();
-        reconnects.drop_old(now);
-        reconnects.at.push_back(now);
-        // The limit may have been lowered.
-        while reconnects.at.len() > limit as usize {
-            reconnects.at.pop_front();
+        if let Some(reconnects) = self.counts.get_mut(&name) {
+            reconnects.count(limit, now);
         }
     }
 
     /// Returns how long from now an identity that reconnects is refused; `None` if it is admitted.
     pub(crate) fn check_refusal(
         &mut self,
+        scope: &str,
         identity: &Identity,
         limit: u32,
         now: Micros,
@@ -76,144 +100,148 @@ impl Flapping {
         if limit == 0 {
             return None;
         }
-        let reconnects = self.by_identity.get_mut(identity)?;
-        if reconnects.is_over(now) {
-            self.by_identity.remove(identity);
-            return None;
-        }
-        if now < reconnects.refused_until {
-            return Some(reconnects.refused_until - now);
-        }
-        reconnects.drop_old(now);
-        if reconnects.at.len() < limit as usize {
-            return None;
-        }
-        // After a refusal of this length the window has room, so an identity that waits is
-        // admitted.
-        let room = reconnects.at.front().map_or(now, |first| *first + WINDOW);
-        let growing = Micros(REFUSAL_MIN.0 << reconnects.refusals.min(4)).min(REFUSAL_MAX);
-        reconnects.refusals += 1;
-        reconnects.refused_until = room.max(now + growing);
-        Some(reconnects.refused_until - now)
+        let (name, limit) = self.counted_name(scope, identity, limit, now);
+        let reconnects = self.counts.get_mut(&name)?;
+        reconnects.check_refusal(limit, now)
     }
 
     /// Returns how long an identity is still refused, without counting an attempt.
-    pub(crate) fn refusal_left(&self, identity: &Identity, now: Micros) -> Option<Micros> {
-        let until = self.by_identity.get(identity)?.refused_until;
-        (now < until).then(|| until - now)
+    pub(crate) fn refusal_left(
+        &self,
+        scope: &str,
+        identity: &Identity,
+        now: Micros,
+    ) -> Option<Micros> {
+        let name = CountedName::of(scope, identity);
+        self.counts.get(&name)?.refusal_left(now)
     }
 
-    /// Returns the identities that are refused now, each with the time that is left.
-    pub(crate) fn refused_identities(
-        &self,
+    /// Returns the proved identities that are refused now.
+    pub(crate) fn refused_identities(&self, now: Micros) -> impl Iterator<Item = &Identity> {
+        let proved = self.counts.iter().filter(|(name, _)| name.block.is_none());
+        let refused = proved.filter(move |(_, counts)| counts.refusal_left(now).is_some());
+        refused.filter_map(|(name, _)| name.identity.as_ref())
+    }
+
+    /// Returns what an identity is counted as, and the limit of that.
+    fn counted_name(
+        &mut self,
+        scope: &str,
+        identity: &Identity,
+        limit: u32,
         now: Micros,
-    ) -> impl Iterator<Item = (&Identity, Micros)> {
-        let all = self.by_identity.iter();
-        all.filter(move |(_, reconnects)| now < reconnects.refused_until)
-            .map(move |(identity, reconnects)| (identity, reconnects.refused_until - now))
+    ) -> (CountedName, usize) {
+        let (name, limit) = (CountedName::of(scope, identity), limit as usize);
+        let Some(block) = name.block else {
+            return (name, limit);
+        };
+        if self.counts.contains_key(&name) || self.has_share(block) {
+            return (name, limit);
+        }
+        self.with_block(block, |names, counts| drop_over(names, counts, now));
+        if self.has_share(block) {
+            return (name, limit);
+        }
+        let most = limit.saturating_mul(NAMES_PER_BLOCK).min(FURTHER_MAX);
+        let further = CountedName {
+            identity: None,
+            ..name
+        };
+        (further, most.max(limit))
+    }
+
+    /// Returns whether another name of this block may be counted apart.
+    fn has_share(&self, block: AddressBlock) -> bool {
+        let names = self.blocks.get(&block);
+        names.is_none_or(|block| block.names.len() < NAMES_PER_BLOCK)
+    }
+
+    /// Adds a name to its ring, and makes room for it.
+    fn add(&mut self, name: &Arc<CountedName>, now: Micros) {
+        let Some(block) = name.block else {
+            drop_over(&mut self.proved, &mut self.counts, now);
+            if self.proved.len() >= PROVED_MAX {
+                evict(&mut self.proved, &mut self.counts, now);
+            }
+            return self.proved.push_back(name.clone());
+        };
+        self.with_block(block, |names, counts| drop_over(names, counts, now));
+        let unproved = self.counts.len() - self.proved.len();
+        if unproved >= UNPROVED_MAX
+            && let Some((_, largest)) = self.by_size.last_key_value()
+        {
+            self.with_block(*largest, |names, counts| evict(names, counts, now));
+        }
+        self.with_block(block, |names, _| names.push_back(name.clone()));
+    }
+
+    /// Changes the names of a block, which is there while it has any.
+    fn with_block(
+        &mut self,
+        block: AddressBlock,
+        change: impl FnOnce(&mut Ring, &mut HashMap<Arc<CountedName>, Reconnects>),
+    ) {
+        let of_block = self.blocks.entry(block).or_insert_with(|| {
+            self.number += 1;
+            BlockNames {
+                number: self.number,
+                names: Ring::new(),
+            }
+        });
+        let number = Reverse(of_block.number);
+        self.by_size.remove(&(of_block.names.len(), number));
+        change(&mut of_block.names, &mut self.counts);
+        match of_block.names.len() {
+            0 => drop(self.blocks.remove(&block)),
+            size => drop(self.by_size.insert((size, number), block)),
+        }
     }
 }
 
-impl Reconnects {
-    fn drop_old(&mut self, now: Micros) {
-        while self.at.front().is_some_and(|at| now - *at >= WINDOW) {
-            self.at.pop_front();
+impl CountedName {
+    fn of(scope: &str, identity: &Identity) -> Self {
+        let block = identity.address.as_deref().copied().map(AddressBlock::of);
+        CountedName {
+            scope: scope.into(),
+            identity: Some(Identity {
+                address: None,
+                ..identity.clone()
+            }),
+            block,
         }
     }
+}
 
-    /// Returns whether a whole window has passed since the last reconnect and the last refusal.
-    fn is_over(&self, now: Micros) -> bool {
-        let last = self.at.back().copied().unwrap_or_default();
-        now >= last.max(self.refused_until) + WINDOW
+/// Looks at some names of a ring, and forgets those that have not connected for a whole window.
+fn drop_over(names: &mut Ring, counts: &mut HashMap<Arc<CountedName>, Reconnects>, now: Micros) {
+    for _ in 0..names.len().min(LOOKED_AT) {
+        let Some(name) = names.pop_front() else { break };
+        match counts
+            .get(&name)
+            .is_none_or(|reconnects| reconnects.is_over(now))
+        {
+            true => drop(counts.remove(&name)),
+            false => names.push_back(name),
+        }
     }
+}
+
+/// Looks at some names of a ring, and forgets the one that has not connected for the longest time.
+/// One that is refused now stays if there is another.
+fn evict(names: &mut Ring, counts: &mut HashMap<Arc<CountedName>, Reconnects>, now: Micros) {
+    let looked_at = names.iter().take(LOOKED_AT).enumerate();
+    let worth = looked_at.map(|(at, name)| {
+        let reconnects = counts.get(name);
+        let is_refused = reconnects.is_some_and(|r| r.refusal_left(now).is_some());
+        (is_refused, reconnects.map(Reconnects::latest), at)
+    });
+    let least = worth.min().map(|(_, _, at)| at);
+    if let Some(name) = least.and_then(|at| names.remove(at)) {
+        counts.remove(&name);
+    }
+    let looked_at = names.len().min(LOOKED_AT - 1);
+    names.rotate_left(looked_at);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Class;
-
-    fn phone(n: u32) -> Identity {
-        Identity {
-            class: Class(0),
-            user: format!("u{n}").into(),
-            package: None,
-            address: None,
-        }
-    }
-
-    #[test]
-    fn no_minute_has_more_comebacks_than_the_limit_and_refusals_grow() {
-        let (mut flapping, who) = (Flapping::default(), phone(1));
-        let (mut admitted, mut refusals) = (Vec::new(), Vec::new());
-        let mut now = Micros::from_secs(1_000);
-        // It tries every 100 ms for ten minutes and ignores Retry-After.
-        for _ in 0..6_000 {
-            match flapping.check_refusal(&who, 15, now) {
-                None => {
-                    flapping.count_reconnect(&who, 15, now);
-                    admitted.push(now);
-                }
-                Some(left) => refusals.push(now + left),
-            }
-            assert_eq!(
-                flapping.check_refusal(&phone(2), 15, now),
-                None,
-                "no other identity is touched"
-            );
-            now += Micros::from_millis(100);
-        }
-        for (i, at) in admitted.iter().enumerate() {
-            let within = admitted[i..].iter().take_while(|t| **t - *at < WINDOW);
-            assert!(within.count() <= 15);
-        }
-        assert!(admitted.len() > 15, "it is let in again");
-        refusals.dedup();
-        assert!(refusals.windows(2).all(|w| w[0] <= w[1]));
-    }
-
-    #[test]
-    fn a_peer_that_waits_as_told_is_let_in_and_a_quiet_minute_forgives() {
-        let (mut flapping, who) = (Flapping::default(), phone(1));
-        let mut now = Micros::from_secs(10);
-        for _ in 0..15 {
-            assert_eq!(flapping.check_refusal(&who, 15, now), None);
-            flapping.count_reconnect(&who, 15, now);
-            now += Micros::from_secs(1);
-        }
-        let left = flapping.check_refusal(&who, 15, now).expect("refused");
-        assert_eq!(
-            left,
-            Micros::from_secs(45),
-            "the first of the fifteen is 15 s old"
-        );
-        assert_eq!(flapping.refused_identities(now).count(), 1);
-        now += left;
-        assert_eq!(flapping.check_refusal(&who, 15, now), None);
-        flapping.count_reconnect(&who, 15, now);
-        now += Micros::from_secs(120);
-        assert_eq!(flapping.check_refusal(&who, 15, now), None);
-        assert!(flapping.by_identity.is_empty());
-    }
-
-    #[test]
-    fn slow_comebacks_never_count() {
-        let (mut flapping, who) = (Flapping::default(), phone(1));
-        for n in 0..1_000 {
-            let now = Micros::from_secs(n * 5);
-            assert_eq!(flapping.check_refusal(&who, 15, now), None);
-            flapping.count_reconnect(&who, 15, now);
-        }
-    }
-
-    #[test]
-    fn the_table_is_bounded() {
-        let mut flapping = Flapping::default();
-        for n in 0..IDENTITIES_MAX as u32 + 10 {
-            flapping.count_reconnect(&phone(n), 15, Micros::from_secs(1));
-        }
-        assert_eq!(flapping.by_identity.len(), IDENTITIES_MAX);
-        flapping.count_reconnect(&phone(u32::MAX), 15, Micros::from_secs(100));
-        assert_eq!(flapping.by_identity.len(), 1);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::auth::Credentials;
 use super::classes::ClassInfo;
+use super::client_check::ClientCheck;
 use super::identity::Identity;
 use super::proxy::Proxies;
 use crate::base::cause::Cause;
@@ -11,7 +12,6 @@ use crate::engine::{
     Verdict,
 };
 use crate::health::HealthChange;
-use std::ops::Range;
 
 /// A product on the loop: handles the connections of its classes.
 ///
@@ -26,34 +26,26 @@ pub trait Product {
     /// Tells the product the number of its first class. Called once, before any other call.
     fn on_register(&mut self, first: Class);
 
-    /// Returns the classes of the connections that this request would open, if the product knows
-    /// them before it decides. While one of them is drained, the request is refused, and the
-    /// product is not asked.
-    fn classes_opened(&self, _: &Request) -> Range<u8> {
-        0..0
-    }
-
-    /// Returns the identity that a request shows, if the product knows it before it decides. While
-    /// it is blocked, or reconnects too often, the request is refused, and the product is not
+    /// Checks whether the client of a request is admitted, and returns its identity. Called once
+    /// for a request, before the product decides on it. If the client is not admitted, or is
+    /// blocked, drained, or connects too often, the request is refused, and the product is not
     /// asked.
-    fn identify(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Identity> {
+    ///
+    /// Work that grows with the request, such as the check of a signature, must be counted with
+    /// [`Io::spend`].
+    fn check_client(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> ClientCheck {
         let _ = (io, id, request);
-        None
+        ClientCheck::default()
     }
 
-    /// Returns how many connections of the [identity](Product::identify) of a request are accepted
-    /// in a minute; 0: any number.
-    fn flapping_limit(&self, request: &Request) -> u32 {
-        let _ = request;
-        0
-    }
-
-    /// Decides on a request; `None` if the path does not belong to this product.
+    /// Decides on a request whose client was admitted by this [check](Product::check_client);
+    /// `None` if the path does not belong to this product.
     fn on_request(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         request: &Request,
+        check: &ClientCheck,
     ) -> Option<RequestDecision>;
 
     /// Called when a connection with a known identity has opened. Returns in one word for the log

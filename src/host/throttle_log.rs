@@ -2,10 +2,10 @@
 //! each identity.
 
 use super::identity::Identity;
+use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 
 /// After a throttled identity was reported, it is not reported again for this time.
 const LINE_INTERVAL: Micros = Micros::from_secs(60);
@@ -25,7 +25,7 @@ const WINDOW: Micros = Micros::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum PeerKey<'a> {
     Identity(&'a Identity),
-    Address(Option<IpAddr>),
+    Address(Option<AddressBlock>),
 }
 
 /// The waits of peers, in a table of fixed size. Each peer has a set of four possible slots. A peer
@@ -43,7 +43,7 @@ pub(crate) struct ThrottleLog {
 #[derive(Debug)]
 struct WaitSum {
     identity: Option<Identity>,
-    address: Option<IpAddr>,
+    address: Option<AddressBlock>,
     /// When the window began.
     since: Micros,
     /// The sum of the peer's waits in the window.
@@ -77,7 +77,7 @@ impl WaitSum {
 }
 
 impl<'a> PeerKey<'a> {
-    fn of(identity: Option<&'a Identity>, address: Option<IpAddr>) -> Self {
+    fn of(identity: Option<&'a Identity>, address: Option<AddressBlock>) -> Self {
         identity.map_or(PeerKey::Address(address), PeerKey::Identity)
     }
 }
@@ -88,7 +88,7 @@ impl ThrottleLog {
     pub(crate) fn add(
         &mut self,
         identity: Option<&Identity>,
-        address: Option<IpAddr>,
+        address: Option<AddressBlock>,
         waited: Micros,
         now: Micros,
     ) -> Option<Micros> {

@@ -6,7 +6,7 @@
 use super::causes::{FLAPPING, SESSION_UNKNOWN};
 use super::protocol;
 use super::protocol::Init;
-use super::relay::{ANONYMOUS, Relay};
+use super::relay::{ANONYMOUS, LIMIT_SCOPE, Relay};
 use super::routing::send_answer;
 use super::session::SESSION_APPS_MAX;
 use super::tables::Introduction;
@@ -122,7 +122,9 @@ impl Relay {
     /// Returns how long an identity that reconnects too often is refused.
     fn check_flapping(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         let limit = self.settings.flapping_limit;
-        let left = self.flapping.check_refusal(identity, limit, now)?;
+        let left = self
+            .flapping
+            .check_refusal(LIMIT_SCOPE, identity, limit, now)?;
         self.stats.flapping[PeerRole::of(identity).class_index()] += 1;
         Some(left)
     }

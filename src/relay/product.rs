@@ -6,7 +6,9 @@ use super::role::{APP, GLASSES, RELAY_CLASSES};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
-use crate::host::{ClassInfo, Identity, LogValue, Product, RequestDecision};
+use crate::host::{
+    ClassInfo, ClientCheck, Credentials, Identity, LogValue, Product, RequestDecision,
+};
 
 impl Relay {
     /// Returns the class that a path asks for.
@@ -43,6 +45,7 @@ impl Relay {
                 return (None, Verdict::Reply { reply, cause });
             }
         };
+        io.spend(Credentials::token_units(request));
         let asked = if class == GLASSES {
             self.identify_glasses(request).map(Some)
         } else {
@@ -84,6 +87,7 @@ impl Product for Relay {
         io: &mut Io<'_>,
         id: ConnId,
         request: &Request,
+        _: &ClientCheck,
     ) -> Option<RequestDecision> {
         let class = Relay::class_of(request.path())?;
         let (identity, verdict) = self.decide(io, id, request, class);

@@ -22,6 +22,9 @@ use std::collections::HashMap;
 /// such a name.
 pub(super) const ANONYMOUS: &str = "anonymous-";
 
+/// The scope of the limit of reconnects: the relay has one for all its peers.
+pub(super) const LIMIT_SCOPE: &str = "";
+
 /// The work units for a lost peer that is given up.
 pub(super) const GIVE_UP_UNITS: u32 = 2;
 
@@ -170,7 +173,7 @@ impl Relay {
     pub(crate) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
         let mut refused = self.flapping.refused_identities(now);
         let some = refused.by_ref().take(most);
-        let some: Vec<Identity> = some.map(|(identity, _)| identity.clone()).collect();
+        let some: Vec<Identity> = some.cloned().collect();
         let all = some.len() + refused.count();
         (some, all)
     }

@@ -3,7 +3,7 @@
 
 use super::app_lifecycle::CONNECT_TIMEOUT;
 use super::protocol;
-use super::relay::{GIVE_UP_UNITS, Relay};
+use super::relay::{GIVE_UP_UNITS, LIMIT_SCOPE, Relay};
 use super::routing::send_answer;
 use super::session::{
     Action, AppEvent, AttachInfo, AttachKind, Attached, ConnFlags, GiveUp, GlassesEvent,
@@ -269,7 +269,8 @@ impl Relay {
             }
         }
         let limit = self.settings.flapping_limit;
-        self.flapping.count_reconnect(identity, limit, io.now());
+        self.flapping
+            .count_reconnect(LIMIT_SCOPE, identity, limit, io.now());
     }
 
     /// Handles the end of a connection with an identity. The late end of a replaced connection
@@ -337,7 +338,7 @@ impl Relay {
         room: GiveUp,
     ) {
         let refused = match room {
-            GiveUp::Expired => self.flapping.refusal_left(identity, io.now()),
+            GiveUp::Expired => self.flapping.refusal_left(LIMIT_SCOPE, identity, io.now()),
             GiveUp::Evicted => None,
         };
         // A peer that is refused now because it reconnects too often gets another wait. Glasses get

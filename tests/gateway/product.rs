@@ -4,8 +4,8 @@
 use crate::sockets::{Client, Event, eventually};
 use pulsegate::engine::{Class, Io, Message, Request, Upgrade, Verdict};
 use pulsegate::gateway::{
-    BootId, CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Identity, Product,
-    ProxyProtocol, RELAY_CLASSES, RelaySettings, RequestDecision,
+    BootId, CAUSES, ClassInfo, ClientCheck, Credentials, Gateway, GatewayOptions, Identity,
+    Product, ProxyProtocol, RELAY_CLASSES, RelaySettings, RequestDecision,
 };
 use pulsegate::reactor::listen;
 use pulsegate::side::{self, AlertSettings, WebhookOptions};
@@ -45,6 +45,7 @@ impl Product for Sensors {
         _: &mut Io<'_>,
         _: ConnId,
         request: &Request,
+        _: &ClientCheck,
     ) -> Option<RequestDecision> {
         let name = request.path().strip_prefix("/sensor-ws/")?;
         let class = self.class.expect("registered");

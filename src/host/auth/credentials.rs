@@ -10,6 +10,10 @@ use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Reply, Request};
 use std::borrow::Cow;
 
+/// The bytes of a token that are verified in one unit of work. A header of many short fields costs
+/// more than the hash.
+const TOKEN_BYTES_PER_UNIT: usize = 64;
+
 /// When an app with a valid key is admitted to a user's session. A key proves the app, not the
 /// user's consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +94,15 @@ impl Credentials {
     /// Returns the claims of the token of a request, which nothing proves; `None` if it has none.
     pub(crate) fn unverified_claims(request: &Request) -> Option<Claims> {
         token::unverified(&token::from_request(request).ok()?).ok()
+    }
+
+    /// Returns the work units for finding the token of a request and verifying it: it is decoded,
+    /// hashed and parsed, whether it is valid or not.
+    pub(crate) fn token_units(request: &Request) -> u32 {
+        let fields = request.headers().get_all("authorization").iter();
+        let bytes: usize = fields.map(|field| field.as_bytes().len()).sum();
+        let bytes = bytes + request.query().unwrap_or_default().len();
+        u32::try_from(bytes / TOKEN_BYTES_PER_UNIT).unwrap_or(u32::MAX)
     }
 
     /// Returns how long after its time a token is still accepted.

@@ -10,7 +10,7 @@ use super::request_body::RequestBody;
 use super::upstream_conn::{SendFailure, UpstreamConn};
 use crate::base::id::ConnId;
 use crate::engine::{Reply, Request};
-use crate::gateway::{HttpChoice, HttpUpstream, UpstreamNumber};
+use crate::gateway::{Admitted, HttpChoice, HttpUpstream, UpstreamNumber};
 use crate::side::loop_query;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
@@ -141,6 +141,8 @@ struct Exchange {
     has_body: bool,
     /// What hyper knows of the request, such as the case of its names.
     extensions: Extensions,
+    /// The client, as the last try has admitted it.
+    admitted: Option<Arc<Admitted>>,
     /// The upstreams to which connecting has failed.
     tried: Vec<UpstreamNumber>,
     /// Whether it was sent again after a failure.
@@ -186,6 +188,7 @@ impl Exchange {
             incoming: Some(body),
             body: RequestBody::empty(),
             extensions: parts.extensions,
+            admitted: None,
             tried: Vec::new(),
             is_repeated: false,
         }
@@ -204,6 +207,7 @@ impl Exchange {
         }
         loop {
             let upstream = self.choose().await?;
+            self.admitted = Some(upstream.admitted.clone());
             match self.try_upstream(upstream, &permit).await {
                 Tried::Answered(passed) => return Ok(*passed),
                 Tried::Again => {}
@@ -219,9 +223,10 @@ impl Exchange {
         let Ok(_turn) = self.context.questions.acquire().await else {
             return Err(stalled(()));
         };
-        let (id, head, tried) = (self.id, self.head.clone(), self.tried.clone());
+        let (id, head) = (self.id, self.head.clone());
+        let (admitted, tried) = (self.admitted.clone(), self.tried.clone());
         let asked = loop_query::query(&self.context.queries, move |gateway, io| {
-            gateway.choose_http(io, id, &head, &tried)
+            gateway.choose_http(io, id, &head, (admitted, &tried))
         });
         match asked.await {
             Ok(HttpChoice::Upstream(upstream)) => Ok(upstream),

@@ -17,9 +17,11 @@ pub struct Rig {
 }
 
 impl Rig {
+    /// Starts a gateway with one route. `{url}` in its lines is the location of the service.
     pub fn start(lines: &str, settings: &[(&str, &str)]) -> Rig {
         let (folder, service) = (Folder::new(), Listener::tcp());
         let url = &service.url;
+        let lines = lines.replace("{url}", url);
         let route = format!("[[route]]\nname = 'r'\npath = '/'\nupstream = '{url}'\n{lines}\n");
         let file = folder.file("routes.toml", route);
         let gateway = Gateway::start(&[&QUIET[..], &[("CONFIG_FILE", &*file)], settings].concat());
@@ -32,7 +34,7 @@ impl Rig {
 
     /// Sends an upgrade request.
     #[track_caller]
-    fn ask(&self, path: &str, lines: &str) -> Client {
+    pub fn ask(&self, path: &str, lines: &str) -> Client {
         let mut client = Client::connect(self.gateway.addr);
         client.write(request(path, lines).as_bytes());
         client
@@ -75,6 +77,7 @@ fn a_name_is_a_label_wherever_it_stands() {
     for (identity, path, lines) in [
         ("header:X-User", "/", "X-User: ada\r\n"),
         ("query:user", "/?user=ada", ""),
+        ("query:user", "/?user=&%75ser=%61d%61", ""),
         ("cookie:user", "/", "Cookie: a=b; user=ada\r\n"),
         ("jwt:sub", "/", &*bearer),
     ] {
@@ -131,9 +134,70 @@ fn a_block_of_a_name_that_is_not_proved_concerns_its_address_alone() {
     rig.pair("/?user=bea", &from(1));
     let list = rig.gateway.api("/api/v1/blocks");
     assert_eq!(list["blocks"][0]["address"], "192.0.2.1", "{list}");
-    let (status, _) = rig.gateway.act("DELETE", "/api/v1/blocks?user=ada", "");
-    assert_eq!(status, 204);
+    rig.gateway.line(&[
+        "operator action=kick",
+        "user=ada package=- address=192.0.2.1 ",
+    ]);
+    rig.gateway.end();
+}
+
+#[test]
+fn a_block_is_lifted_at_one_address_or_everywhere() {
+    let rig = Rig::start(
+        "identity = 'query:user'",
+        &[("TRUSTED_PROXIES", "127.0.0.1")],
+    );
+    let from = |n: u8| format!("X-Forwarded-For: 192.0.2.{n}\r\n");
+    let kick = |n: u8| {
+        let pair = rig.pair("/?user=ada", &from(n));
+        assert_eq!(rig.block("ada").0, 200);
+        drop(pair);
+        rig.gateway
+            .line(&["pair route=r", &format!("peer=192.0.2.{n}:")]);
+    };
+    let is_blocked = |n| rig.ask("/?user=ada", &from(n)).response().status == 403;
+    let lift = |place: &str| {
+        let path = format!("/api/v1/blocks?user=ada{place}");
+        rig.gateway.act("DELETE", &path, "").0
+    };
+    (1..=3).for_each(kick);
+    assert_eq!(lift("&address=192.0.2.9"), 404);
+    assert_eq!(lift("&address=none"), 404);
+    assert_eq!(lift("&address=here"), 400);
+    assert_eq!(lift("&address=192.0.2.2"), 204);
+    rig.gateway
+        .line(&["operator action=unblock user=ada package=- address=192.0.2.2 lifted=1"]);
+    rig.pair("/?user=ada", &from(2));
+    assert!(is_blocked(1) && is_blocked(3));
+    assert_eq!(lift(""), 204);
+    rig.gateway
+        .line(&["operator action=unblock user=ada package=- address=all lifted=2"]);
     rig.pair("/?user=ada", &from(1));
+    assert_eq!(lift(""), 404);
+    rig.gateway.end();
+}
+
+/// The identity of a pair belongs to its client. An operator may find the other leg first.
+#[test]
+fn a_kick_of_the_leg_to_the_service_blocks_the_client() {
+    let rig = Rig::start("identity = 'query:user'", &[]);
+    let (mut client, leg) = rig.pair("/?user=ada", "");
+    let [upstream, own] = ["upstream", "client"].map(|class| {
+        let id = rig.gateway.connection(&format!("class={class}"))["id"].clone();
+        id.as_str().expect("an id").to_owned()
+    });
+    let path = format!("/api/v1/connections/{upstream}/kick");
+    let body = json!({"reason": "out", "block_ms": 60_000}).to_string();
+    let (status, answer) = rig.gateway.act("POST", &path, &body);
+    assert_eq!(status, 200, "{answer}");
+    let told = json!({"id": upstream, "blocked": true, "partner": own});
+    assert_eq!(answer, told);
+    assert_eq!(client.expect_close(), (4000, "out".to_owned()));
+    assert_eq!(leg.expect_close(), (1001, "out".to_owned()));
+    assert_eq!(rig.ask("/?user=ada", "").response().status, 403);
+    let line = format!("operator action=kick id={own} user=ada package=- address=127.0.0.1 ");
+    let line = rig.gateway.line(&[&line]);
+    assert!(line.ends_with(&format!("partner={upstream}")), "{line}");
     rig.gateway.end();
 }
 

@@ -4,6 +4,7 @@
 mod addresses;
 mod answers;
 mod balancing;
+mod client_limits;
 mod closes;
 mod crowding;
 mod failures;

@@ -60,7 +60,8 @@ impl Handler for Host {
         if let Some(last) = address_in(request.path()) {
             io.set_peer_addr(id, SocketAddr::from(([10, 0, 0, last], 1)));
         }
-        let decision = self.bridge.on_request(io, id, request);
+        let check = self.bridge.check_client(io, id, request);
+        let decision = self.bridge.on_request(io, id, request, &check);
         match decision {
             Some(decision) => decision.verdict,
             None => Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
