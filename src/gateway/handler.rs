@@ -14,8 +14,8 @@ use crate::engine::{
 };
 use crate::health::HealthChange;
 use crate::host::{
-    ClassDrain, ClientCheck, ConnectLimit, Directory, Flapping, Identity, LogValue, PairTarget,
-    Product, RequestDecision, retry_after_secs,
+    Blocks, ClassDrain, ClientCheck, ConnectLimit, Directory, Flapping, Identity, LogValue,
+    PairTarget, Product, RequestDecision, retry_after_secs,
 };
 use crate::relay::FLAPPING;
 use std::net::SocketAddr;
@@ -57,38 +57,28 @@ impl Handler for Gateway {
         let mut asked = None;
         let (relay, others) = self.products.relay_and_others();
         for product in others {
-            if asked.is_some() {
-                break;
-            }
             let mut check = product.check_client(io, id, request);
             let refused = match check.refusal.take() {
                 Some((cause, reply)) => Some(Verdict::Reply { reply, cause }),
-                None => {
-                    let classes = check.classes.clone();
-                    drain_refusal(&self.drains, classes, request, io.now()).or_else(|| {
-                        let identity = check.identity.as_ref()?;
-                        let left = relay.blocks.remaining(identity, io.now());
-                        left.map(blocked_verdict).or_else(|| {
-                            let limit = check.limit.as_ref()?;
-                            flapping_refusal(&mut self.flapping, identity, limit, io.now())
-                        })
-                    })
-                }
+                None => drain_refusal(&self.drains, check.classes.clone(), request, io.now())
+                    .or_else(|| {
+                        let (blocks, flapping) = (&mut relay.blocks, &mut self.flapping);
+                        identity_refusal(blocks, flapping, &check, io.now())
+                    }),
             };
-            asked =
-                match refused {
-                    Some(verdict) => Some(RequestDecision {
-                        class: Class(check.classes.start),
-                        identity: check.identity,
-                        verdict,
-                    }),
-                    None => product.on_request(io, id, request, &check).map(|decision| {
-                        RequestDecision {
-                            identity: decision.identity.or(check.identity),
-                            ..decision
-                        }
-                    }),
-                };
+            let class = Class(check.classes.start);
+            asked = match refused {
+                None => product.on_request(io, id, request, &check),
+                Some(verdict) => Some(RequestDecision {
+                    class,
+                    identity: None,
+                    verdict,
+                }),
+            };
+            if let Some(decision) = &mut asked {
+                decision.identity = decision.identity.take().or(check.identity);
+                break;
+            }
         }
         if asked.is_none() && self.serves_relay {
             let check = ClientCheck::default();
@@ -418,17 +408,21 @@ fn blocked_verdict(left: Micros) -> Verdict {
     }
 }
 
-/// Counts a connection of this identity. Returns the refusal, if there were more than the limit
-/// allows.
-fn flapping_refusal(
+/// Returns the refusal of a client whose identity is blocked, or has connected more often than its
+/// limit allows. Counts the connection otherwise.
+fn identity_refusal(
+    blocks: &mut Blocks,
     flapping: &mut Flapping,
-    identity: &Identity,
-    limit: &ConnectLimit,
+    check: &ClientCheck,
     now: Micros,
 ) -> Option<Verdict> {
-    let (scope, most) = (&limit.scope, limit.per_minute);
-    let Some(left) = flapping.check_refusal(scope, identity, most, now) else {
-        flapping.count_reconnect(scope, identity, most, now);
+    let identity = check.identity.as_ref()?;
+    if let Some(left) = blocks.remaining(identity, now) {
+        return Some(blocked_verdict(left));
+    }
+    let ConnectLimit { scope, per_minute } = check.limit.as_ref()?;
+    let Some(left) = flapping.check_refusal(scope, identity, *per_minute, now) else {
+        flapping.count_reconnect(scope, identity, *per_minute, now);
         return None;
     };
     let reply = Reply::error(429, "this client connects too often");
