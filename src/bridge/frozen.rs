@@ -2,7 +2,8 @@
 //!
 //! While more than half of the connections to an upstream are suspect, the upstream itself is
 //! unresponsive. Its connections are then closed only after three timeouts, and slowly: a process
-//! that was stopped for a minute, or collects garbage, loses no client.
+//! that was stopped for a minute, or collects garbage, loses no client. This holds until something
+//! shows that the service answers: also for the last few connections, when the others are closed.
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -25,12 +26,14 @@ pub(super) struct UpstreamState {
     pub(super) open: u64,
     /// The part of them that is suspect: a ping has been unanswered for a whole interval.
     pub(super) silent: u64,
+    /// Whether it was unresponsive, and nothing has shown since that it answers.
+    pub(super) is_latched: bool,
 }
 
 impl UpstreamState {
     /// Returns whether the upstream is unresponsive.
     pub(super) fn is_unresponsive(self) -> bool {
-        is_service_unresponsive(self.open, self.silent)
+        self.is_latched || is_service_unresponsive(self.open, self.silent)
     }
 
     /// Returns the silence after which a connection with this timeout may be closed, if the
@@ -106,7 +109,11 @@ mod tests {
     const TIMEOUT: Micros = Micros::from_secs(45);
 
     fn judge(guard: &mut FrozenGuard, slot: u32, silence: u64, open: u64, silent: u64) -> Overdue {
-        let state = UpstreamState { open, silent };
+        let state = UpstreamState {
+            open,
+            silent,
+            is_latched: false,
+        };
         let (id, silence) = (ConnId::new(slot, 1), Micros::from_secs(silence));
         guard.judge(id, silence, TIMEOUT, state, silence)
     }
@@ -149,12 +156,28 @@ mod tests {
     }
 
     #[test]
+    fn the_last_few_of_a_frozen_service_are_as_patient_as_the_others_were() {
+        let state = |is_latched| UpstreamState {
+            open: 3,
+            silent: 3,
+            is_latched,
+        };
+        assert_eq!(state(true).patience(TIMEOUT), Some(Micros(3 * TIMEOUT.0)));
+        assert_eq!(state(false).patience(TIMEOUT), None);
+        let mut guard = FrozenGuard::default();
+        let silence = Micros::from_secs(46);
+        let judged = guard.judge(ConnId::new(1, 1), silence, TIMEOUT, state(true), silence);
+        assert_eq!(judged, Overdue::Wait(Micros::from_secs(89)));
+    }
+
+    #[test]
     fn a_second_freeze_gives_new_turns() {
         let mut guard = FrozenGuard::default();
         let at = |seconds| Micros::from_secs(seconds);
         let state = UpstreamState {
             open: 120,
             silent: 120,
+            is_latched: true,
         };
         let id = |slot| ConnId::new(slot, 1);
         for slot in 0..120 {

@@ -8,7 +8,7 @@ use crate::engine::{Io, PhaseView};
 use crate::host::SpreadClose;
 
 /// The age up to which a pair of a drained upstream is left alone at first.
-const NEW: Micros = Micros::from_secs(5);
+pub(super) const NEW: Micros = Micros::from_secs(5);
 
 /// A walk that closes the pairs of some upstreams.
 pub(super) struct LeavingWalk {

@@ -2,9 +2,11 @@
 
 use super::age_limits::PlannedEnd;
 use super::bridge::Bridge;
+use super::leaving_walk::NEW;
 use super::pair_ends::{Leg, partner_close};
-use super::planned_ends::{EXPIRED, OLD, POLICY};
+use super::planned_ends::{EXPIRED, LAST_SPREAD, OLD, POLICY};
 use super::upstream_row::UpstreamCondition;
+use super::upstreams::Endpoint;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -39,8 +41,8 @@ pub struct PairForecast {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PairFate {
-    /// When the first leg begins to end: engine time. For [`Cause::DRAINING`] by a drain this is
-    /// the latest time.
+    /// When the first leg begins to end: engine time. For [`Cause::DRAINING`] by a drain, or because
+    /// the upstream was drained or removed, this is the latest time.
     pub at: Micros,
     /// Whether the client's leg ends first.
     pub is_client: bool,
@@ -64,6 +66,7 @@ impl Bridge {
         &self,
         (a, of_a): (ConnId, LegOutlook),
         (b, of_b): (ConnId, LegOutlook),
+        now: Micros,
     ) -> Option<PairForecast> {
         let (client, of_client, upstream, of_upstream) = match self.target(b) {
             Some(_) => (a, of_a, b, of_b),
@@ -77,6 +80,7 @@ impl Bridge {
             leg_end(Leg::Client, &of_client.1),
             leg_end(Leg::Upstream, &of_upstream.1),
             self.ages.of(upstream).map(planned_end),
+            self.leaving_end(endpoint, upstream, of_upstream.0.since, now),
         ];
         let first = ends.into_iter().flatten().min_by_key(|fate| fate.at);
         Some(PairForecast {
@@ -106,6 +110,32 @@ impl Bridge {
         if let Some(by) = outlook.drained_by {
             outlook.drained(by);
         }
+    }
+
+    /// Returns how the pair of a leg that is open since `since` leaves an upstream that was drained
+    /// or removed; `None` if it stays. The time is the latest one.
+    fn leaving_end(
+        &self,
+        endpoint: &Endpoint,
+        leg: ConnId,
+        since: Micros,
+        now: Micros,
+    ) -> Option<PairFate> {
+        if !endpoint.is_left() {
+            return None;
+        }
+        let number = endpoint.leaving;
+        let walk = self.leaving.iter().find(|w| Some(w.number) == number);
+        let due = walk.and_then(|leaving| leaving.walk.deadline(leg, now));
+        // The first walk passes a new pair over, and comes to no slot twice.
+        let last = endpoint.own_until(now).map(|until| until + LAST_SPREAD);
+        let at = match due {
+            Some(due) if now - since >= NEW => due,
+            _ => due.max(last)?,
+        };
+        let cause = Cause::DRAINING;
+        let reason = Some(endpoint.why_left());
+        Some(fate(Leg::Client, at, cause, cause.close_code(), reason))
     }
 
     /// Returns the silence after which a leg to an upstream that does not answer may be closed.

@@ -20,7 +20,7 @@ pub(super) const EXPIRED: &str = "the token has expired";
 pub(super) const POLICY: u16 = 1008;
 
 /// The time over which pairs are closed that were opened during the drain of their upstream.
-const LAST_SPREAD: Micros = Micros::from_secs(1);
+pub(super) const LAST_SPREAD: Micros = Micros::from_secs(1);
 
 /// The most pairs that are closed for their age in one step.
 const CLOSES: usize = 256;

@@ -283,7 +283,8 @@ impl Gateway {
     ) -> Option<PairForecast> {
         let partner = io.partner(id)?;
         let bridge = self.products.shared_bridge()?;
-        bridge.forecast((id, outlook), (partner, self.outlook(io, partner)?))
+        let other = (partner, self.outlook(io, partner)?);
+        bridge.forecast((id, outlook), other, io.now())
     }
 
     /// Closes a connection for the operator with this reason, and blocks its identity for the time

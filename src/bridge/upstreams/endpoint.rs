@@ -10,7 +10,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::balance::{rendezvous_score, stable_hash};
 use crate::bridge::block_shares::{BlockShares, limit_for};
-use crate::bridge::frozen::{FrozenGuard, UpstreamState};
+use crate::bridge::frozen::{FrozenGuard, UpstreamState, is_service_unresponsive};
 use crate::bridge::handshake_stats::HandshakeStats;
 use crate::bridge::sticky::sticky_token;
 use crate::bridge::upstream::{UpstreamUrl, address_text};
@@ -274,6 +274,7 @@ impl Endpoint {
         UpstreamState {
             open: self.open,
             silent: self.suspects,
+            is_latched: self.is_unresponsive,
         }
     }
 
@@ -306,6 +307,11 @@ impl Endpoint {
     /// session of theirs may consist of several requests.
     pub(in crate::bridge) fn keeps_own(&self, now: Micros) -> bool {
         self.listing == Listing::Listed && self.is_drained && now < self.own_until
+    }
+
+    /// Returns until when it does so; `None` if it does not.
+    pub(in crate::bridge) fn own_until(&self, now: Micros) -> Option<Micros> {
+        self.keeps_own(now).then_some(self.own_until)
     }
 
     /// Returns whether pairs are to leave the address.
@@ -443,7 +449,7 @@ impl Endpoint {
 
     /// Judges the service by its pings, after a connection has become suspect or was heard again.
     pub(super) fn judge_pings(&mut self, is_heard: bool) {
-        let is_unresponsive = self.state().is_unresponsive();
+        let is_unresponsive = is_service_unresponsive(self.open, self.suspects);
         if is_unresponsive && !self.is_unresponsive {
             self.is_unresponsive = true;
             let what = format!("{} of {} connections are silent", self.suspects, self.open);

@@ -2,7 +2,9 @@
 
 use super::identities::{Rig, SECRET, now, token};
 use super::legs::Bridge;
-use crate::sockets::{Gateway, eventually};
+use super::routes::{ask, route};
+use crate::folder::Folder;
+use crate::sockets::{Gateway, Listener, eventually};
 use serde_json::{Value, json};
 
 /// Returns the explanation of the only connection of a class.
@@ -169,19 +171,62 @@ fn a_leg_to_a_service_that_stands_still_says_that_it_waits() {
     bridge.gateway.end();
 }
 
+/// Settings under which silence closes no leg for an hour.
+const PATIENT: [(&str, &str); 2] = [
+    ("CONNECTION_TIMEOUT_MS", "3600000"),
+    ("UPSTREAM_CONNECTION_TIMEOUT_MS", "3600000"),
+];
+
+/// Asserts that a leg foresees when its pair leaves its upstream, at the latest in so many ms.
+#[track_caller]
+fn assert_leaves(gateway: &Gateway, state: &str, in_ms: std::ops::RangeInclusive<u64>) {
+    for class in ["client", "upstream"] {
+        let explain = explained(gateway, class);
+        let (pair, end) = (&explain["pair"], &explain["pair"]["end"]);
+        assert_eq!(pair["upstream_state"], state, "{explain}");
+        assert_eq!(
+            (&end["first"], &end["cause"]),
+            (&json!("client"), &json!("draining")),
+            "{explain}"
+        );
+        let codes = (&end["code_client"], &end["code_upstream"]);
+        assert_eq!(codes, (&json!("1012"), &json!("1001")));
+        assert_eq!(end["reason"], format!("upstream {state}"), "{explain}");
+        let found = end["in_ms"].as_u64().expect("a time");
+        assert!(in_ms.contains(&found), "{explain}");
+        assert!(says(&explain, state), "{explain}");
+        assert!(says(&explain, "at the latest"), "{explain}");
+    }
+}
+
 #[test]
-fn a_leg_to_a_drained_upstream_says_that_its_pair_leaves() {
-    let bridge = Bridge::start(&[]);
+fn a_leg_to_a_drained_upstream_says_when_its_pair_leaves() {
+    let bridge = Bridge::start(&PATIENT);
     let (_client, _leg) = bridge.pair();
     let upstream = bridge.service.socket_addr().to_string();
-    let body = json!({"route": "default", "upstream": upstream, "spread_ms": 3_600_000});
+    let body = json!({"route": "default", "upstream": upstream, "spread_ms": 600_000});
     let path = "/api/v1/upstreams/drain";
     let (status, answer) = bridge.gateway.act("POST", path, &body.to_string());
     assert_eq!(status, 202, "{answer}");
-    let explain = explained(&bridge.gateway, "client");
-    assert_eq!(explain["pair"]["upstream_state"], "drained", "{explain}");
-    assert!(says(&explain, "its upstream is drained"), "{explain}");
+    assert_leaves(&bridge.gateway, "drained", 500_000..=620_000);
     bridge.gateway.end();
+}
+
+#[test]
+fn a_leg_to_a_removed_upstream_says_when_its_pair_leaves() {
+    let [old, new] = [(); 2].map(|()| Listener::tcp());
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", route("r", &old, ""));
+    let mut settings = vec![("CONFIG_FILE", &*file), ("DRAIN_MS", "600000")];
+    settings.extend(PATIENT);
+    let gateway = Gateway::start(&settings);
+    let mut client = ask(&gateway, "/", "");
+    let _leg = old.open();
+    client.switched();
+    folder.file("settings.toml", route("r", &new, ""));
+    gateway.signal("HUP");
+    gateway.line(&["[INFO] reload "]);
+    assert_leaves(&gateway, "removed", 500_000..=620_000);
 }
 
 /// The history of a client with a name becomes a part of its record, beside the other leg's id.

@@ -92,6 +92,13 @@ fn a_frozen_service_gets_no_clients_while_another_is_well() {
     other.unreachable(now, "");
     assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
     other.answered(now);
+    // The last few are as patient as the others were, until something is heard.
+    (frozen.open, frozen.suspects) = (3, 3);
+    let timeout = Micros::from_secs(90);
+    assert_eq!(
+        frozen.state().patience(timeout),
+        Some(Micros::from_secs(270))
+    );
     // Its connections are closed: it is not well because nothing tells that it is frozen.
     (frozen.open, frozen.suspects) = (0, 0);
     frozen.judge_end(now);

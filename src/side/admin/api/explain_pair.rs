@@ -81,18 +81,17 @@ impl PairExplanation {
 
 /// Returns what the state of the upstream means for the pair, if it means something.
 fn describe_upstream(pair: &PairForecast) -> Option<String> {
-    let told = "the client is told 1012, the service 1001";
     match (pair.patience, pair.condition) {
+        (_, UpstreamCondition::Drained) => {
+            Some("its upstream is drained: the pair is closed".to_owned())
+        }
+        (_, UpstreamCondition::Removed) => {
+            Some("its upstream was removed: the pair is closed".to_owned())
+        }
         (Some(patience), _) => Some(format!(
             "its upstream is unresponsive: most connections to it answer no ping, so none is \
              closed before it was silent for {} ms",
             patience.as_millis()
-        )),
-        (None, UpstreamCondition::Drained) => Some(format!(
-            "its upstream is drained: the pair is closed soon; {told}"
-        )),
-        (None, UpstreamCondition::Removed) => Some(format!(
-            "its upstream was removed: the pair is closed soon; {told}"
         )),
         (None, UpstreamCondition::Vanished) => Some(
             "its upstream gets no new clients, because its name no longer has the address; the \
