@@ -2,6 +2,7 @@
 
 use super::bridge::{BRIDGE_CLASSES, Bridge};
 use super::end_to_end::{CONNECTION_FIELD, Field};
+use super::gateway_path::GatewayPath;
 use super::route::Route;
 use super::route_identity::{RouteAuth, RouteIdentity};
 use crate::base::cause::Cause;
@@ -95,13 +96,10 @@ impl Bridge {
         if route.reads_token() {
             io.spend(Credentials::token_units(request));
         }
-        let claims = match route.auth {
-            _ if self.is_own_request(request) => {
-                let why = "the upstream leads back to this gateway";
-                Err((Cause::BAD_REQUEST, Reply::error(508, why)))
-            }
-            RouteAuth::None => Ok(None),
-            RouteAuth::Jwt => self.verify(request, route).map(Some),
+        let claims = match (GatewayPath::of(request).fault(self.boot), route.auth) {
+            (Some(why), _) => Err((Cause::BAD_REQUEST, Reply::error(508, why))),
+            (None, RouteAuth::None) => Ok(None),
+            (None, RouteAuth::Jwt) => self.verify(request, route).map(Some),
         };
         let verified = claims.as_ref().ok().and_then(Option::as_ref);
         let identity = self.identity_of(request, route, verified, address);
@@ -161,25 +159,20 @@ impl Bridge {
         })
     }
 
-    /// Returns the field that tells the upstream the id of a connection: the id of this run, and
-    /// that of the connection.
-    pub(super) fn connection_field(&self, id: ConnId) -> Field {
+    /// Returns the fields that tell the upstream the id of a connection (the id of this run, and
+    /// that of the connection) and the earlier gateways of a request.
+    pub(super) fn gateway_fields(&self, id: ConnId, request: &Request) -> Vec<Field> {
         let id = format!("{}.{id}", self.boot);
         let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""));
-        (HeaderName::from_static(CONNECTION_FIELD), value)
+        let connection = (HeaderName::from_static(CONNECTION_FIELD), value);
+        let path = GatewayPath::of(request).field();
+        std::iter::once(connection).chain(path).collect()
     }
 
     /// Returns the engine time at which a token that expires at this time is no longer accepted.
     pub(super) fn engine_time(&self, expires: UnixMillis, now: Micros) -> Micros {
         let left = expires.0.saturating_sub(UnixMillis::now().0);
         now + Micros(left.saturating_mul(1_000)) + self.credentials.leeway()
-    }
-
-    /// Returns whether this gateway itself has sent the request.
-    fn is_own_request(&self, request: &Request) -> bool {
-        let own = format!("{}.", self.boot);
-        let mut stated = request.headers().get_all(CONNECTION_FIELD).iter();
-        stated.any(|value| value.as_bytes().starts_with(own.as_bytes()))
     }
 }
 

@@ -10,6 +10,10 @@ pub(super) type Field = (HeaderName, HeaderValue);
 /// name is removed.
 pub(super) const CONNECTION_FIELD: &str = "x-pulsegate-connection";
 
+/// The field by which the upstream is told which gateways a request has come through. What a client
+/// sends under this name is written anew.
+pub(super) const HOPS_FIELD: &str = "x-pulsegate-hops";
+
 /// Fields that describe one connection, not the path from client to service. The last ones belong
 /// to the handshake or to the framing of a body, of which each leg has its own.
 const ONE_HOP: [&str; 17] = [

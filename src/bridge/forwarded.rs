@@ -1,6 +1,6 @@
 //! Forwarding header fields: what the upstream is told about the client and its connection.
 
-use super::end_to_end::{CONNECTION_FIELD, Field};
+use super::end_to_end::{CONNECTION_FIELD, Field, HOPS_FIELD};
 use super::hop::Hop;
 use crate::wire::http::header::FORWARDED;
 use crate::wire::http::{HeaderName, HeaderValue, is_token_byte};
@@ -53,7 +53,7 @@ enum Kind {
     Forwarding,
     /// A forwarding field with another character for a hyphen, such as an underscore. CGI and its
     /// successors (WSGI, Rack, PHP) take it for the one with hyphens, and no proxy writes it. The
-    /// same for a field about the body. Or the field that only this gateway writes.
+    /// same for a field about the body. Or a field that only gateways write.
     Removed,
 }
 
@@ -64,7 +64,7 @@ fn classify(name: &HeaderName) -> Kind {
     match is_forwarding {
         true if plain == name => Kind::Forwarding,
         true => Kind::Removed,
-        false if plain == CONNECTION_FIELD => Kind::Removed,
+        false if [CONNECTION_FIELD, HOPS_FIELD].contains(&&*plain) => Kind::Removed,
         false if plain != name && FRAMING.contains(&&*plain) => Kind::Removed,
         false => Kind::Other,
     }

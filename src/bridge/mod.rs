@@ -16,6 +16,7 @@ mod end_to_end;
 mod extensions;
 mod forwarded;
 mod frozen;
+mod gateway_path;
 mod handshake_failure;
 mod handshake_stats;
 mod health_check;

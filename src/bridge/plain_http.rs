@@ -38,8 +38,8 @@ pub struct HttpUpstream {
     /// The client, as bounds see it.
     client: AddressBlock,
     host: HeaderValue,
-    /// The field that names the client's connection.
-    connection: Field,
+    /// The fields that name the client's connection, and earlier gateways.
+    gateway_fields: Vec<Field>,
     hop: Hop,
     set_cookie: Option<HeaderValue>,
     /// Counts the request at the upstream while it is in progress.
@@ -77,7 +77,7 @@ impl HttpUpstream {
         let length = request.headers().get(CONTENT_LENGTH);
         let length = length.map(|value| (CONTENT_LENGTH, value.clone()));
         head.fields.extend(length);
-        head.fields.push(self.connection.clone());
+        head.fields.extend(self.gateway_fields.iter().cloned());
         Ok(head)
     }
 
@@ -179,7 +179,7 @@ impl Bridge {
             is_in_doubt: endpoint.is_in_doubt(),
             client: block,
             host: endpoint.url.host_field(),
-            connection: self.connection_field(client_id),
+            gateway_fields: self.gateway_fields(client_id, request),
             hop,
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
             _in_flight: endpoint.requests.begin(),

@@ -59,7 +59,9 @@ impl Bridge {
             Ok(made) => made,
             Err(reply) => return Some(refused(reply)),
         };
-        dial_request.headers.push(self.connection_field(id));
+        dial_request
+            .headers
+            .extend(self.gateway_fields(id, request));
         let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,

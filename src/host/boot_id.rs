@@ -17,6 +17,14 @@ impl BootId {
         }
         BootId(u32::from_ne_bytes(bytes))
     }
+
+    /// Reads an id as it is printed. `None` if it is none.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let is_digit = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        let is_printed = text.len() == 8 && text.iter().all(is_digit);
+        let text = str::from_utf8(text).ok().filter(|_| is_printed)?;
+        u32::from_str_radix(text, 16).ok().map(BootId)
+    }
 }
 
 impl fmt::Display for BootId {

@@ -432,6 +432,8 @@ mod tests {
         assert_eq!(with("GET", "POST"), 405);
         assert_eq!(with("GET", "HEAD"), 405);
         assert_eq!(with("Version: 13", "Version: 8"), 426);
+        let twice = "Version: 13\r\nSec-WebSocket-Version: 13";
+        assert_eq!(with("Version: 13", twice), 426);
         assert_eq!(with("Upgrade: WebSocket\r\n", ""), 426);
         assert_eq!(with("HTTP/1.1", "HTTP/1.0"), 426);
         assert_eq!(with("HTTP/1.1", "HTTP/2.0"), 505);

@@ -94,8 +94,9 @@ fn upgrade_faults(request: &Request) -> Vec<String> {
         request.lists(&CONNECTION, b"upgrade"),
         "list Upgrade",
     );
-    let version = request.headers().get(SEC_WEBSOCKET_VERSION);
-    let is_13 = version.is_some_and(|v| trim_ows(v.as_bytes()) == b"13");
+    let mut versions = request.headers().get_all(SEC_WEBSOCKET_VERSION).iter();
+    let (version, second) = (versions.next(), versions.next());
+    let is_13 = version.is_some_and(|v| trim_ows(v.as_bytes()) == b"13") && second.is_none();
     must(&SEC_WEBSOCKET_VERSION, is_13, "be 13");
     faults
 }
