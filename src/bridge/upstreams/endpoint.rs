@@ -424,9 +424,9 @@ impl Endpoint {
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
     }
 
-    /// Notes that a request of this client, sent at `since`, was not answered in
-    /// time. One client alone cannot make the upstream look bad, whatever it asks for. An upstream
-    /// that has answered others in this time is not silent.
+    /// Notes that a request of this client, sent at `since`, was not answered in time. One client
+    /// alone cannot make the upstream look bad, whatever it asks for. An upstream that has answered
+    /// others in this time is not silent.
     pub(in crate::bridge) fn unanswered(
         &mut self,
         client: AddressBlock,
@@ -434,7 +434,6 @@ impl Endpoint {
         now: Micros,
         why: &str,
     ) {
-        let client = AddressBlock::of(client);
         if self.answered_at > since || self.silent_for.contains(&client) {
             return;
         }

@@ -60,7 +60,7 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
     let mut of_one = endpoint(1);
     for last in 0..9 {
         let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, last, 0, 0, last);
-        of_one.unanswered(address.into(), now, now, "");
+        of_one.unanswered(AddressBlock::of(address.into()), now, now, "");
     }
     assert_eq!(of_one.condition(), UpstreamCondition::Up);
     // Those that were sent before an answer to another request do not.
