@@ -99,8 +99,8 @@ pub(super) fn parse_addresses(text: &str) -> Option<Vec<IpAddr>> {
     parse_list(text, ADDRESSES_MAX, |one| one.parse().ok())
 }
 
-/// Parses a list of upstreams with weights; `None` if one is not valid, if two lead to the same place, or if
-/// there is none.
+/// Parses a list of upstreams with weights; `None` if one is not valid, if two lead to the same
+/// place, or if there is none.
 pub(super) fn parse_upstreams(text: &str) -> Option<Vec<WeightedUpstream>> {
     let list = parse_list(text, UPSTREAMS_MAX, WeightedUpstream::parse)?;
     let is_twice = |nth: usize| {

@@ -61,7 +61,7 @@ fn pattern_mistake(text: &str) -> Option<String> {
     let is_pattern = |segment: &str| {
         segment.contains(PATTERN_CHARACTERS) || segment.starts_with(':') || segment.ends_with('$')
     };
-    if !text.starts_with('^') && !path.split('/').any(is_pattern) {
+    if path == text && !path.split('/').any(is_pattern) {
         return None;
     }
     let segments = path.split('/').skip(1);

@@ -1,6 +1,6 @@
 //! Upstreams that are the gateway itself: each client would make it dial itself, again and again.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::effective_values::EffectiveValues;
 use super::setting_faults::SettingFaults;
@@ -8,6 +8,7 @@ use super::setting_value::SettingValue;
 use super::table::row;
 use crate::engine::DialAddress;
 use crate::gateway::UpstreamUrl;
+use crate::reactor::is_local_address;
 
 impl EffectiveValues {
     /// Checks that no upstream is one of the gateway's own listeners. Other names than `localhost`
@@ -63,14 +64,9 @@ pub fn reaches(to: SocketAddr, own: SocketAddr) -> bool {
     };
     match own.is_unspecified() {
         // [::] listens on IPv4 addresses, too; 0.0.0.0 on no IPv6 address.
-        true => (own.is_ipv6() || to.is_ipv4()) && is_of_this_machine(to),
+        true => (own.is_ipv6() || to.is_ipv4()) && is_local_address(to),
         false => own == to,
     }
-}
-
-/// Returns whether an interface of this machine has the address: only then it can be bound.
-fn is_of_this_machine(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -92,7 +88,7 @@ mod tests {
             ("127.0.0.1:1", "[::]:1", true),
             ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
             // RFC 5737: no machine has it.
-            ("192.0.2.200:1", "0.0.0.0:1", false),
+            ("198.51.100.200:1", "0.0.0.0:1", false),
             ("192.0.2.200:1", "192.0.2.200:1", true),
             ("127.0.0.1:0", "127.0.0.1:0", false),
         ] {

@@ -67,10 +67,9 @@ pub(super) fn suggest_field(name: &str) -> Option<&'static str> {
     only_unit_missing.or_else(|| nearest(&name, names()))
 }
 
-/// Returns the variable that was probably meant by one that is not a setting. Only a name that is
-/// almost the same counts, because most variables belong to other programs.
+/// Returns the variable that was probably meant by one that is not a setting. Only one letter may
+/// be wrong, because most variables belong to other programs.
 pub(super) fn suggest_variable(name: &str) -> Option<&'static str> {
-    const TYPOS: usize = 2;
     let is_setting = |name: &str| SETTINGS.iter().find(|s| s.name == name).map(|s| s.name);
     if is_setting(name).is_some() {
         return None;
@@ -78,10 +77,8 @@ pub(super) fn suggest_variable(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("PULSEGATE_").unwrap_or(&upper);
     is_setting(bare).or_else(|| {
-        let most = TYPOS.min(name.len() / 4);
-        let names = SETTINGS.iter().map(|s| (distance(name, s.name), s.name));
-        let nearest = names.filter(|(typos, _)| *typos <= most).min()?;
-        Some(nearest.1)
+        let mut names = SETTINGS.iter().map(|s| s.name);
+        names.find(|other| name.len().abs_diff(other.len()) <= 1 && distance(name, other) == 1)
     })
 }
 
@@ -188,7 +185,7 @@ mod tests {
             ("PULSEGATE_UPSTREAM", Some("UPSTREAM")),
             ("LISTEN_ADRR", Some("LISTEN_ADDR")),
             ("TRUSTED_PROXY", None),
-            ("TRUSTED_PROXYS", Some("TRUSTED_PROXIES")),
+            ("TRUSTED_PROXIE", Some("TRUSTED_PROXIES")),
             ("UPSTREAM", None),
         ] {
             assert_eq!(suggest_variable(name), meant, "{name}");

@@ -71,7 +71,7 @@ pub(super) fn url_mistake(url: &str) -> Option<String> {
     Some(match &*scheme.to_ascii_lowercase() {
         "https" | "wss" => format!(
             "{shown} asks for TLS, and the gateway speaks none to upstreams; write http:// and the \
-             service's port without TLS, or end TLS in front of the service, with stunnel or a proxy"
+             service's port without TLS, or let a proxy such as stunnel speak TLS to the service"
         ),
         "http" | "ws" if host.contains('@') => {
             format!("{shown} has a user name; clients authenticate themselves to the service")

@@ -29,7 +29,11 @@ mod tests {
             ),
             ("/x", "Host:\r\n", "/x"),
             ("/%22", "Host: h\r\n", "\"/%22\" on the host h"),
-            (&long, "", &format!("\"/{}…\"", "x".repeat(63))),
+            (
+                &long,
+                "Host: h\r\n",
+                &format!("\"/{}…\" on the host h", "x".repeat(63)),
+            ),
         ] {
             let request = Request::of(&format!("GET {path} HTTP/1.1\r\n{fields}\r\n"));
             assert_eq!(no_such_path(&request), format!("no such path: {told}"));

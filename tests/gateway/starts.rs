@@ -92,8 +92,8 @@ fn the_check_and_the_start_say_which_requests_go_where() {
         "{valid}route  host       path   upstream\n\
          h      h.example  /      http://127.0.0.1:2, unix:/s weight=2\n\
          chat   *          /chat  http://127.0.0.1:1\n\
-         no route serves all paths of all hosts{relay}/healthz is the health check, and every other \
-         request is answered 404\n"
+         no route serves all paths of all hosts{relay}/healthz is the health check, and every \
+         other request is answered 404\n"
     );
     assert_eq!(table, told);
     let all = checked(&[("CONFIG_FILE", &file), ("UPSTREAM", "http://127.0.0.1:3")]);

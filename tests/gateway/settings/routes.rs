@@ -257,8 +257,8 @@ fn a_fault_names_its_line_and_the_mistake() {
         "route \"b\" (FILE:13): \"weight\" is unknown; a weight stands behind the URL: ",
         "route 1 (FILE:5): name is missing; it must be ",
         "route 1 (FILE:7): upstream=\"http://a,http://a\": \"http://a\" is given twice; ",
-        "route \"b\" (FILE:11): path=\"/star/*\": a path is no pattern, and serves everything below \
-         it, too; write \"/star\" (allowed: a path that begins with a slash, ",
+        "route \"b\" (FILE:11): path=\"/star/*\": a path is no pattern, and serves everything \
+         below it, too; write \"/star\" (allowed: a path that begins with a slash, ",
         "route \"b\" (FILE:12): upstream=\"https://b\": \"https://b\" asks for TLS, ",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
@@ -288,7 +288,8 @@ fn a_service_must_not_be_the_gateway_itself() {
         let route = format!("[[route]]\nname = 'a'\nupstream = ['http://b', '{upstream}']\n");
         let told = fault_of(format!("{own}{route}"));
         let why = format!(
-            "must be another address than {setting}: {upstream} reaches it, and it would dial itself"
+            "must be another address than {setting}: {upstream} reaches it, and it would dial \
+             itself"
         );
         assert!(told.starts_with("route \"a\" (file): upstream="), "{told}");
         assert!(told.ends_with(&why), "{told}");
@@ -430,8 +431,8 @@ fn a_reload_does_not_let_all_pages_connect_to_a_route() {
     let with = |lines: &str| run_with_file(format!("{SHORT}{lines}"));
     let closed = with("allowed_origins = ['https://a.example']\n");
     let faults = closed.reloaded(&with("")).expect_err("it would be open");
-    let told = "settings.toml:1): allowed_origins=\"\": must be given: a reload does not remove it; \
-                only a restart does";
+    let told = "settings.toml:1): allowed_origins=\"\": must be given: a reload does not remove \
+                it; only a restart does";
     assert!(faults.to_string().contains(told), "{faults}");
     let other = with("allowed_origins = ['https://b.example']\n");
     assert!(closed.reloaded(&other).is_ok());
