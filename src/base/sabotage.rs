@@ -89,6 +89,10 @@ pub enum Bug {
     AnswerLost,
     /// A connection whose partner is behind is read on.
     NeverPaused,
+    /// Frames are begun although a planned close waits for the end of the one in progress.
+    PlannedCloseStarves,
+    /// A planned close comes before input that was read and is not forwarded yet.
+    PlannedCloseOvertakes,
     /// A pair that has ended stays counted for its upstream.
     #[cfg(feature = "gateway")]
     LegStaysCounted,
@@ -212,7 +216,7 @@ impl Bug {
     ];
 
     /// More bugs of links, which the simulation of pairs finds.
-    pub const OF_LINKED_LIVES: [Bug; 7] = [
+    pub const OF_LINKED_LIVES: [Bug; 9] = [
         Bug::OwnPongForwarded,
         Bug::FragmentForgotten,
         Bug::WaitingIsDead,
@@ -220,6 +224,8 @@ impl Bug {
         Bug::HalfCloseUnheard,
         Bug::AnswerLost,
         Bug::NeverPaused,
+        Bug::PlannedCloseStarves,
+        Bug::PlannedCloseOvertakes,
     ];
 
     /// The bugs of the queues between threads, which their model finds.

@@ -145,8 +145,12 @@ impl<H: Handler> Engine<H> {
         // One whose socket has failed ends when its input is processed.
         let has_failed = matches!(&other.phase, Phase::Open(Some(i)) if i.failed.is_some());
         let is_behind = other.is_unopened() || has_failed || other.pending() > 16 * 1024;
-        if conn.flags.has(Flag::LinkPaused) && conn.is_open() && !is_behind {
+        let is_paused = conn.flags.has(Flag::LinkPaused) && conn.is_open();
+        if is_paused && !is_behind && !conn.is_stopped() {
             return Err("is paused although its partner has caught up".to_owned());
+        }
+        if conn.is_stopped() && !core.is_pair_closing(id, partner) {
+            return Err("is stopped for a close that does not wait".to_owned());
         }
         // Control frames of ours do not pause it.
         let most = 64 * 1024 + OWN_FRAMES;

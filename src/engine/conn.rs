@@ -283,6 +283,12 @@ impl Conn {
         }
     }
 
+    /// Returns whether nothing more of its input can be forwarded, because a close of its pair
+    /// comes first.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.forward_input().is_some_and(|input| input.is_stopped)
+    }
+
     /// Returns whether reading is paused, by the host or because the partner is behind.
     pub(crate) fn is_paused(&self) -> bool {
         self.flags.has(Flag::Paused) || self.flags.has(Flag::LinkPaused)

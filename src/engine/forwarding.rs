@@ -51,7 +51,7 @@ impl Forward {
 }
 
 /// What a linked connection's input can do now.
-enum PartnerState {
+pub(super) enum PartnerState {
     /// The partner takes frames.
     Ready(ConnId),
     /// The partner is not open yet.
@@ -61,7 +61,7 @@ enum PartnerState {
 }
 
 /// The result of a step.
-enum ForwardStep {
+pub(super) enum ForwardStep {
     /// This many bytes were consumed.
     Consumed(usize),
     /// The driver must write this run.
@@ -71,9 +71,6 @@ enum ForwardStep {
     /// Nothing can be consumed now.
     Waits,
 }
-
-/// The least room, in bytes, that is reserved for a frame of which not all has arrived.
-const GATHER_MIN: usize = 4 * 1024;
 
 impl<H: Handler> Engine<H> {
     /// Records the result of writing a [`Forward`]'s bytes to its connection, and forwards what is
@@ -138,6 +135,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        self.core.close_both_at_boundary(id, now);
         self.park(id, now);
         self.settle(now);
         None
@@ -159,7 +157,7 @@ impl<H: Handler> Engine<H> {
         at
     }
 
-    fn partner_state(&self, id: ConnId) -> PartnerState {
+    pub(super) fn partner_state(&self, id: ConnId) -> PartnerState {
         let partner = self.core.partner_of(id);
         match partner.and_then(|p| Some((p, self.core.table.get(p)?))) {
             Some((partner, conn)) if conn.takes_forwarded() => PartnerState::Ready(partner),
@@ -196,7 +194,7 @@ impl<H: Handler> Engine<H> {
 
     /// Forwards the run at the start of `data`, begins to gather a frame, or handles the frame that
     /// is not forwarded as it came. Owned bytes are taken out of `data` if they are queued.
-    fn forward_run(
+    pub(super) fn forward_run(
         &mut self,
         id: ConnId,
         data: &mut Cow<'_, [u8]>,
@@ -262,6 +260,10 @@ impl<H: Handler> Engine<H> {
         match run.after {
             AfterRun::Nothing => ForwardStep::Consumed(run.len),
             AfterRun::More => ForwardStep::Waits,
+            AfterRun::Partial if rules.only_whole && is_long(data) => {
+                self.core.stop(id, now);
+                ForwardStep::Waits
+            }
             AfterRun::Partial => self.gather_frame(id, data, now),
             AfterRun::Own(header, payload) => {
                 let len = header.frame_len();
@@ -282,11 +284,10 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Returns the rules for the next run of a connection.
-    fn run_rules(&self, id: ConnId, partner: ConnId) -> RunRules {
+    pub(super) fn run_rules(&self, id: ConnId, partner: ConnId) -> RunRules {
         let leg = self.core.legs.get(id);
         let max_message = leg.map_or(0, |leg| leg.max_message);
         let role = self.core.table.get(id).map(Conn::role).unwrap_or_default();
-        let is_closing = self.core.closes_waiting > 0 && self.is_held(id, partner);
         RunRules {
             role,
             compression: leg.is_some_and(|leg| leg.compression),
@@ -294,21 +295,10 @@ impl<H: Handler> Engine<H> {
                 0 => u64::MAX,
                 most => u64::from(most),
             },
-            max_frames: match is_closing {
-                true => 0,
-                false => SHARE_UNITS * FRAMES_PER_UNIT / 4,
-            },
+            max_frames: SHARE_UNITS * FRAMES_PER_UNIT / 4,
+            // A close that waits comes before the next frame that is not here yet.
+            only_whole: self.core.is_pair_closing(id, partner),
         }
-    }
-
-    /// Returns whether the next frame of a connection must wait, because a close of its partner
-    /// comes before it. A close that waits for a frame of the peer that is to be closed can take
-    /// long: until then the partner's frames go on.
-    fn is_held(&self, id: ConnId, partner: ConnId) -> bool {
-        let conn = self.core.table.get(id);
-        let is_expected = conn.is_some_and(|c| c.flags.has(Flag::MidFrame));
-        let input = self.core.table.get(partner).and_then(Conn::forward_input);
-        !is_expected && input.is_some_and(|input| input.wanted.is_some())
     }
 
     /// Counts a run. `is_whole`: a frame ends with it.
@@ -328,7 +318,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Counts bytes inside a frame. Returns whether they are enough to count as heard.
-    fn count_progress(&mut self, id: ConnId, bytes: usize) -> bool {
+    pub(super) fn count_progress(&mut self, id: ConnId, bytes: usize) -> bool {
         let Some(input) = self.core.forward_input(id) else {
             return false;
         };
@@ -360,94 +350,13 @@ impl<H: Handler> Engine<H> {
         self.core.set_mid_frame(partner, state.left > 0);
     }
 
-    /// Applies the limits after a run was written or queued, and sends what has waited for the end
-    /// of a frame.
+    /// Applies the limits after a run was written or queued.
     fn after_run(&mut self, to: ConnId, now: Micros) {
-        self.core.close_both_at_boundary(to, now);
         let pending = self.core.table.get(to).map_or(0, Conn::pending);
         if pending > super::core::UNSENT_SMALL && self.core.is_full() {
             self.core.close_out_of_memory(to, pending, now);
         } else {
             self.core.pause_partner(to, now);
-        }
-    }
-
-    /// Gathers a frame of at most 64 KiB of which not all has arrived.
-    fn gather_frame(&mut self, id: ConnId, data: &[u8], now: Micros) -> ForwardStep {
-        let Some(input) = self.core.forward_input(id) else {
-            return ForwardStep::Ended(0);
-        };
-        if input.gathered.is_empty() {
-            input.since = now;
-        }
-        let mut used = 0;
-        let mut header = Header::parse(&input.gathered);
-        while header.is_none() && used < data.len() {
-            input.gathered.push(data[used]);
-            used += 1;
-            header = Header::parse(&input.gathered);
-        }
-        let mut is_whole = false;
-        if let Some(header) = header {
-            // A longer one is forwarded in parts, and one that is not allowed is refused: for both
-            // the header is enough.
-            let is_judged = used == 0 || self.is_gathered(id, &header);
-            if let Some(input) = self.core.forward_input(id).filter(|_| is_judged) {
-                let missing = header.frame_len().saturating_sub(input.gathered.len());
-                let rest = &data[used..];
-                let rest = &rest[..rest.len().min(missing)];
-                // Room for twice what has arrived: an announcement takes at most 4 KiB.
-                let room = (input.gathered.len() + rest.len()).max(GATHER_MIN);
-                if input.gathered.capacity() < input.gathered.len() + rest.len() {
-                    input.gathered.reserve_exact(room.min(missing));
-                }
-                input.gathered.extend_from_slice(rest);
-                used += rest.len();
-                is_whole = rest.len() == missing;
-            }
-            is_whole |= !is_judged;
-        }
-        self.core.spend_frame(used);
-        if self.count_progress(id, used) {
-            self.mark_heard(id, now);
-        }
-        let is_open = match is_whole {
-            true => self.forward_gathered(id, now),
-            false => self.update_held(id, now),
-        };
-        match is_open {
-            true => ForwardStep::Consumed(used),
-            false => ForwardStep::Ended(used),
-        }
-    }
-
-    /// Returns whether a frame with this header is gathered until all of it has arrived.
-    fn is_gathered(&self, id: ConnId, header: &Header) -> bool {
-        let PartnerState::Ready(partner) = self.partner_state(id) else {
-            return false;
-        };
-        let input = self.core.table.get(id).and_then(Conn::forward_input);
-        let state = input.map_or(RunState::default(), |f| f.state);
-        let is_allowed = state.judge(header, &self.run_rules(id, partner)).is_ok();
-        is_allowed && header.payload <= GATHERED_MAX
-    }
-
-    /// Handles a gathered frame, or the header of one that is not gathered. Returns whether the
-    /// connection is still open.
-    fn forward_gathered(&mut self, id: ConnId, now: Micros) -> bool {
-        let Some(input) = self.core.forward_input(id) else {
-            return false;
-        };
-        let mut bytes = Cow::Owned(std::mem::take(&mut input.gathered));
-        self.core.rest_forward_input(id);
-        match self.forward_run(id, &mut bytes, false, now) {
-            ForwardStep::Ended(used) => {
-                self.skip_input(id, &bytes[used..]);
-                false
-            }
-            ForwardStep::Consumed(_) | ForwardStep::Write(_) | ForwardStep::Waits => {
-                self.update_held(id, now)
-            }
         }
     }
 
@@ -485,6 +394,11 @@ impl<H: Handler> Engine<H> {
         };
         self.core.close_offender(id, cause, &reason, now);
     }
+}
+
+/// Returns whether the frame that begins here is too long to be gathered.
+fn is_long(data: &[u8]) -> bool {
+    Header::parse(data).is_some_and(|header| header.payload > GATHERED_MAX)
 }
 
 /// Returns the first `len` bytes, without a copy if they are owned.

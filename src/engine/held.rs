@@ -122,6 +122,7 @@ impl<H: Handler> Engine<H> {
             }
             None => self.skip_input(id, &bytes[at..]),
         }
+        self.core.close_both_at_boundary(id, now);
         self.park(id, now);
     }
 

@@ -17,8 +17,11 @@ pub(crate) struct ForwardInput {
     pub(crate) credit: u32,
     /// Set once a close frame for the peer is queued, until the peer has answered.
     pub(crate) closing: Option<Box<LegClosing>>,
-    /// A close that waits for the end of the frame in progress to the peer.
+    /// A close of the connection that waits until it can follow what was read.
     pub(crate) wanted: Option<Box<WantedClose>>,
+    /// Whether a close of the pair waits, and nothing more of this input can be forwarded before
+    /// it. The connection is not read meanwhile.
+    pub(crate) is_stopped: bool,
 }
 
 /// A linked connection whose peer was sent a close frame. Its input is forwarded until the answer
@@ -34,7 +37,7 @@ pub(crate) struct LegClosing {
     pub(crate) due: Micros,
 }
 
-/// A close of a linked connection that waits for a frame boundary.
+/// A close of a linked connection that waits.
 pub(crate) struct WantedClose {
     pub(crate) cause: Cause,
     pub(crate) code: u16,
@@ -50,5 +53,6 @@ impl ForwardInput {
             && self.gathered.is_empty()
             && self.closing.is_none()
             && self.wanted.is_none()
+            && !self.is_stopped
     }
 }

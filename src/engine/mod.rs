@@ -43,6 +43,7 @@ mod entropy;
 mod flags;
 mod forwarding;
 mod frames;
+mod gathering;
 mod half_open;
 mod hand_over;
 mod handed_over;

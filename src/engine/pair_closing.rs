@@ -169,6 +169,9 @@ impl<H: Handler> Engine<H> {
                     handler.on_pair_end(io, id, partner, &end)
                 });
             }
+            if self.core.resume_stopped(partner, now) {
+                self.park(partner, now);
+            }
         }
     }
 

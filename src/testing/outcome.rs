@@ -34,6 +34,12 @@ impl<H: Handler> Net<H> {
         &self.peers[peer.0].bytes
     }
 
+    /// Returns how many bytes of a peer the server has not read.
+    pub fn unread(&self, peer: PeerId) -> usize {
+        let inbound = self.peers[peer.0].inbound.iter();
+        inbound.map(|(_, bytes)| bytes.len()).sum()
+    }
+
     /// Returns the times at which bytes reached the peer after they had waited for its window.
     pub fn progress_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].progress

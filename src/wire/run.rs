@@ -38,6 +38,8 @@ pub(crate) struct RunRules {
     pub(crate) max_message: u64,
     /// The most frames of one run.
     pub(crate) max_frames: u32,
+    /// Whether no frame is begun of which not all is there.
+    pub(crate) only_whole: bool,
 }
 
 /// What stands behind a run.
@@ -45,7 +47,7 @@ pub(crate) struct RunRules {
 pub(crate) enum AfterRun {
     /// All bytes belong to the run.
     Nothing,
-    /// The beginning of a frame that must be gathered.
+    /// The beginning of a frame that is not forwarded in parts.
     Partial,
     /// A whole ping or pong that may be ours, with this payload.
     Own(Header, [u8; OWN_LEN]),
@@ -145,7 +147,7 @@ impl RunState {
         let kind = self.judge(&header, rules).map_err(AfterRun::Fault)?;
         let len = header.frame_len();
         if rest.len() < len {
-            if header.payload <= GATHERED_MAX {
+            if header.payload <= GATHERED_MAX || rules.only_whole {
                 return Err(AfterRun::Partial);
             }
             self.left = (len - rest.len()) as u64;

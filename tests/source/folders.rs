@@ -65,6 +65,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "opening",
                 "dialing",
                 "forwarding",
+                "gathering",
                 "pair_closing",
                 "frames",
                 "control_frames",

@@ -15,9 +15,6 @@ use crate::wire::frame::Role;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 
-/// The causes of planned closes, which nothing forces to happen now.
-const PLANNED: [Cause; 3] = [Cause::DRAINING, Cause::KICKED, Cause::UNAUTHORIZED];
-
 /// Causes after which no answer to our close frame is awaited. After a protocol error the stream
 /// has no frames any more, only bytes; a stale peer will not answer.
 pub(super) const HAS_NO_ANSWER: [Cause; 6] = [
@@ -92,8 +89,9 @@ impl Core {
         self.send_close(id, Cause::SLOW_CONSUMER, overload_code(conn), &reason, now);
     }
 
-    /// Queues our close frame on an open connection. From here on the peer's input is skipped. A
-    /// planned close of a linked connection may wait for the end of a frame in progress.
+    /// Queues our close frame on an open connection. From here on the peer's input is skipped. The
+    /// close of a linked connection may wait: see
+    /// [`waits_for_boundary`](Core::waits_for_boundary).
     pub(crate) fn send_close(
         &mut self,
         id: ConnId,
@@ -169,23 +167,6 @@ impl Core {
             self.table.report_soon(id);
         }
         self.note_leg_ended(id);
-    }
-
-    /// Returns whether a close must wait because one of two linked connections is in the middle of
-    /// a frame to the other. Only a planned close waits for a frame that the closed peer sends: any
-    /// other one says that this peer sends nothing more.
-    pub(crate) fn waits_for_boundary(&self, id: ConnId, cause: Cause) -> bool {
-        let is_inside = |c: &Conn| c.flags.has(Flag::MidFrame);
-        let conn = self.table.get(id).filter(|c| c.is_open());
-        let partner = self.partner_of(id).and_then(|p| self.table.get(p));
-        let partner = partner.filter(|c| c.is_open());
-        match conn.zip(partner) {
-            Some((conn, _)) if is_inside(conn) => true,
-            Some((conn, partner)) => {
-                is_inside(partner) && PLANNED.contains(&cause) && !conn.flags.has(Flag::CloseSent)
-            }
-            None => false,
-        }
     }
 
     /// Closes a linked connection whose partner still takes what this peer sends, so that its input

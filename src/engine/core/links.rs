@@ -93,6 +93,7 @@ impl Core {
         if self.table.get(behind).map_or(0, Conn::pending) > BEHIND
             && !sabotage::on(Bug::NeverPaused)
             && let Some(partner) = self.partner_of(behind)
+            && !self.forwards_the_rest(behind, partner)
         {
             self.set_paused(partner, Flag::LinkPaused, true, now);
         }
@@ -110,7 +111,7 @@ impl Core {
             && self
                 .table
                 .get(partner)
-                .is_some_and(|c| c.flags.has(Flag::LinkPaused))
+                .is_some_and(|c| c.flags.has(Flag::LinkPaused) && !c.is_stopped())
         {
             self.set_paused(partner, Flag::LinkPaused, false, now);
         }

@@ -14,6 +14,7 @@ mod links;
 mod migrate;
 mod outlook;
 mod pair_close;
+mod planned_close;
 mod progress;
 mod send;
 mod shortage;

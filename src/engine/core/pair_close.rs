@@ -13,7 +13,7 @@ use crate::base::time::Micros;
 use crate::engine::conn::{Closing, Conn, Phase};
 use crate::engine::ending::EndingDraft;
 use crate::engine::flags::Flag;
-use crate::engine::leg_input::{LegClosing, WantedClose};
+use crate::engine::leg_input::LegClosing;
 use crate::engine::link::PairEnd;
 use crate::engine::view::CloseStage;
 use crate::wire::{Bytes, encoder};
@@ -34,7 +34,9 @@ impl Core {
         let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
         conn.flags.set(Flag::CloseSent);
         conn.flags.take(Flag::PingDue);
+        self.drop_wanted_close(id);
         if let Some(input) = self.forward_input(id) {
+            input.is_stopped = false;
             input.closing = Some(Box::new(LegClosing {
                 end,
                 since: now,
@@ -57,66 +59,6 @@ impl Core {
         };
         self.enter_closing(id, closing.end, CloseStage::PeerFin, scan, now);
         self.note_leg_ended(id);
-    }
-
-    /// Makes a close wait until the frame in progress is complete, at most for the close timeout.
-    pub(crate) fn close_later(
-        &mut self,
-        id: ConnId,
-        cause: Cause,
-        code: u16,
-        reason: &str,
-        now: Micros,
-    ) {
-        let Some(conn) = self.table.get(id) else {
-            return;
-        };
-        let timeout = self.policy_of(conn).close_timeout;
-        if let Some(input) = self.forward_input(id)
-            && input.wanted.is_none()
-        {
-            input.wanted = Some(Box::new(WantedClose {
-                cause,
-                code,
-                reason: cut_reason(reason).into(),
-                due: now + timeout,
-            }));
-            self.closes_waiting += 1;
-            self.arm(id);
-        }
-    }
-
-    /// Closes those of two linked connections whose closes have waited for the end of a frame, if
-    /// no frame is in progress any more.
-    pub(crate) fn close_both_at_boundary(&mut self, id: ConnId, now: Micros) {
-        if self.closes_waiting == 0 {
-            return;
-        }
-        self.close_at_boundary(id, now);
-        if let Some(partner) = self.partner_of(id) {
-            self.close_at_boundary(partner, now);
-        }
-    }
-
-    /// Closes a connection whose close has waited for the end of a frame, if the frame is complete.
-    pub(crate) fn close_at_boundary(&mut self, id: ConnId, now: Micros) {
-        let input = self.table.get(id).and_then(Conn::forward_input);
-        let wanted = input.and_then(|input| input.wanted.as_ref());
-        let cause = wanted.map(|wanted| wanted.cause);
-        if cause.is_some_and(|cause| !self.waits_for_boundary(id, cause)) {
-            self.close_wanted(id, now);
-        }
-    }
-
-    /// Closes a connection whose close has waited for the end of a frame, whether or not the frame
-    /// is complete.
-    pub(crate) fn close_wanted(&mut self, id: ConnId, now: Micros) {
-        let wanted = self.forward_input(id).and_then(|input| input.wanted.take());
-        let Some(wanted) = wanted else {
-            return;
-        };
-        self.closes_waiting -= 1;
-        self.send_close_now(id, wanted.cause, wanted.code, &wanted.reason, now);
     }
 
     /// Makes sure that a close frame may follow what is queued. A frame whose end has not arrived

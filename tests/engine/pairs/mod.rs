@@ -8,6 +8,7 @@ mod forwarding;
 mod frozen;
 mod judging;
 mod opening;
+mod planned;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod scripts;

@@ -5,6 +5,7 @@ mod ends;
 mod hearing;
 mod liveness;
 mod opening;
+mod planned;
 mod side;
 mod speaking;
 mod turning_points;

@@ -121,6 +121,7 @@ impl World {
                 done: None,
             }),
             closes_crossed: false,
+            kick: None,
             first_end: None,
         });
     }

@@ -13,6 +13,8 @@ pub(super) const GATHERED_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) raw: Vec<u8>,
+    /// Its end in the stream of its sender, in bytes.
+    pub(super) until: usize,
     pub(super) is_close: bool,
     /// Whether the loop may take it for the answer to a ping of its own, and keep it.
     pub(super) may_lack: bool,
@@ -50,9 +52,14 @@ pub(super) struct Side {
     /// The bytes sent of a message in progress; `None` between messages.
     pub(super) message: Option<usize>,
     pub(super) owed: VecDeque<Owed>,
+    /// The bytes that it has sent, and how many of them were certainly read while its connection
+    /// was open.
+    pub(super) sent: usize,
+    pub(super) read: usize,
     pub(super) silenced: Silenced,
-    /// The payload of its close frame.
+    /// The payload of its close frame, and when it was sent.
     pub(super) said_close: Option<Vec<u8>>,
+    pub(super) closed_at: Option<Micros>,
     /// The payload of the close frame that it got.
     pub(super) got_close: Option<Vec<u8>>,
     /// The payloads of the loop's pings to its partner that the loop has given up, because this
@@ -103,8 +110,11 @@ impl Side {
             rest: Vec::new(),
             message: None,
             owed: VecDeque::new(),
+            sent: 0,
+            read: 0,
             silenced: Silenced::No,
             said_close: None,
+            closed_at: None,
             got_close: None,
             given_up: Vec::new(),
             own_pings: Vec::new(),

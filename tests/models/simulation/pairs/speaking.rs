@@ -9,7 +9,7 @@ const PONG: u8 = 0x8A;
 const CLOSE: u8 = 0x88;
 
 /// With more frames than this in front of it, a peer says nothing more.
-const QUEUE_MAX: usize = 60;
+pub(super) const QUEUE_MAX: usize = 60;
 
 /// The length of a frame that takes long.
 const LONG: usize = 250_000;
@@ -21,16 +21,18 @@ impl Side {
     /// Notes frames of its partner, which it must get.
     pub(super) fn expect_all(&mut self, frames: Vec<Vec<u8>>) {
         for raw in frames {
-            self.expect(raw, false);
+            self.expect(raw, 0, false);
         }
     }
 
-    fn expect(&mut self, raw: Vec<u8>, may_lack: bool) {
+    /// Notes a frame that ends at this place in the stream of its partner.
+    fn expect(&mut self, raw: Vec<u8>, until: usize, may_lack: bool) {
         let is_close = raw[0] == CLOSE;
         // Of two that are alike, it is unknown which one came.
         let may_lack = may_lack || self.coming.iter().any(|c| c.may_lack && c.raw == raw);
         self.coming.push_back(Coming {
             raw,
+            until,
             is_close,
             may_lack,
         });
@@ -80,7 +82,11 @@ impl World {
     /// The peer sends the next frame of a message, or more of the frame that it has begun.
     pub(super) fn speak(&mut self, pair: usize, side: usize) {
         if !self.pairs[pair].sides[side].rest.is_empty() {
-            return self.send_rest(pair, side);
+            match self.may_go_on(pair, side) && self.rng.bool() {
+                true => self.send_rest_and_head(pair, side),
+                false => self.send_rest(pair, side),
+            }
+            return;
         }
         if !self.can_speak(pair, side) {
             return;
@@ -103,16 +109,22 @@ impl World {
 
     /// The peer sends many small messages at once.
     pub(super) fn speak_fast(&mut self, pair: usize, side: usize) {
+        let count = self.rng.usize(2..400);
+        self.speak_often(pair, side, count, 40);
+    }
+
+    /// The peer sends this many messages of less than `most` bytes at once.
+    pub(super) fn speak_often(&mut self, pair: usize, side: usize, count: usize, most: usize) {
         if !self.can_speak(pair, side) || self.pairs[pair].sides[side].message.is_some() {
             return;
         }
         let mut bytes = Vec::new();
-        for _ in 0..self.rng.usize(2..400) {
-            let size = self.rng.usize(4..40);
+        for _ in 0..count {
+            let size = self.rng.usize(4..most);
             let payload = self.numbered(size);
             let raw = self.pairs[pair].sides[side].frame(0x82, &payload);
             bytes.extend_from_slice(&raw);
-            self.expect(pair, side, raw);
+            self.expect(pair, side, raw, bytes.len());
         }
         self.send(pair, side, bytes, false);
     }
@@ -132,14 +144,14 @@ impl World {
             // One that the loop has sent to its partner: the loop then gives up all of its own.
             (0, _, [.., like_ours]) if is_plain => {
                 let raw = sides[side].frame(PING, like_ours);
-                self.expect(pair, side, raw.clone());
+                self.expect(pair, side, raw.clone(), raw.len());
                 self.pairs[pair].sides[side].given_up.extend(partners);
                 return self.send(pair, side, raw, false);
             }
             // A second answer to a ping of the loop.
             (1, Some(again), _) => {
                 let raw = sides[side].frame(PONG, &again);
-                self.pairs[pair].sides[1 - side].expect(raw.clone(), true);
+                self.pairs[pair].sides[1 - side].expect(raw.clone(), 0, true);
                 return self.send(pair, side, raw, false);
             }
             (2..=5, ..) => (PING, self.numbered(size)),
@@ -151,20 +163,23 @@ impl World {
     /// The peer sends a frame, which its partner must get.
     pub(super) fn say(&mut self, pair: usize, side: usize, first: u8, payload: &[u8]) {
         let raw = self.pairs[pair].sides[side].frame(first, payload);
-        self.expect(pair, side, raw.clone());
+        self.expect(pair, side, raw.clone(), raw.len());
         if first == CLOSE {
+            let now = self.net.now();
             let side = &mut self.pairs[pair].sides[side];
-            side.said_close = Some(payload.to_vec());
+            (side.said_close, side.closed_at) = (Some(payload.to_vec()), Some(now));
             side.troubles.push(Cause::PEER_CLOSED);
         }
         self.send(pair, side, raw, first != CLOSE);
     }
 
-    /// Notes that the partner of a peer must get a frame.
-    fn expect(&mut self, pair: usize, side: usize, raw: Vec<u8>) {
+    /// Notes that the partner of a peer must get a frame, which ends this many bytes behind what
+    /// the peer has sent.
+    pub(super) fn expect(&mut self, pair: usize, side: usize, raw: Vec<u8>, behind: usize) {
         // What it says after its connection was closed does not reach the partner.
         if self.net.is_open(self.pairs[pair].sides[side].peer) {
-            self.pairs[pair].sides[1 - side].expect(raw, false);
+            let until = self.pairs[pair].sides[side].sent + behind;
+            self.pairs[pair].sides[1 - side].expect(raw, until, false);
         }
     }
 
@@ -179,6 +194,7 @@ impl World {
         let settles = self.rng.bool() && may_wait;
         for piece in pieces {
             self.net.write(peer, &piece);
+            self.pairs[pair].sides[side].sent += piece.len();
             if settles {
                 self.net.settle();
             }
@@ -199,7 +215,7 @@ impl World {
         }
         let payload = self.numbered(LONG);
         let mut raw = self.pairs[pair].sides[side].frame(0x82, &payload);
-        self.expect(pair, side, raw.clone());
+        self.expect(pair, side, raw.clone(), raw.len());
         let rest = raw.split_off(LONG - 30 * PROGRESS);
         self.send(pair, side, raw, false);
         let this = &mut self.pairs[pair].sides[side];
@@ -267,7 +283,7 @@ impl World {
             let partner = &mut self.pairs[pair].sides[1 - side];
             if partner.given_up.contains(&owed.payload) {
                 // The loop has given its pings up, because its partner has sent one like them.
-                partner.expect(raw.clone(), true);
+                partner.expect(raw.clone(), 0, true);
             }
             self.send(pair, side, raw, false);
         }

@@ -28,6 +28,7 @@ impl World {
             return;
         }
         let kind = self.rng.u8(0..10);
+        self.note_read(pair);
         let this = &mut self.pairs[pair].sides[side];
         match kind {
             0 => this.silenced = Silenced::Ghost,
@@ -44,12 +45,7 @@ impl World {
             3 | 4 if this.can_speak() => self.close(pair, side),
             5 => self.both_close(pair),
             6 if this.can_speak() => self.misbehave(pair, side),
-            7 => {
-                this.troubles.push(Cause::KICKED);
-                let id = self.net.id(peer);
-                self.net
-                    .with_io(|_, io| io.close_for(id, Cause::KICKED, 4_000, "kicked"));
-            }
+            7 => self.kick(pair, side),
             8 => {
                 (this.window, this.takes_nothing, this.is_slow) = (Some(0), true, true);
                 self.net.set_window(peer, Some(0));

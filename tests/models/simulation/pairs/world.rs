@@ -1,6 +1,7 @@
 //! The engine and its pairs; each step is one random action and all checks.
 
 use super::opening::Opening;
+use super::planned::Kick;
 use super::side::{Side, Silenced};
 use crate::simulation::bridge_host::{CLIENT, Host};
 use fastrand::Rng;
@@ -73,6 +74,7 @@ pub(super) struct Pair {
     pub(super) closes_crossed: bool,
     /// When the first of its connections had ended.
     pub(super) first_end: Option<Micros>,
+    pub(super) kick: Option<Kick>,
 }
 
 pub(super) enum Stage {
@@ -207,6 +209,8 @@ impl World {
                 .and_then(|()| self.check_liveness(pair, side, before))
                 .map_err(|e| format!("{name}: {e}"))?;
         }
+        self.note_read(pair);
+        self.check_kick(pair)?;
         self.check_ends(pair)
     }
 
