@@ -12,6 +12,8 @@ class Message:
     def __init__(self, head):
         first, *lines = head.decode("latin-1").split("\r\n")
         self.first, self.body, self.framing = first, b"", "none"
+        # Of the head, with the blank line.
+        self.size = len(head) + 4
         pairs = [line.split(":", 1) for line in lines]
         self.fields = [(name.lower(), value.strip()) for name, value in pairs]
 
@@ -35,6 +37,8 @@ class Exchange:
         # The address from which the tap has forwarded it.
         self.source = source
         self.interim, self.is_over = [], False
+        # Whether nothing has passed on its connection before it.
+        self.is_first = True
 
     @property
     def is_upgraded(self):
@@ -118,6 +122,7 @@ class Connection:
         while True:
             request = Message((yield from self.up.until(b"\r\n\r\n")))
             exchange = Exchange(request, self.source)
+            exchange.is_first = not self.exchanges
             self.tap.exchanges.append(exchange)
             self.exchanges.append(exchange)
             self.unanswered.append(exchange)
