@@ -63,6 +63,30 @@ fn heads_have_bounds_on_kept_connections_too() {
     bridge.gateway.end();
 }
 
+/// Behind a proxy all clients come from one address, and yet they are many.
+#[test]
+fn a_service_that_answers_three_clients_not_at_all_is_avoided() {
+    let bridge = Bridge::start(&[
+        ("HTTP_ANSWER_TIMEOUT_MS", "200"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let ask = |n: u8| {
+        let mut client = Client::connect(bridge.gateway.addr);
+        let lines = format!("X-Forwarded-For: 192.0.2.{n}\r\n");
+        client.write(get("/", &lines).as_bytes());
+        let mut leg = bridge.service.accept();
+        leg.read_head();
+        assert_eq!(status(&read_answer(&mut client).0), 504);
+    };
+    for n in [1, 1, 1, 1, 2] {
+        ask(n);
+    }
+    assert!(bridge.gateway.lines(&["state=avoided"]).is_empty());
+    ask(3);
+    bridge.gateway.line(&["upstream route=", "state=avoided"]);
+    bridge.gateway.end();
+}
+
 #[test]
 fn a_service_that_does_not_answer_is_given_up() {
     let bridge = Bridge::start(&[("HTTP_ANSWER_TIMEOUT_MS", "200")]);
