@@ -41,8 +41,8 @@ pub struct PairForecast {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PairFate {
-    /// When the first leg begins to end: engine time. For [`Cause::DRAINING`] by a drain, or because
-    /// the upstream was drained or removed, this is the latest time.
+    /// When the first leg begins to end: engine time. For [`Cause::DRAINING`] by a drain, or
+    /// because the upstream was drained or removed, this is the latest time.
     pub at: Micros,
     /// Whether the client's leg ends first.
     pub is_client: bool,
