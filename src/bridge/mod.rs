@@ -63,4 +63,5 @@ pub use self::route_identity::{RouteAuth, RouteIdentity};
 pub use self::sticky::{SameSite, SecureCookie, StickyCookie};
 pub use self::upstream::{UpstreamUrl, WeightedUpstream};
 pub use self::upstream_request::HostHeader;
+pub(crate) use self::upstream_request::PassedHead;
 pub use self::upstream_row::{UpstreamCondition, UpstreamRow};

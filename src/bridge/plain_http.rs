@@ -15,6 +15,7 @@ use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Io, Reply, Request};
+use crate::host::PairTarget;
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::sync::Arc;
@@ -25,8 +26,11 @@ use std::sync::Arc;
 pub struct HttpUpstream {
     /// The number of the upstream.
     pub number: UpstreamNumber,
-    /// Where to connect to.
-    pub address: DialAddress,
+    /// Where to connect to: the same address from each source address of the route, in the order
+    /// in which they are tried. The ports of one source may be used up. There is at least one.
+    pub addresses: Vec<DialAddress>,
+    /// The upstream as operators see it.
+    pub target: PairTarget,
     /// The route that serves the request.
     pub route: Arc<Route>,
     /// The client of the request, for the next try.
@@ -55,7 +59,7 @@ pub struct HttpTarget {
 
 impl HttpUpstream {
     /// Returns what reports name.
-    pub(crate) fn target(&self) -> HttpTarget {
+    pub(crate) fn reported(&self) -> HttpTarget {
         HttpTarget {
             number: self.number,
             client: self.client,
@@ -174,7 +178,8 @@ impl Bridge {
         let sticky = route.sticky.as_ref().filter(|_| is_new);
         Some(HttpChoice::Upstream(Box::new(HttpUpstream {
             number: UpstreamNumber(id),
-            address: from_source(&endpoint.address, &route, source).0,
+            addresses: from_each_source(&endpoint.address, &route, source),
+            target: endpoint.target(),
             may_retry: tried.len() + 1 < listed,
             is_in_doubt: endpoint.is_in_doubt(),
             client: block,
@@ -235,4 +240,18 @@ impl Bridge {
             endpoint.unanswered(upstream.client, since, now, why);
         }
     }
+}
+
+/// Returns the address to connect to from each of the route's source addresses, beginning with this
+/// one.
+fn from_each_source(address: &DialAddress, route: &Route, first: usize) -> Vec<DialAddress> {
+    let mut addresses = Vec::with_capacity(1);
+    for nth in 0..route.source_addresses.len().max(1) {
+        let (address, _) = from_source(address, route, first.wrapping_add(nth));
+        // Sources of the other IP version do not fit, and the others come round again.
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
 }

@@ -74,6 +74,7 @@ fn cut_fields(reply: &mut Reply) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::http::ReplyForm;
 
     fn response(status: u16, fields: &str) -> Response {
         Response::of(&format!("HTTP/1.1 {status} x\r\n{fields}\r\n\r\n"))
@@ -83,7 +84,7 @@ mod tests {
     fn refused(status: u16, fields: &str, body: &'static [u8], is_cut: bool) -> String {
         let mut response = response(status, fields);
         response.set_body(Bytes::from_static(body), is_cut);
-        let bytes = refusal_reply(&response).render(false);
+        let bytes = refusal_reply(&response).render(ReplyForm::Whole);
         bytes.escape_ascii().to_string().replace("\\r\\n", "\n")
     }
 

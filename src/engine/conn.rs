@@ -1,6 +1,6 @@
 //! One connection and its phases: Opening or Dialing | Open | Closing | Dead.
 
-use crate::base::cause::Cause;
+use crate::base::cause::{Cause, EndCode};
 use crate::base::id::Class;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -199,6 +199,23 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
+    /// Returns the deadline of a peer that can read our last bytes from `now` on: the timeout from
+    /// there, and ten times the timeout in all.
+    pub(crate) fn deadline_from(&self, now: Micros) -> Micros {
+        let most = self.since + Micros(10 * self.timeout.0);
+        most.min(now + self.timeout)
+    }
+
+    /// Notes input of a client that was answered. It may still send the body of its request, and
+    /// reads the answer behind that: dropping the socket earlier could destroy the answer (RFC 9112
+    /// §9.6).
+    pub(crate) fn note_input(&mut self, now: Micros) {
+        let is_answered = matches!(self.end.code, EndCode::Http(_));
+        if is_answered && self.fin_sent && self.stage == CloseStage::PeerFin {
+            self.deadline = self.deadline_from(now);
+        }
+    }
+
     /// Returns the ending of a connection that ends now. `unsent`: not all of our answer was sent.
     pub(crate) fn end_early(&self, unsent: bool) -> EndingDraft {
         EndingDraft {

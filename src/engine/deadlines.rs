@@ -16,7 +16,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::health::{HealthAction, Policy, StaleAction};
-use crate::wire::http::Reply;
+use crate::wire::http::{Reply, ReplyForm};
 
 /// Why a connection is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl<H: Handler> Engine<H> {
                     let reply =
                         Reply::error(408, &format!("no {what} within {}", due - conn.since));
                     self.core
-                        .reply(id, &reply, false, Cause::HANDSHAKE_TIMEOUT, now);
+                        .reply(id, &reply, ReplyForm::Whole, Cause::HANDSHAKE_TIMEOUT, now);
                     return;
                 }
             }

@@ -32,6 +32,11 @@ impl<H: Handler> Engine<H> {
             }
             Some(Phase::Closing(_)) => {
                 self.core.spend_frame(bytes.len());
+                if let Some(Phase::Closing(closing)) =
+                    self.core.table.get_mut(id).map(|c| &mut c.phase)
+                {
+                    closing.note_input(now);
+                }
                 self.skip_input(id, bytes);
             }
             Some(Phase::Dead(_)) | None => {}

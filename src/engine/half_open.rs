@@ -20,7 +20,7 @@ use super::view::CloseStage;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::wire::http::Reply;
+use crate::wire::http::{Reply, ReplyForm};
 
 impl Conn {
     /// Returns whether the connection was accepted and its request is not complete yet.
@@ -139,7 +139,7 @@ impl<H: Handler> Engine<H> {
                 let reply = Reply::error(408, &why).with_retry_after(retry_after_s(id));
                 (reply, Cause::HANDSHAKE_TIMEOUT)
             };
-            self.core.reply(id, &reply, false, cause, now);
+            self.core.reply(id, &reply, ReplyForm::Whole, cause, now);
         }
         if let Some(conn) = self.core.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase

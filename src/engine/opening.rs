@@ -12,7 +12,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::transport::Preamble;
-use crate::wire::http::{self, ParsedHead, Reply, Request};
+use crate::wire::http::{self, ParsedHead, Reply, ReplyForm, Request};
 
 /// The most bytes of a preamble, and of what a peer sends before its request is answered.
 const EARLY_MAX: usize = 8 * 1024;
@@ -56,7 +56,8 @@ impl<H: Handler> Engine<H> {
                 }
                 Preamble::Invalid(why) => {
                     let reply = Reply::error(400, why);
-                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+                    self.core
+                        .reply(id, &reply, ReplyForm::Whole, Cause::BAD_REQUEST, now);
                     return;
                 }
                 Preamble::None => {}
@@ -82,7 +83,8 @@ impl<H: Handler> Engine<H> {
                 }
                 Preamble::Partial | Preamble::Whole { .. } => {
                     let reply = Reply::error(400, "a preamble above 8192 bytes");
-                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+                    self.core
+                        .reply(id, &reply, ReplyForm::Whole, Cause::BAD_REQUEST, now);
                     return;
                 }
             }
@@ -102,9 +104,8 @@ impl<H: Handler> Engine<H> {
                     self.process_request(id, request, &data[len..], now);
                 }
             }
-            ParsedHead::Refused(reply, is_head) => {
-                self.core
-                    .reply(id, &reply, is_head, Cause::BAD_REQUEST, now)
+            ParsedHead::Refused(reply, form) => {
+                self.core.reply(id, &reply, form, Cause::BAD_REQUEST, now)
             }
             ParsedHead::Partial => {
                 if gathered.len() != data.len() {
@@ -146,7 +147,8 @@ impl<H: Handler> Engine<H> {
     fn close_no_head_room(&mut self, id: ConnId, now: Micros) {
         let reply =
             Reply::error(503, "no memory for the request").with_retry_after(retry_after_s(id));
-        self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
+        self.core
+            .reply(id, &reply, ReplyForm::Whole, Cause::BUFFERS_FULL, now);
     }
 
     /// Refuses a peer that has sent too much behind a request whose verdict is deferred.
@@ -155,15 +157,15 @@ impl<H: Handler> Engine<H> {
             400,
             "the client sent more than 8192 bytes before its request was answered",
         );
-        self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+        self.core
+            .reply(id, &reply, ReplyForm::Whole, Cause::BAD_REQUEST, now);
     }
 
     fn process_request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
         self.core.spend(REQUEST_UNITS);
-        let is_head = request.is_head();
+        let form = request.reply_form();
         if let Some(reply) = request.refusal(self.handler.accepts_options(request.path())) {
-            self.core
-                .reply(id, &reply, is_head, Cause::BAD_REQUEST, now);
+            self.core.reply(id, &reply, form, Cause::BAD_REQUEST, now);
             return;
         }
         let no_room = self
@@ -173,17 +175,17 @@ impl<H: Handler> Engine<H> {
             .is_some_and(|c| c.flags.has(Flag::Refused));
         let check = self.call(now, |handler, io| handler.on_health_check(io, id, &request));
         if let Some(reply) = check {
-            self.core.reply(id, &reply, is_head, Cause::ANSWERED, now);
+            self.core.reply(id, &reply, form, Cause::ANSWERED, now);
         } else if self.core.drain.is_shutting_down() {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             let reply = Reply::error(503, "service restart").with_retry_after(retry_after_s(id));
-            self.core.reply(id, &reply, is_head, Cause::DRAINING, now);
+            self.core.reply(id, &reply, form, Cause::DRAINING, now);
         } else if no_room {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             self.core.reply(
                 id,
                 &retry::capacity_reply(id),
-                is_head,
+                form,
                 Cause::AT_CAPACITY,
                 now,
             );
@@ -234,7 +236,8 @@ impl<H: Handler> Engine<H> {
             }
             Verdict::Reply { reply, cause } => {
                 let cause = self.core.stats.causes.resolve(cause);
-                self.core.reply(id, &reply, request.is_head(), cause, now);
+                self.core
+                    .reply(id, &reply, request.reply_form(), cause, now);
             }
             Verdict::Defer | Verdict::DeferFor(_) if tail.len() > EARLY_MAX => {
                 self.refuse_early(id, now);
@@ -263,7 +266,7 @@ impl<H: Handler> Engine<H> {
                 "the host's verdict on the request cannot be carried out",
             );
             self.core
-                .reply(id, &reply, request.is_head(), Cause::INTERNAL, now);
+                .reply(id, &reply, request.reply_form(), Cause::INTERNAL, now);
             return;
         }
         let switched =
@@ -272,7 +275,7 @@ impl<H: Handler> Engine<H> {
             Ok(response) => response,
             Err(reply) => {
                 self.core
-                    .reply(id, &reply, request.is_head(), Cause::BAD_REQUEST, now);
+                    .reply(id, &reply, request.reply_form(), Cause::BAD_REQUEST, now);
                 return;
             }
         };
@@ -282,7 +285,7 @@ impl<H: Handler> Engine<H> {
             Some(None) => {
                 let reply = Reply::error(503, "65534 different policies are in use");
                 self.core
-                    .reply(id, &reply, request.is_head(), Cause::AT_CAPACITY, now);
+                    .reply(id, &reply, request.reply_form(), Cause::AT_CAPACITY, now);
                 return;
             }
         };

@@ -284,8 +284,7 @@ impl<H: Handler> Engine<H> {
                 CloseStage::Partner | CloseStage::PeerEof => {}
                 CloseStage::PeerFin | CloseStage::PeerClose => {
                     // The peer's time starts when it can have read the close.
-                    let most = closing.since + Micros(10 * closing.timeout.0);
-                    closing.deadline = most.min(now + closing.timeout);
+                    closing.deadline = closing.deadline_from(now);
                     if closing.stage == CloseStage::PeerFin && !closing.fin_sent {
                         closing.fin_sent = true;
                         return FlushOutcome::Fin;

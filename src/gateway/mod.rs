@@ -25,13 +25,13 @@ pub use self::operator::{
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
-pub(crate) use crate::bridge::{Admitted, is_service_unresponsive};
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HandshakeResult, HandshakeStats, HealthCheck,
     HostHeader, HttpChoice, HttpTarget, HttpUpstream, PairFate, PairForecast, PairStats,
     RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, RouteStats, SameSite, SecureCookie,
     StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
+pub(crate) use crate::bridge::{Admitted, PassedHead, is_service_unresponsive};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,

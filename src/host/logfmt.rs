@@ -18,6 +18,11 @@ pub(crate) struct LogValue<'a>(pub(crate) &'a str);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogReason<'a>(pub(crate) &'a str);
 
+/// A text of our own with the details of an error, formatted like a [`LogValue`] but cut to
+/// [`LogText::MOST`] characters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogText<'a>(pub(crate) &'a str);
+
 /// A user agent that was already cut, formatted like a [`LogValue`] but not cut again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogUserAgent<'a>(pub(crate) &'a str);
@@ -71,6 +76,17 @@ impl fmt::Display for LogReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 123;
         LogValue::write(self.0, MOST, f)
+    }
+}
+
+impl LogText<'_> {
+    /// Characters of the text that are shown.
+    const MOST: usize = 256;
+}
+
+impl fmt::Display for LogText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        LogValue::write(self.0, Self::MOST, f)
     }
 }
 

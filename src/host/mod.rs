@@ -47,6 +47,8 @@ pub(crate) use self::listing::Directory;
 pub use self::listing::{
     ConnPage, ConnRow, ConnState, Filter, PAGE_MAX, PageRequest, Position, Search, Sort,
 };
+#[cfg(feature = "gateway")]
+pub(crate) use self::logfmt::LogText;
 pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
 pub use self::pair_target::PairTarget;

@@ -12,7 +12,7 @@ use crate::engine::view::CloseStage;
 use crate::health::HealthState;
 use crate::wire::encoder;
 use crate::wire::frame::Role;
-use crate::wire::http::Reply;
+use crate::wire::http::{Reply, ReplyForm};
 use crate::wire::scan::CloseFinder;
 
 /// Causes after which no answer to our close frame is awaited. After a protocol error the stream
@@ -58,7 +58,7 @@ impl Core {
                 } else {
                     Reply::error(403, reason)
                 };
-                self.reply(id, &reply, false, cause, now);
+                self.reply(id, &reply, ReplyForm::Whole, cause, now);
             }
             Phase::Dialing(_) => {
                 let mut end = EndingDraft::of(cause);
@@ -214,7 +214,7 @@ impl Core {
         &mut self,
         id: ConnId,
         reply: &Reply,
-        is_head: bool,
+        form: ReplyForm,
         cause: Cause,
         now: Micros,
     ) {
@@ -228,7 +228,7 @@ impl Core {
         let mut end = EndingDraft::of(cause);
         end.code = EndCode::Http(reply.status);
         end.reason = cut_reason(&reply.reason).into();
-        self.queue_control(id, &reply.render(is_head));
+        self.queue_control(id, &reply.render(form));
         self.enter_closing(id, end, CloseStage::PeerFin, CloseScan::default(), now);
     }
 

@@ -7,7 +7,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Phase};
 use crate::engine::retry::retry_after_s;
-use crate::wire::http::Reply;
+use crate::wire::http::{Reply, ReplyForm};
 
 /// The number of connection slots processed in one turn of the loop.
 const SLOTS_PER_TURN: u32 = 1_024;
@@ -104,7 +104,7 @@ impl Core {
             self.send_close(id, cause, cause.close_code(), &reason, now);
         } else {
             let reply = Reply::error(503, &reason).with_retry_after(retry_after_s(id));
-            self.reply(id, &reply, false, cause, now);
+            self.reply(id, &reply, ReplyForm::Whole, cause, now);
         }
     }
 }

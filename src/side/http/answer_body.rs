@@ -1,6 +1,6 @@
 //! The body of an answer on its way to the client, and what is kept while it passes.
 
-use super::client_state::ExchangeGuard;
+use super::client_state::{LEFTOVER_IDLE, RequestGuard};
 use super::http_stats::HttpStats;
 use super::upstream_conn::UpstreamConn;
 use super::upstream_pool::UpstreamPool;
@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     source: Source,
-    _exchange: ExchangeGuard,
+    _request: RequestGuard,
 }
 
 #[derive(Debug)]
@@ -30,43 +30,54 @@ enum Source {
 struct Passing {
     body: Incoming,
     is_complete: bool,
-    /// The connection, if it serves another request when this answer is complete.
+    /// The connection, until the answer is complete.
     conn: Option<UpstreamConn>,
+    next: NextUse,
     upstream: Box<HttpUpstream>,
     pool: Arc<UpstreamPool>,
     stats: Arc<HttpStats>,
-    _permit: Arc<OwnedSemaphorePermit>,
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// What becomes of an upstream connection when its answer is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextUse {
+    /// It serves another request.
+    Kept,
+    /// It ends behind the body of its request.
+    Closed,
 }
 
 impl AnswerBody {
     /// Returns a body of the gateway's own.
-    pub(super) fn own(bytes: Bytes, exchange: ExchangeGuard) -> Self {
+    pub(super) fn own(bytes: Bytes, request: RequestGuard) -> Self {
         AnswerBody {
             source: Source::Own(bytes),
-            _exchange: exchange,
+            _request: request,
         }
     }
 
     /// Returns the body of an upstream's answer, which comes on this connection.
     pub(super) fn of_upstream(
         body: Incoming,
-        (conn, upstream): (Option<UpstreamConn>, Box<HttpUpstream>),
+        (conn, next, upstream): (UpstreamConn, NextUse, Box<HttpUpstream>),
         (pool, stats): (Arc<UpstreamPool>, Arc<HttpStats>),
         permit: Arc<OwnedSemaphorePermit>,
-        exchange: ExchangeGuard,
+        request: RequestGuard,
     ) -> Self {
         let passing = Passing {
             body,
             is_complete: false,
-            conn,
+            conn: Some(conn),
+            next,
             upstream,
             pool,
             stats,
-            _permit: permit,
+            permit,
         };
         AnswerBody {
             source: Source::Upstream(Box::new(passing)),
-            _exchange: exchange,
+            _request: request,
         }
     }
 }
@@ -78,8 +89,17 @@ impl Drop for Passing {
             // Its connection is dropped, so the upstream learns that the rest is not read.
             return self.stats.count_cut(&self.upstream.route.name);
         }
-        if let Some(conn) = self.conn.take() {
-            self.pool.put_when_ready(self.upstream.number, conn);
+        let Some(conn) = self.conn.take() else { return };
+        match self.next {
+            NextUse::Kept => self.pool.put_when_ready(self.upstream.number, conn),
+            NextUse::Closed => {
+                // The request is in progress until its body has passed.
+                let permit = self.permit.clone();
+                tokio::spawn(async move {
+                    conn.finish(LEFTOVER_IDLE).await;
+                    drop(permit);
+                });
+            }
         }
     }
 }

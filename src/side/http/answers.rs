@@ -1,18 +1,21 @@
 //! Answers of the gateway's own, and what it checks of those of upstreams.
 
 use super::answer_body::AnswerBody;
-use super::client_state::ExchangeGuard;
+use super::client_state::RequestGuard;
 use crate::engine::Reply;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use hyper::{Response, StatusCode};
+use std::sync::Arc;
 
 /// A request that the gateway itself answers.
 pub(super) struct Failed {
     pub(super) reply: Reply,
     /// The route; empty if none serves the request.
     pub(super) route: Box<str>,
+    /// The address of the upstream, if one was chosen.
+    pub(super) upstream: Option<Arc<str>>,
     /// What has happened, for the log.
     pub(super) why: String,
 }
@@ -23,6 +26,7 @@ impl Failed {
             why: reply.reason.to_string(),
             reply,
             route: route.into(),
+            upstream: None,
         }
     }
 
@@ -31,7 +35,16 @@ impl Failed {
         Failed {
             reply: Reply::error(status, text),
             route: route.into(),
+            upstream: None,
             why: format!("{text}: {}", why.to_string()),
+        }
+    }
+
+    /// Adds the address of the upstream that was chosen.
+    pub(super) fn at(self, address: Arc<str>) -> Self {
+        Failed {
+            upstream: Some(address),
+            ..self
         }
     }
 }
@@ -50,7 +63,7 @@ impl ExtendFields for HeaderMap {
 }
 
 /// Returns an answer of the gateway's own.
-pub(super) fn own_answer(reply: Reply, guard: ExchangeGuard) -> Response<AnswerBody> {
+pub(super) fn own_answer(reply: Reply, guard: RequestGuard) -> Response<AnswerBody> {
     let mut answer = Response::new(AnswerBody::own(reply.body, guard));
     *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let json = HeaderValue::from_static("application/json");

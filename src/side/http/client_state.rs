@@ -3,18 +3,23 @@
 use super::http_settings::HttpSettings;
 use crate::engine::{Reply, Request};
 use crate::side::lock::lock;
+use crate::wire::http::ReplyForm;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The most time without a byte of a request's body when its answer is complete already. A service
+/// that has answered may not read the rest.
+pub(super) const LEFTOVER_IDLE: Duration = Duration::from_secs(5);
 
 /// Why the stream passes on no more requests.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// The next request is for the loop.
     ForLoop,
-    /// The next request is refused. The flag says whether it is a HEAD request.
-    Refused(Reply, bool),
+    /// The next request is refused.
+    Refused(Reply, ReplyForm),
 }
 
 /// The state of one client's connection. At most one request is in progress: the next one is read
@@ -27,7 +32,9 @@ struct Inner {
     /// The head that hyper was given and has not reported yet.
     head: Option<Box<Request>>,
     /// The request in progress.
-    exchange: Option<Exchange>,
+    current: Option<CurrentRequest>,
+    /// What is still to come of the body of the last request.
+    body: BodyRest,
     /// Whether bytes that hyper has written may still be in its buffer.
     is_unflushed: bool,
     /// When a byte last came or went.
@@ -39,12 +46,22 @@ struct Inner {
     stop: Option<Stop>,
 }
 
+/// What is still to come of the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyRest {
+    /// Nothing: it is read.
+    Nothing,
+    /// All of it has arrived, and it is not read yet.
+    Unread,
+    /// The client has not sent all of it.
+    Unsent,
+}
+
 /// A request in progress.
 #[derive(Debug)]
-struct Exchange {
-    is_head: bool,
-    /// Whether its body is not complete.
-    has_open_body: bool,
+struct CurrentRequest {
+    /// How much of a reply answers it.
+    form: ReplyForm,
     /// Whether the upstream takes more of its body than the client has sent.
     awaits_body: bool,
     /// What is wrong with its body.
@@ -57,7 +74,8 @@ impl ClientState {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(ClientState(Mutex::new(Inner {
             head: None,
-            exchange: None,
+            current: None,
+            body: BodyRest::Nothing,
             is_unflushed: false,
             progress: Instant::now(),
             head_since: None,
@@ -95,11 +113,11 @@ impl ClientState {
     }
 
     /// Notes that hyper is given the head of a request, and then its body.
-    pub(super) fn begin_exchange(&self, request: Box<Request>, has_body: bool) {
+    pub(super) fn begin_request(&self, request: Box<Request>, body: BodyRest) {
         let mut inner = lock(&self.0);
-        inner.exchange = Some(Exchange {
-            is_head: request.is_head(),
-            has_open_body: has_body,
+        inner.body = body;
+        inner.current = Some(CurrentRequest {
+            form: request.reply_form(),
             awaits_body: false,
             body_fault: None,
             is_answered: false,
@@ -111,25 +129,28 @@ impl ClientState {
     /// Returns whether a request is in progress. Then `waker` is called when it ends.
     pub(super) fn is_busy(&self, waker: &Waker) -> bool {
         let mut inner = lock(&self.0);
-        let is_busy = inner.exchange.is_some();
+        let is_busy = inner.current.is_some();
         if is_busy {
             inner.next_read = Some(waker.clone());
         }
         is_busy
     }
 
-    /// Notes that the body of the request in progress is complete.
+    /// Notes that the body of the last request is read.
     pub(super) fn end_body(&self) {
-        if let Some(exchange) = &mut lock(&self.0).exchange {
-            exchange.has_open_body = false;
-        }
+        lock(&self.0).body = BodyRest::Nothing;
+    }
+
+    /// Returns whether the client has not sent all of the body of the last request.
+    pub(super) fn sends_body(&self) -> bool {
+        lock(&self.0).body == BodyRest::Unsent
     }
 
     /// Notes whether the upstream takes more of the body of the request in progress than the client
     /// has sent.
     pub(super) fn set_awaits_body(&self, awaits: bool) {
-        if let Some(exchange) = &mut lock(&self.0).exchange {
-            exchange.awaits_body = awaits;
+        if let Some(current) = &mut lock(&self.0).current {
+            current.awaits_body = awaits;
         }
     }
 
@@ -137,20 +158,20 @@ impl ClientState {
     /// client has sent.
     pub(super) fn awaits_body(&self) -> bool {
         let inner = lock(&self.0);
-        let exchange = inner.exchange.as_ref();
-        exchange.is_some_and(|exchange| exchange.awaits_body)
+        let current = inner.current.as_ref();
+        current.is_some_and(|current| current.awaits_body)
     }
 
     /// Notes what is wrong with the body of the request in progress.
     pub(super) fn fail_body(&self, why: String) {
-        if let Some(exchange) = &mut lock(&self.0).exchange {
-            exchange.body_fault.get_or_insert(why);
+        if let Some(current) = &mut lock(&self.0).current {
+            current.body_fault.get_or_insert(why);
         }
     }
 
     /// Returns what is wrong with the body of the request in progress.
     pub(super) fn body_fault(&self) -> Option<String> {
-        lock(&self.0).exchange.as_ref()?.body_fault.clone()
+        lock(&self.0).current.as_ref()?.body_fault.clone()
     }
 
     /// Takes the head of the request that hyper reports.
@@ -162,15 +183,15 @@ impl ClientState {
     pub(super) fn begin_answer(&self) {
         let mut inner = lock(&self.0);
         inner.progress = Instant::now();
-        if let Some(exchange) = &mut inner.exchange {
-            exchange.is_answered = true;
+        if let Some(current) = &mut inner.current {
+            current.is_answered = true;
         }
     }
 
     /// Notes that the answer to the request in progress is complete, or given up.
-    fn end_exchange(&self) {
+    fn end_request(&self) {
         let mut inner = lock(&self.0);
-        inner.exchange = None;
+        inner.current = None;
         inner.progress = Instant::now();
         if let Some(waker) = inner.next_read.take() {
             waker.wake();
@@ -181,7 +202,7 @@ impl ClientState {
     /// complete; otherwise `None`.
     pub(super) fn body_progress(&self) -> Option<Instant> {
         let inner = lock(&self.0);
-        let is_open = inner.exchange.as_ref().is_some_and(|e| e.has_open_body);
+        let is_open = inner.current.is_some() && inner.body != BodyRest::Nothing;
         is_open.then_some(inner.progress)
     }
 
@@ -197,12 +218,12 @@ impl ClientState {
         if inner.is_unflushed {
             return None;
         }
-        match &mut inner.exchange {
+        match &mut inner.current {
             None => inner.stop.take(),
-            Some(exchange) if exchange.is_answered => None,
-            Some(exchange) => {
-                let why = exchange.body_fault.take()?;
-                Some(Stop::Refused(Reply::error(400, &why), exchange.is_head))
+            Some(current) if current.is_answered => None,
+            Some(current) => {
+                let why = current.body_fault.take()?;
+                Some(Stop::Refused(Reply::error(400, &why), current.form))
             }
         }
     }
@@ -210,7 +231,7 @@ impl ClientState {
     /// Returns whether no request is in progress, and no head has begun.
     pub(super) fn is_idle(&self) -> bool {
         let inner = lock(&self.0);
-        inner.exchange.is_none() && inner.head_since.is_none()
+        inner.current.is_none() && inner.head_since.is_none()
     }
 
     /// Returns when the connection is given up unless a byte comes or goes; `None` while only the
@@ -218,11 +239,12 @@ impl ClientState {
     /// `keep_alive`.
     pub(super) fn due(&self, settings: &HttpSettings, keep_alive: Duration) -> Option<Instant> {
         let inner = lock(&self.0);
-        let is_moving = |e: &Exchange| e.is_answered || e.has_open_body;
-        match (&inner.exchange, inner.head_since) {
-            (Some(exchange), _) if !is_moving(exchange) => None,
+        let has_body = inner.body != BodyRest::Nothing;
+        match (&inner.current, inner.head_since) {
+            (Some(current), _) if !current.is_answered && !has_body => None,
             (Some(_), _) => Some(inner.progress + settings.body_idle),
             (None, _) if inner.is_unflushed => Some(inner.progress + settings.body_idle),
+            (None, _) if has_body => Some(inner.progress + settings.body_idle.min(LEFTOVER_IDLE)),
             (None, Some(since)) => Some(since + settings.head_timeout),
             (None, None) => Some(inner.progress + keep_alive),
         }
@@ -231,16 +253,16 @@ impl ClientState {
     /// Returns whether a head has begun and is not complete, and nothing else is under way.
     pub(super) fn is_in_head(&self) -> bool {
         let inner = lock(&self.0);
-        inner.exchange.is_none() && !inner.is_unflushed && inner.head_since.is_some()
+        inner.current.is_none() && !inner.is_unflushed && inner.head_since.is_some()
     }
 }
 
 /// A request in progress; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct ExchangeGuard(pub(super) Arc<ClientState>);
+pub(super) struct RequestGuard(pub(super) Arc<ClientState>);
 
-impl Drop for ExchangeGuard {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.end_exchange();
+        self.0.end_request();
     }
 }

@@ -1,6 +1,6 @@
 //! The stream of a client as hyper sees it: it ends at the first request that hyper must not see.
 
-use super::client_state::{ClientState, Stop};
+use super::client_state::{BodyRest, ClientState, Stop};
 use crate::wire::http::{HeadStep, RequestReader};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -71,12 +71,18 @@ impl ClientStream {
             HeadStep::Complete(request, _) if request.is_upgrade() => self.stop(Stop::ForLoop),
             HeadStep::Complete(request, len) => {
                 self.reader.begin(&request);
-                self.state
-                    .begin_exchange(request, !self.reader.is_at_head());
+                let near = self.unread.len().min(len + HEAD_READ);
+                let body = match self.reader.is_at_head() {
+                    true => BodyRest::Nothing,
+                    // hyper reads no more than this of a body that is not asked for.
+                    false if self.reader.body_is_in(&self.unread[len..near]) => BodyRest::Unread,
+                    false => BodyRest::Unsent,
+                };
+                self.state.begin_request(request, body);
                 self.checked = len;
                 true
             }
-            HeadStep::Refused(reply, is_head) => self.stop(Stop::Refused(reply, is_head)),
+            HeadStep::Refused(reply, form) => self.stop(Stop::Refused(reply, form)),
         }
     }
 
@@ -204,8 +210,9 @@ impl AsyncWrite for ClientStream {
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper has flushed everything. The task of the connection closes the stream.
+        Poll::Ready(Ok(()))
     }
 }
 

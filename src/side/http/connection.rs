@@ -3,19 +3,18 @@
 use super::client_state::{ClientState, Stop};
 use super::client_stream::ClientStream;
 use super::drain_plan::DrainPlan;
-use super::exchange::Exchanges;
 use super::http_context::HttpContext;
+use super::linger;
+use super::request_service::RequestService;
 use crate::engine::{HandedOver, Reply};
 use crate::reactor::HandedOverSocket;
-use crate::wire::http::RequestReader;
+use crate::wire::http::{ReplyForm, RequestReader};
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -25,12 +24,6 @@ const FIELDS_MAX: usize = 128;
 
 /// hyper's buffer for each direction of a connection, in bytes.
 const BUFFER_MAX: usize = 64 * 1024;
-
-/// How long the last answer may take, and how much of what the client still sends is read and
-/// dropped meanwhile. Without that the kernel would send an RST, and the client could lose the
-/// answer.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1 << 20;
 
 /// The pauses between tries to give a connection back to a loop that is behind, and their number.
 const RETURN_PAUSE: Duration = Duration::from_millis(50);
@@ -45,15 +38,17 @@ enum End {
     Served,
     /// The next request is not for hyper.
     Stopped(Stop),
-    /// A time limit has passed. `true`: inside a head.
-    Late(bool),
+    /// No complete head has come in time.
+    LateHead,
+    /// No byte has come or gone in time.
+    Idle,
     /// The end of a drain has passed.
     Cut,
 }
 
 /// A connection while hyper serves it.
 struct Serving {
-    conn: Connection<TokioIo<ClientStream>, Exchanges>,
+    conn: Connection<TokioIo<ClientStream>, RequestService>,
     context: Arc<HttpContext>,
     state: Arc<ClientState>,
     sleep: Pin<Box<Sleep>>,
@@ -97,7 +92,7 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
     let state = ClientState::new();
     let unread = std::mem::take(&mut conn.bytes);
     let stream = ClientStream::new(stream, unread, reader, state.clone());
-    let service = Exchanges {
+    let service = RequestService {
         id: conn.id,
         context: context.clone(),
         state: state.clone(),
@@ -122,23 +117,23 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
     let parts = serving.conn.into_parts();
     // The service holds requests that are given up.
     drop(parts.service);
-    let (mut stream, mut unread) = parts.io.into_inner().into_parts();
+    let (stream, mut unread) = parts.io.into_inner().into_parts();
     match end {
         End::Stopped(Stop::ForLoop) => {
             unread.splice(0..0, parts.read_buf);
             give_back(stream, conn, unread, &context).await;
         }
-        End::Stopped(Stop::Refused(reply, is_head)) => {
+        End::Stopped(Stop::Refused(reply, form)) => {
             context.stats.count("", reply.status);
-            refuse(&mut stream, &reply, is_head).await;
+            linger::close(stream, &reply.render(form), &context).await;
         }
-        End::Late(true) => {
+        End::LateHead => {
             let limit = settings.head_timeout.as_millis();
             let reply = Reply::error(408, &format!("no complete request within {limit} ms"));
             context.stats.count("", reply.status);
-            refuse(&mut stream, &reply, false).await;
+            linger::close(stream, &reply.render(ReplyForm::Whole), &context).await;
         }
-        End::Served | End::Late(false) => linger(&mut stream).await,
+        End::Served | End::Idle => linger::close(stream, &[], &context).await,
         End::Cut => {}
     }
 }
@@ -149,7 +144,7 @@ impl Serving {
         while let Poll::Ready(receiver) = self.pressure.as_mut().poll(cx) {
             self.pressure = change(receiver);
         }
-        let is_over = self.conn.poll_without_shutdown(cx).is_ready();
+        let is_over = Pin::new(&mut self.conn).poll(cx).is_ready();
         if let Some(stop) = self.state.take_stop() {
             return Poll::Ready(End::Stopped(stop));
         }
@@ -165,7 +160,10 @@ impl Serving {
             };
             let due = self.state.due(&settings, keep_alive);
             if due.is_some_and(|due| due <= now) {
-                return Poll::Ready(End::Late(self.state.is_in_head()));
+                return Poll::Ready(match self.state.is_in_head() {
+                    true => End::LateHead,
+                    false => End::Idle,
+                });
             }
             let cut = self.drain.plan.map(|plan| plan.cut_at());
             if cut.is_some_and(|cut| cut <= now) {
@@ -175,7 +173,7 @@ impl Serving {
             if close.is_some_and(|close| close <= now) {
                 self.drain.is_closing = true;
                 Pin::new(&mut self.conn).graceful_shutdown();
-                if self.conn.poll_without_shutdown(cx).is_ready() {
+                if Pin::new(&mut self.conn).poll(cx).is_ready() {
                     return Poll::Ready(End::Served);
                 }
                 continue;
@@ -237,30 +235,4 @@ async fn give_back(stream: TcpStream, conn: HandedOver, bytes: Vec<u8>, context:
         tokio::time::sleep(RETURN_PAUSE).await;
     }
     log::warn!("http_connection outcome=dropped reason=\"the loop takes no connection back\"");
-}
-
-/// Writes a last answer, and closes the connection.
-async fn refuse(stream: &mut TcpStream, reply: &Reply, is_head: bool) {
-    let bytes = reply.render(is_head);
-    let written = tokio::time::timeout(LINGER, stream.write_all(&bytes)).await;
-    if let Ok(Ok(())) = written {
-        linger(stream).await;
-    }
-}
-
-/// Closes a connection so that the client can read the last answer.
-async fn linger(stream: &mut TcpStream) {
-    let close = async {
-        stream.shutdown().await?;
-        let (mut chunk, mut left) = ([0; 4_096], LINGER_BYTES);
-        while left > 0 {
-            match stream.read(&mut chunk).await? {
-                0 => break,
-                len => left = left.saturating_sub(len),
-            }
-        }
-        Ok::<_, io::Error>(())
-    };
-    // The client may be gone already.
-    let _ = tokio::time::timeout(LINGER, close).await;
 }

@@ -1,7 +1,7 @@
 //! The log of requests that the gateway itself had to answer.
 
 use crate::base::id::ConnId;
-use crate::host::{BootId, LogValue};
+use crate::host::{BootId, LogText, LogValue, OrDash};
 use crate::side::lock::lock;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -28,6 +28,8 @@ struct Period {
 #[derive(Debug)]
 pub(super) struct FailedRequest<'a> {
     pub(super) route: &'a str,
+    /// The address of the upstream, if one was chosen.
+    pub(super) upstream: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     /// The id that the upstream gets, or would have got.
@@ -44,16 +46,17 @@ impl FailureLog {
             return;
         };
         log::warn!(
-            "http_request route={} method={} path={} connection={}.{} peer={} status={} reason={} \
+            "http_request route={} upstream={} method={} path={} connection={}.{} peer={} status={} reason={} \
              left_out={left_out}",
             LogValue(failed.route),
+            OrDash(failed.upstream.map(LogValue)),
             LogValue(failed.method),
             LogValue(failed.path),
             failed.connection.0,
             failed.connection.1,
             failed.peer,
             failed.status,
-            LogValue(failed.why),
+            LogText(failed.why),
         );
     }
 

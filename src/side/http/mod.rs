@@ -7,18 +7,23 @@
 //! processed.
 
 mod answer_body;
+mod answer_wait;
 mod answers;
+mod attempts;
 mod client_state;
 mod client_stream;
 mod connection;
 mod drain_plan;
-mod exchange;
 mod failure_log;
 mod http_context;
 mod http_settings;
 mod http_stats;
+mod linger;
 mod request_body;
+mod request_service;
 mod server;
+mod source_addresses;
+mod upstream_answer;
 mod upstream_conn;
 mod upstream_pool;
 

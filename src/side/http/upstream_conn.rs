@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// The most header fields of an answer.
 const FIELDS_MAX: usize = 128;
@@ -35,12 +36,29 @@ pub(super) struct SendFailure {
     pub(super) why: hyper::Error,
 }
 
-/// A connection to an upstream.
+/// A connection to an upstream. It ends when this is dropped, even if the upstream reads nothing.
 #[derive(Debug)]
 pub(super) struct UpstreamConn {
     sender: SendRequest<RequestBody>,
-    /// How many bytes were received on it.
-    received: Arc<AtomicU64>,
+    traffic: Arc<ByteCounts>,
+    task: ConnTask,
+}
+
+/// How many bytes have passed on a connection.
+#[derive(Debug, Default)]
+struct ByteCounts {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// The task of a connection. It ends when this is dropped.
+#[derive(Debug)]
+struct ConnTask(JoinHandle<()>);
+
+impl Drop for ConnTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl UpstreamConn {
@@ -58,10 +76,10 @@ impl UpstreamConn {
             let why = format!("not connected within {} ms", patience.as_millis());
             io::Error::new(ErrorKind::TimedOut, why)
         })??;
-        let received: Arc<AtomicU64> = Arc::default();
+        let traffic: Arc<ByteCounts> = Arc::default();
         let counted = CountedStream {
             stream,
-            received: received.clone(),
+            traffic: traffic.clone(),
         };
         let (sender, conn) = Builder::new()
             .preserve_header_case(true)
@@ -72,8 +90,15 @@ impl UpstreamConn {
             .handshake(TokioIo::new(counted))
             .await
             .map_err(io::Error::other)?;
-        tokio::spawn(conn);
-        Ok(UpstreamConn { sender, received })
+        let task = tokio::spawn(async move {
+            // A request in progress is told why it failed.
+            let _ = conn.await;
+        });
+        Ok(UpstreamConn {
+            sender,
+            traffic,
+            task: ConnTask(task),
+        })
     }
 
     /// Sends a request, and returns the head of its answer.
@@ -81,11 +106,12 @@ impl UpstreamConn {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
-        let before = self.received.load(Ordering::Relaxed);
+        let received = || self.traffic.received.load(Ordering::Relaxed);
+        let before = received();
         let sent = self.sender.try_send_request(request).await;
         sent.map_err(|mut failure| SendFailure {
             unsent: failure.take_message(),
-            is_unanswered: self.received.load(Ordering::Relaxed) == before,
+            is_unanswered: received() == before,
             why: failure.into_error(),
         })
     }
@@ -94,6 +120,24 @@ impl UpstreamConn {
     /// request.
     pub(super) async fn is_reusable(&mut self) -> bool {
         self.sender.ready().await.is_ok()
+    }
+
+    /// Ends a connection whose last answer is complete, behind what is left of its request. It is
+    /// given up when no byte was sent for `idle`.
+    pub(super) async fn finish(self, idle: Duration) {
+        let UpstreamConn {
+            sender,
+            traffic,
+            mut task,
+        } = self;
+        drop(sender);
+        loop {
+            let before = traffic.sent.load(Ordering::Relaxed);
+            let ended = tokio::time::timeout(idle, &mut task.0).await;
+            if ended.is_ok() || traffic.sent.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
     }
 
     /// Returns whether the connection has ended.
@@ -125,11 +169,20 @@ async fn connect(address: &DialAddress) -> io::Result<TcpStream> {
     }
 }
 
-/// Counts the bytes that are received on a stream.
+/// Counts the bytes that pass on a stream.
 #[derive(Debug)]
 struct CountedStream {
     stream: TcpStream,
-    received: Arc<AtomicU64>,
+    traffic: Arc<ByteCounts>,
+}
+
+impl CountedStream {
+    fn count_sent(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(len)) = &sent {
+            self.traffic.sent.fetch_add(*len as u64, Ordering::Relaxed);
+        }
+        sent
+    }
 }
 
 impl AsyncRead for CountedStream {
@@ -142,7 +195,7 @@ impl AsyncRead for CountedStream {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         let received = (buf.filled().len() - before) as u64;
-        this.received.fetch_add(received, Ordering::Relaxed);
+        this.traffic.received.fetch_add(received, Ordering::Relaxed);
         polled
     }
 }
@@ -153,7 +206,9 @@ impl AsyncWrite for CountedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.count_sent(sent)
     }
 
     fn poll_write_vectored(
@@ -161,7 +216,9 @@ impl AsyncWrite for CountedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.count_sent(sent)
     }
 
     fn is_write_vectored(&self) -> bool {

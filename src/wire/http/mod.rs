@@ -27,6 +27,7 @@ pub use dial_request::{DialRequest, DialRequestFault};
 #[cfg(feature = "gateway")]
 pub(crate) use fields::{elements, is_token_byte, list_elements, quoted};
 pub use reply::Reply;
+pub(crate) use reply::ReplyForm;
 pub use request::Request;
 pub(crate) use request::{ParsedHead, parse};
 #[cfg(feature = "gateway")]

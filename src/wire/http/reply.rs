@@ -85,8 +85,8 @@ impl Reply {
         self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
     }
 
-    /// Returns the bytes of the reply; without the body for an answer to HEAD.
-    pub(crate) fn render(&self, is_head: bool) -> Vec<u8> {
+    /// Returns the bytes of the reply.
+    pub(crate) fn render(&self, form: ReplyForm) -> Vec<u8> {
         let mut text = String::with_capacity(256 + self.body.len());
         let has = |name: HeaderName| self.headers.iter().any(|(n, _)| *n == name);
         // fmt::Write to a String does not fail.
@@ -109,11 +109,20 @@ impl Reply {
         });
         let mut bytes = text.into_bytes();
         write_fields(&mut bytes, self.headers.iter().map(|(n, v)| (n, v)));
-        if !is_head && may_have_body {
+        if form == ReplyForm::Whole && may_have_body {
             bytes.extend_from_slice(&self.body);
         }
         bytes
     }
+}
+
+/// How much of a reply is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyForm {
+    /// Its head and its body.
+    Whole,
+    /// Its head alone: it answers a HEAD request.
+    HeadOnly,
 }
 
 fn reason(status: u16) -> &'static str {
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn replies_state_their_length_and_close() {
         let reply = Reply::error(404, "no \"such\"\npath").with_retry_after(3);
-        let text = String::from_utf8(reply.render(false)).expect("ASCII");
+        let text = String::from_utf8(reply.render(ReplyForm::Whole)).expect("ASCII");
         assert!(
             text.starts_with("HTTP/1.1 404 Not Found\r\n")
                 && text.contains("Connection: close\r\n")
@@ -139,7 +148,7 @@ mod tests {
             text.contains("Retry-After: 3\r\n")
                 && text.ends_with("{\"status\":404,\"error\":\"no \\\"such\\\"\\u000apath\"}")
         );
-        let head = String::from_utf8(reply.render(true)).expect("ASCII");
+        let head = String::from_utf8(reply.render(ReplyForm::HeadOnly)).expect("ASCII");
         assert!(
             head.ends_with("\r\n\r\n")
                 && head.contains(&format!("Content-Length: {}", reply.body.len()))
@@ -151,7 +160,7 @@ mod tests {
         let render = |status, body: &'static [u8]| {
             let mut reply = Reply::new(status, body).verbatim();
             reply.headers.extend([cookie("a=b"), cookie("c=d")]);
-            reply.render(false)
+            reply.render(ReplyForm::Whole)
         };
         let fields = "Connection: close\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n";
         let head = format!("HTTP/1.1 401 Unauthorized\r\nContent-Length: 3\r\n{fields}");

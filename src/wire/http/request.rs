@@ -2,7 +2,7 @@
 
 use super::fields::{elements, header_map, is_token_byte, lists};
 use super::head_end::holds_blank_line;
-use super::reply::Reply;
+use super::reply::{Reply, ReplyForm};
 use httparse::Status;
 use std::net::SocketAddr;
 use tungstenite::http::header::{
@@ -166,8 +166,12 @@ impl Request {
         self.head.version() == Version::HTTP_10
     }
 
-    pub(crate) fn is_head(&self) -> bool {
-        self.head.method() == Method::HEAD
+    /// Returns how much of a reply answers this request.
+    pub(crate) fn reply_form(&self) -> ReplyForm {
+        match *self.head.method() == Method::HEAD {
+            true => ReplyForm::HeadOnly,
+            false => ReplyForm::Whole,
+        }
     }
 
     /// Returns the answer to this request; to OPTIONS with the allowed methods (RFC 9110 §9.3.7).
@@ -187,8 +191,8 @@ pub(crate) enum ParsedHead {
     Partial,
     /// A complete head, and its length in bytes.
     Complete(Box<Request>, usize),
-    /// A request that is refused. The flag says whether it was a HEAD request.
-    Refused(Reply, bool),
+    /// A request that is refused.
+    Refused(Reply, ReplyForm),
 }
 
 /// Parses a complete request head of at most `most` bytes at the start of `data`. The first `known`
@@ -201,7 +205,8 @@ pub(crate) fn parse(
     peer_addr: SocketAddr,
     encrypted: bool,
 ) -> ParsedHead {
-    let refuse = |status, why: &str| ParsedHead::Refused(Reply::error(status, why), false);
+    let refuse =
+        |status, why: &str| ParsedHead::Refused(Reply::error(status, why), ReplyForm::Whole);
     let too_long = || refuse(431, &format!("the request head has more than {most} bytes"));
     // A TLS hello, or noise, is refused at once: a method begins with a letter (blank lines may
     // precede it).
@@ -248,7 +253,10 @@ pub(crate) fn parse(
             };
             ParsedHead::Complete(Box::new(request), len)
         }
-        Err(reply) => ParsedHead::Refused(reply, parsed.method == Some("HEAD")),
+        Err(reply) if parsed.method == Some("HEAD") => {
+            ParsedHead::Refused(reply, ReplyForm::HeadOnly)
+        }
+        Err(reply) => ParsedHead::Refused(reply, ReplyForm::Whole),
     }
 }
 

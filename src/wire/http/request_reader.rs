@@ -6,7 +6,7 @@
 
 use super::chunk_lines::ChunkLines;
 use super::fields::{stated, trim_ows};
-use super::reply::Reply;
+use super::reply::{Reply, ReplyForm};
 use super::request::{ParsedHead, Request, parse};
 use super::response_fault::ResponseFault;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ pub(crate) enum HeadStep {
     Partial,
     /// A head of this many bytes. [`begin`](RequestReader::begin) goes on to its body.
     Complete(Box<Request>, usize),
-    /// A request that is refused. The flag says whether it is a HEAD request.
-    Refused(Reply, bool),
+    /// A request that is refused.
+    Refused(Reply, ReplyForm),
 }
 
 /// The largest Content-Length; hyper and many services count in 63 bits.
@@ -82,18 +82,18 @@ impl RequestReader {
                 self.known = bytes.len();
                 HeadStep::Partial
             }
-            ParsedHead::Refused(reply, is_head) => HeadStep::Refused(reply, is_head),
+            ParsedHead::Refused(reply, form) => HeadStep::Refused(reply, form),
             ParsedHead::Complete(request, len) => {
-                let is_head = request.is_head();
+                let form = request.reply_form();
                 if ["CONNECT", "TRACE"].contains(&request.method()) {
                     // The first asks for a tunnel, whatever its target; the answer to the second
                     // shows what proxies have added (RFC 9110 §9.3.6, §9.3.8).
                     let why = format!("the method {} is not passed", request.method());
-                    return HeadStep::Refused(Reply::error(405, &why), is_head);
+                    return HeadStep::Refused(Reply::error(405, &why), form);
                 }
                 match fault_of(&request, &bytes[..len]) {
                     None => HeadStep::Complete(request, len),
-                    Some(why) => HeadStep::Refused(Reply::error(400, &why), is_head),
+                    Some(why) => HeadStep::Refused(Reply::error(400, &why), form),
                 }
             }
         }
@@ -107,6 +107,11 @@ impl RequestReader {
             Ok(Body::Length(length)) => Rest::Length(length),
             Ok(Body::Chunked) => Rest::Chunks(ChunkLines::strict()),
         };
+    }
+
+    /// Returns whether these next bytes hold the whole rest of a body whose length is known.
+    pub(crate) fn body_is_in(&self, bytes: &[u8]) -> bool {
+        matches!(self.rest, Rest::Length(left) if left <= bytes.len() as u64)
     }
 
     /// Returns how many of the next bytes belong to the body, and goes on behind them.

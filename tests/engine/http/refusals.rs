@@ -272,3 +272,40 @@ fn a_request_head_may_have_16_kib_or_what_the_settings_say() {
         assert_eq!(why, format!("max_head_bytes is {wrong}; 1024 to 65536"));
     }
 }
+
+/// A client sends a long body first and reads the answer then. It has its time as long as it sends.
+#[test]
+fn a_client_that_still_sends_its_body_is_not_dropped() {
+    const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
+    let mut net = server(Config::default());
+    let peer = net.open_socket();
+    net.write(peer, POST.as_bytes());
+    net.settle();
+    let response = net.response(peer).expect("an answer").to_owned();
+    check_response("an upload", &response, 405, false);
+    // The close timeout is 2 s.
+    for _ in 0..12 {
+        net.advance(1_500);
+        net.write(peer, &[b'x'; 100_000]);
+        net.settle();
+        assert_eq!(net.released(peer), None);
+    }
+    net.advance(1_900);
+    assert_eq!(net.released(peer), None, "it may read now");
+    net.advance(200);
+    assert!(net.released(peer).is_some());
+    net.expect_closed(peer, Cause::BAD_REQUEST);
+
+    // Ten close timeouts are the most.
+    let peer = net.open_socket();
+    net.write(peer, POST.as_bytes());
+    net.settle();
+    let mut seconds = 0;
+    while net.released(peer).is_none() {
+        net.advance(1_000);
+        seconds += 1;
+        net.write(peer, &[b'x'; 100_000]);
+        net.settle();
+    }
+    assert!((20..=21).contains(&seconds), "{seconds}");
+}

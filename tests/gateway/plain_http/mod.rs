@@ -9,3 +9,4 @@ mod requests;
 mod retries;
 mod rig;
 mod upgrades;
+mod uploads;
