@@ -388,3 +388,35 @@ fn a_request_of_the_gateway_itself_is_refused() {
     assert!(rig.service.try_accept().is_none());
     rig.gateway.end();
 }
+
+/// Each gateway passes on which ones came before it, so any of them finds the loop.
+#[test]
+fn a_loop_over_two_gateways_is_refused() {
+    let nearer = Rig::start("", &[]);
+    let upstream = format!("http://{}", nearer.gateway.addr);
+    let farther = Gateway::start(&[&QUIET[..], &[("UPSTREAM", &*upstream)]].concat());
+    for lines in ["", "Upgrade: websocket\r\n"] {
+        let mut client = Client::connect(farther.addr);
+        let head = match lines {
+            "" => "GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_owned(),
+            _ => request("/", ""),
+        };
+        client.write(head.as_bytes());
+        let mut leg = nearer.service.accept();
+        leg.read_head();
+        let own = ["x-pulsegate-connection", "x-pulsegate-hops"]
+            .map(|name| format!("{name}: {}\r\n", leg.fields(name).join(", ")))
+            .concat();
+        // The service passes the request on to one of the gateways.
+        let back = head.replacen("\r\n\r\n", &format!("\r\n{own}\r\n"), 1);
+        for addr in [farther.addr, nearer.gateway.addr] {
+            let mut client = Client::connect(addr);
+            client.write(back.as_bytes());
+            let refusal = client.refusal();
+            assert!(refusal.starts_with("HTTP/1.1 508 "), "{refusal}");
+        }
+    }
+    assert!(nearer.service.try_accept().is_none());
+    farther.end();
+    nearer.gateway.end();
+}
