@@ -72,6 +72,22 @@ fn other_requests_are_sent_once() {
     bridge.gateway.end();
 }
 
+/// A service may be closing a connection that has waited for long.
+#[test]
+fn a_request_that_must_not_be_repeated_gets_a_fresh_connection() {
+    let bridge = Bridge::start(&[("UPSTREAM_KEEP_ALIVE_MS", "600000")]);
+    let post = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
+    let (mut client, mut old) = kept(&bridge);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    client.write(post.as_bytes());
+    serve(&mut bridge.service.accept(), "a new one");
+    assert_answer(&mut client, "a new one");
+    // The old one is kept for what can be repeated.
+    assert!(old.is_quiet());
+    drop(client);
+    bridge.gateway.end();
+}
+
 /// A connection that the service has closed meanwhile is not used.
 #[test]
 fn a_connection_that_the_service_has_closed_costs_no_request() {
