@@ -5,6 +5,7 @@ use super::age_limits::AgeLimits;
 use super::handshake_failure::HandshakeFailure;
 use super::handshake_stats::HandshakeResult;
 use super::health_check::{HealthCheck, UpstreamNumber};
+use super::http_requests::HttpRequests;
 use super::known_addresses::KnownAddresses;
 use super::leaving_walk::LeavingWalk;
 use super::pair_ends::{GOING_AWAY, Leg, partner_close};
@@ -93,6 +94,7 @@ pub struct Bridge {
     pub(super) routes: RouteTable,
     known: KnownAddresses,
     pub(super) endpoints: Endpoints,
+    pub(super) http_requests: HttpRequests,
     pub(super) pending: PendingRequests,
     /// The route of each client whose request waits in a queue, the bytes that it is charged, and
     /// its ticket in that queue.
@@ -126,6 +128,7 @@ impl Bridge {
             routes: RouteTable::default(),
             known: KnownAddresses::default(),
             endpoints: Endpoints::default(),
+            http_requests: HttpRequests::default(),
             pending: PendingRequests::default(),
             queued: HashMap::new(),
             queue_timer: None,

@@ -7,6 +7,7 @@ use super::counting::is_failure;
 use super::end_to_end::{Field, NamedFields, passed_fields};
 use super::health_check::UpstreamNumber;
 use super::hop::Hop;
+use super::http_requests::{HttpRequestRow, HttpTicket};
 use super::requests::{from_source, wish};
 use super::route::Route;
 use super::upstream_request::{HostHeader, PassedHead, passed_head};
@@ -15,10 +16,13 @@ use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Io, Reply, Request};
-use crate::host::PairTarget;
+use crate::host::{Identity, PairTarget};
 use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::sync::Arc;
+
+/// The most characters of a path that are kept for operators.
+const PATH_MAX: usize = 200;
 
 /// The upstream for a plain HTTP request.
 #[derive(Debug)]
@@ -46,6 +50,10 @@ pub struct HttpUpstream {
     gateway_fields: Vec<Field>,
     hop: Hop,
     set_cookie: Option<HeaderValue>,
+    /// How long the client's token is still accepted; `None`: it does not expire.
+    pub expires_in: Option<Micros>,
+    /// The request as operators see it, while it is in progress.
+    pub ticket: Arc<HttpTicket>,
     /// Counts the request at the upstream while it is in progress.
     _in_flight: InFlight,
 }
@@ -148,11 +156,12 @@ impl Bridge {
     pub(crate) fn choose_http(
         &mut self,
         now: Micros,
-        client_id: ConnId,
+        id: ConnId,
         request: &Request,
         (admitted, tried): (Arc<Admitted>, &[UpstreamNumber]),
     ) -> Option<HttpChoice> {
         let route = admitted.route.clone();
+        let answer = |reply| Some(HttpChoice::Answer(reply, route.name.clone()));
         let wish = wish(admitted.address, request, &route);
         let block = AddressBlock::of(admitted.address);
         let source = self.next_source();
@@ -167,26 +176,40 @@ impl Bridge {
             );
             (choice, live.listed(&self.endpoints))
         });
-        let Some((Choice::Endpoint(id), listed)) = chosen else {
+        let Some((Choice::Endpoint(number), listed)) = chosen else {
             let (_, reply) = self.no_upstream(&route.name, source as u32);
-            return Some(HttpChoice::Answer(reply, route.name.clone()));
+            return answer(reply);
         };
-        self.endpoints.get_mut(id)?.chosen(RequestKind::Http, now);
-        let endpoint = self.endpoints.get(id)?;
+        self.endpoints
+            .get_mut(number)?
+            .chosen(RequestKind::Http, now);
+        let endpoint = self.endpoints.get(number)?;
         let hop = Hop::of(request, &self.proxies, self.forwarded_https);
         let is_new = endpoint.token.as_bytes() != &*wish.token;
         let sticky = route.sticky.as_ref().filter(|_| is_new);
-        Some(HttpChoice::Upstream(Box::new(HttpUpstream {
-            number: UpstreamNumber(id),
-            addresses: from_each_source(&endpoint.address, &route, source),
+        let expires = admitted.expires;
+        let row = HttpRequestRow {
+            id,
             target: endpoint.target(),
+            address: admitted.address,
+            identity: admitted.identity.clone(),
+            method: request.method().into(),
+            path: request.path().chars().take(PATH_MAX).collect(),
+            since: now,
+        };
+        Some(HttpChoice::Upstream(Box::new(HttpUpstream {
+            number: UpstreamNumber(number),
+            addresses: from_each_source(&endpoint.address, &route, source),
+            target: row.target.clone(),
             may_retry: tried.len() + 1 < listed,
             is_in_doubt: endpoint.is_in_doubt(),
             client: block,
             host: endpoint.url.host_field(),
-            gateway_fields: self.gateway_fields(client_id, request),
+            gateway_fields: self.gateway_fields(id, request),
             hop,
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
+            expires_in: expires.map(|at| self.engine_time(at, now) - now),
+            ticket: self.http_requests.begin(row),
             _in_flight: endpoint.requests.begin(),
             route,
             admitted,
@@ -206,6 +229,38 @@ impl Bridge {
         if is_failure(status) {
             self.http_failed(now, upstream, &format!("the answer is {status}"));
         }
+    }
+
+    /// Returns at most `most` of the plain HTTP requests in progress, those after this one, and
+    /// whether more follow.
+    pub(crate) fn http_requests_after(
+        &self,
+        id: Option<ConnId>,
+        most: usize,
+    ) -> (Vec<HttpRequestRow>, bool) {
+        self.http_requests.after(id, most)
+    }
+
+    /// Returns the identity of the client whose plain HTTP request is in progress on a connection;
+    /// `None` if none is.
+    pub(crate) fn http_client(&self, id: ConnId) -> Option<Option<Identity>> {
+        self.http_requests.client(id)
+    }
+
+    /// Ends the plain HTTP request of a connection, if one is in progress.
+    pub(crate) fn end_http(&self, id: ConnId) {
+        self.http_requests.end(id);
+    }
+
+    /// Ends the plain HTTP requests of an identity among the next `most` after this one. Returns
+    /// the last one that was looked at, if more follow.
+    pub(crate) fn end_http_of(
+        &self,
+        identity: &Identity,
+        after: Option<ConnId>,
+        most: usize,
+    ) -> Option<ConnId> {
+        self.http_requests.end_of(identity, after, most)
     }
 
     /// Notes that the answer to a plain HTTP request is not valid, or that there was none before

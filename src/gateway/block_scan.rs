@@ -11,9 +11,10 @@ const SLOTS_PER_SLICE: u32 = 4_000;
 const SLOTS_PER_UNIT: u32 = 50;
 
 impl Gateway {
-    /// Closes all connections of an identity with this reason, over as many turns as needed. A
-    /// user of a service may have many.
+    /// Closes all connections of an identity with this reason, and ends its plain HTTP requests,
+    /// over as many turns as needed. A user of a service may have many.
     pub(super) fn close_identity(&mut self, io: &Io<'_>, identity: Identity, reason: &str) {
+        self.end_http_of(io, identity.clone());
         let (mut slot, reason) = (0, reason.to_owned());
         let scan = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             let end = io.slots().min(slot + SLOTS_PER_SLICE);

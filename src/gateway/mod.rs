@@ -11,6 +11,7 @@ mod event_log;
 mod gateway;
 mod handler;
 mod jobs;
+mod kick_outcome;
 mod line_limiter;
 mod operator;
 mod plain_http;
@@ -19,19 +20,19 @@ mod session_list;
 mod unserved;
 
 pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
-pub use self::operator::{
-    BlockSlice, ConnSnapshot, FLAPPING_MAX, KickOutcome, NotBlocked, Reconfiguration, Snapshot,
-};
+pub use self::kick_outcome::{KickOutcome, NotBlocked};
+pub use self::operator::{BlockSlice, ConnSnapshot, FLAPPING_MAX, Reconfiguration, Snapshot};
 pub use self::session_list::{
     AppRow, LISTED_APPS_MAX, LISTED_SUBSCRIPTIONS_MAX, SessionRow, SessionSlice, SlotRow,
 };
+pub(crate) use crate::bridge::{Admitted, PassedHead, is_service_unresponsive};
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HandshakeResult, HandshakeStats, HealthCheck,
-    HostHeader, HttpChoice, HttpTarget, HttpUpstream, PairFate, PairForecast, PairStats,
-    RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, RouteStats, SameSite, SecureCookie,
-    StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
+    HostHeader, HttpChoice, HttpRequestRow, HttpTarget, HttpTicket, HttpUpstream, PairFate,
+    PairForecast, PairStats, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, RouteStats,
+    SameSite, SecureCookie, StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow,
+    UpstreamUrl, WeightedUpstream,
 };
-pub(crate) use crate::bridge::{Admitted, PassedHead, is_service_unresponsive};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,

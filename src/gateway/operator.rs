@@ -2,6 +2,7 @@
 
 use super::event_log::LogPartner;
 use super::gateway::Gateway;
+use super::kick_outcome::{KickOutcome, NotBlocked};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
@@ -101,36 +102,6 @@ pub struct Reconfiguration {
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
-}
-
-/// The result of a kick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KickOutcome {
-    /// There is no connection with this id.
-    NoSuch,
-    /// The connection is already being closed. Nothing was done.
-    Closing,
-    /// Its identity cannot be blocked. Nothing was done.
-    NotBlocked(NotBlocked),
-    /// The connection is being closed.
-    Done {
-        /// Whether the identity of the connection is blocked from now on.
-        blocked: bool,
-        /// The other leg of its pair, which ends, too.
-        partner: Option<ConnId>,
-    },
-}
-
-/// Why an identity is not blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else")]
-pub enum NotBlocked {
-    /// The connection has no identity, and its pair has none.
-    Unnamed,
-    /// The name is generated: no peer comes back under it.
-    Generated,
-    /// As many identities as can be are blocked already.
-    Full,
 }
 
 /// All that is known about one connection.
@@ -300,7 +271,8 @@ impl Gateway {
         block: Micros,
     ) -> KickOutcome {
         match io.view(id).map(|view| view.phase) {
-            None => return KickOutcome::NoSuch,
+            // It may be one that was handed over.
+            None => return self.kick_http(io, id, reason, block),
             Some(PhaseView::Closing { .. }) => return KickOutcome::Closing,
             Some(PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open) => {}
         }
@@ -341,7 +313,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Why it is not blocked.
-    fn block(
+    pub(super) fn block(
         &mut self,
         io: &Io<'_>,
         identity: Option<&Identity>,

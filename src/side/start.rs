@@ -184,7 +184,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         live: LiveStream::default(),
         http: Arc::default(),
     });
-    let stats = admin_state.http.clone();
+    let (stats, http_stats) = (admin_state.http.clone(), admin_state.http.clone());
     let http = options
         .http
         .map(|http| start_http(http, options.boot, queries.clone(), stats));
@@ -205,10 +205,9 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
             admin::start(listener, &admin_state);
         }
         let down = || down.webhooks().down;
-        watch::run_alerts(watchers.alerts(), &queries, down, || {
-            watchers.collect_records()
-        })
-        .await;
+        let http_requests = || http_stats.in_progress();
+        let collect = || watchers.collect_records();
+        watch::run_alerts(watchers.alerts(), &queries, down, http_requests, collect).await;
     })?;
     Ok(handle)
 }

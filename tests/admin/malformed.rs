@@ -35,6 +35,10 @@ fn a_question_with_a_wrong_path_or_parameter_gets_a_clear_4xx() {
         get(404, "/api/v2/overview");
         get(405, KICK);
         get(400, "/api/v1/connections?limit=0");
+        get(400, "/api/v1/http-requests?limit=0");
+        get(400, "/api/v1/http-requests?limit=1001");
+        get(400, "/api/v1/http-requests?after=x");
+        get(400, "/api/v1/http-requests?user=ada");
         get(400, "/api/v1/connections?limit=1001");
         get(400, "/api/v1/connections?limit=-1");
         get(400, "/api/v1/connections?limit=99999999999999999999");

@@ -244,8 +244,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The alert near_capacity fires when the number of connections reaches this \
-               percentage of MAX_CONNECTIONS. 0 turns it off.",
+        help: "The alerts near_capacity and http_requests_near_limit fire when the number of \
+               connections reaches this percentage of MAX_CONNECTIONS, or that of plain HTTP \
+               requests this percentage of HTTP_MAX_REQUESTS. 0 turns both off.",
     },
     Setting {
         name: "ALERT_REFUSED",
@@ -294,8 +295,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a percentage must be reached before near_capacity, fds_near_limit, \
-               upstream_ports_near_limit or memory_near_limit fires; 0 is at once.",
+        help: "How long a percentage must be reached before near_capacity, \
+               http_requests_near_limit, fds_near_limit, upstream_ports_near_limit or \
+               memory_near_limit fires; 0 is at once.",
     },
     Setting {
         name: "ALERT_STORM_PERCENT",

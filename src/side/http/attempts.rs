@@ -8,6 +8,7 @@ use super::client_state::ClientState;
 use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
 use super::request_body::RequestBody;
+use super::request_limits::RequestLimits;
 use super::source_addresses::{self, is_own_shortage};
 use super::upstream_answer::UpstreamAnswer;
 use super::upstream_conn::{SendFailure, UpstreamConn};
@@ -129,7 +130,16 @@ impl Attempts {
             gateway.choose_http(io, id, &head, (admitted, &tried))
         });
         match asked.await {
-            Ok(HttpChoice::Upstream(upstream)) => Ok(upstream),
+            Ok(HttpChoice::Upstream(upstream)) => {
+                let expires = upstream.expires_in;
+                self.state.set_limits(RequestLimits {
+                    route: upstream.route.name.clone(),
+                    expires: expires
+                        .and_then(|left| Instant::now().checked_add(left.as_duration())),
+                    ticket: upstream.ticket.clone(),
+                });
+                Ok(upstream)
+            }
             Ok(HttpChoice::Answer(reply, route)) => Err(Failed::new(reply, &route)),
             Err(_) => Err(stalled(())),
         }

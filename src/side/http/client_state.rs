@@ -1,11 +1,12 @@
 //! The state of one client's connection, as its stream, its requests and its task share it.
 
 use super::http_settings::HttpSettings;
+use super::request_limits::{EndedRequest, RequestLimits};
 use crate::engine::{Reply, Request};
 use crate::side::lock::lock;
 use crate::wire::http::ReplyForm;
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -68,6 +69,8 @@ struct CurrentRequest {
     body_fault: Option<String>,
     /// Whether hyper has its answer.
     is_answered: bool,
+    /// What may end it early, once an upstream is chosen.
+    limits: Option<RequestLimits>,
 }
 
 impl ClientState {
@@ -121,6 +124,7 @@ impl ClientState {
             awaits_body: false,
             body_fault: None,
             is_answered: false,
+            limits: None,
         });
         inner.head = Some(request);
         inner.head_since = None;
@@ -177,6 +181,34 @@ impl ClientState {
     /// Takes the head of the request that hyper reports.
     pub(super) fn take_head(&self) -> Option<Box<Request>> {
         lock(&self.0).head.take()
+    }
+
+    /// Sets what may end the request in progress early.
+    pub(super) fn set_limits(&self, limits: RequestLimits) {
+        if let Some(current) = &mut lock(&self.0).current {
+            current.limits = Some(limits);
+        }
+    }
+
+    /// Returns how the request in progress ends early, if it does now. The task is woken when an
+    /// operator ends it.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Option<EndedRequest> {
+        let mut inner = lock(&self.0);
+        let is_unflushed = inner.is_unflushed;
+        let current = inner.current.as_mut()?;
+        let cause = current.limits.as_ref()?.poll_end(cx)?;
+        // Nothing can be said behind a part of an answer, be it the one before.
+        let is_silent = current.is_answered || is_unflushed;
+        Some(EndedRequest {
+            route: current.limits.take()?.route,
+            cause,
+            form: (!is_silent).then_some(current.form),
+        })
+    }
+
+    /// Returns when the token of the request in progress expires.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        lock(&self.0).current.as_ref()?.limits.as_ref()?.expires
     }
 
     /// Notes that hyper gets the answer to the request in progress.

@@ -5,6 +5,7 @@ use super::client_stream::ClientStream;
 use super::drain_plan::DrainPlan;
 use super::http_context::HttpContext;
 use super::linger;
+use super::request_limits::EndedRequest;
 use super::request_service::RequestService;
 use crate::engine::{HandedOver, Reply};
 use crate::reactor::HandedOverSocket;
@@ -42,6 +43,8 @@ enum End {
     LateHead,
     /// No byte has come or gone in time.
     Idle,
+    /// The request in progress was ended early.
+    Ended(EndedRequest),
     /// The end of a drain has passed.
     Cut,
 }
@@ -134,6 +137,14 @@ pub(super) async fn serve(socket: HandedOverSocket, context: Arc<HttpContext>) {
             linger::close(stream, &reply.render(ReplyForm::Whole), &context).await;
         }
         End::Served | End::Idle => linger::close(stream, &[], &context).await,
+        End::Ended(ended) => {
+            context.stats.count_ended(ended.cause);
+            // An answer that has begun is cut off.
+            let Some(form) = ended.form else { return };
+            let reply = ended.cause.reply();
+            context.stats.count(&ended.route, reply.status);
+            linger::close(stream, &reply.render(form), &context).await;
+        }
         End::Cut => {}
     }
 }
@@ -150,6 +161,9 @@ impl Serving {
         }
         if is_over {
             return Poll::Ready(End::Served);
+        }
+        if let Some(ended) = self.state.poll_end(cx) {
+            return Poll::Ready(End::Ended(ended));
         }
         loop {
             let now = Instant::now();
@@ -178,7 +192,8 @@ impl Serving {
                 }
                 continue;
             }
-            let Some(next) = [due, cut, close].into_iter().flatten().min() else {
+            let expiry = self.state.expiry();
+            let Some(next) = [due, cut, close, expiry].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
             if self.sleep.deadline() != next {
@@ -186,6 +201,9 @@ impl Serving {
             }
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
+            }
+            if let Some(ended) = self.state.poll_end(cx) {
+                return Poll::Ready(End::Ended(ended));
             }
         }
     }

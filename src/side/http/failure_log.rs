@@ -46,8 +46,8 @@ impl FailureLog {
             return;
         };
         log::warn!(
-            "http_request route={} upstream={} method={} path={} connection={}.{} peer={} status={} reason={} \
-             left_out={left_out}",
+            "http_request route={} upstream={} method={} path={} connection={}.{} peer={} \
+             status={} reason={} left_out={left_out}",
             LogValue(failed.route),
             OrDash(failed.upstream.map(LogValue)),
             LogValue(failed.method),

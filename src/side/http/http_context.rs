@@ -42,7 +42,7 @@ impl HttpContext {
         drain: HttpDrain,
         stats: Arc<HttpStats>,
     ) -> Self {
-        let most = lock(&settings).max_requests.min(Semaphore::MAX_PERMITS);
+        let most = lock(&settings).max_requests;
         HttpContext {
             boot,
             queries,
@@ -50,10 +50,10 @@ impl HttpContext {
             settings,
             drain,
             pressure: watch::Sender::new(false),
+            room: stats.make_room(most),
             stats,
             pool: Arc::default(),
             failures: FailureLog::default(),
-            room: Arc::new(Semaphore::new(most)),
             questions: Semaphore::new(QUESTIONS),
         }
     }

@@ -1,9 +1,11 @@
 //! The counters of plain HTTP.
 
+use super::request_limits::{END_CAUSES, EndCause};
 use crate::side::lock::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::sync::Semaphore;
 
 /// The classes of status codes, as metrics name them; the answers that were cut off come last.
 pub(in crate::side) const CODE_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut"];
@@ -22,6 +24,10 @@ pub(in crate::side) type RouteRequests = [u64; CODE_CLASSES.len()];
 pub(in crate::side) struct HttpStats {
     connections: AtomicU64,
     requests: Mutex<BTreeMap<Box<str>, RouteRequests>>,
+    /// The requests that were ended early, by [`END_CAUSES`].
+    ended: [AtomicU64; END_CAUSES.len()],
+    /// A permit for each request in progress, and their number.
+    room: OnceLock<(Arc<Semaphore>, usize)>,
 }
 
 impl HttpStats {
@@ -34,6 +40,33 @@ impl HttpStats {
     /// serves.
     pub(in crate::side) fn requests(&self) -> BTreeMap<Box<str>, RouteRequests> {
         lock(&self.requests).clone()
+    }
+
+    /// Returns the requests that were ended early, by [`END_CAUSES`].
+    pub(in crate::side) fn ended(&self) -> [u64; END_CAUSES.len()] {
+        self.ended
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many requests are in progress, and the most that may be; `None` if none is
+    /// passed.
+    pub(in crate::side) fn in_progress(&self) -> Option<(u64, u64)> {
+        let (room, most) = self.room.get()?;
+        let running = most.saturating_sub(room.available_permits());
+        Some((running as u64, *most as u64))
+    }
+
+    /// Makes room for this many requests in progress.
+    pub(super) fn make_room(&self, most: usize) -> Arc<Semaphore> {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let room = || (Arc::new(Semaphore::new(most)), most);
+        self.room.get_or_init(room).0.clone()
+    }
+
+    /// Counts a request that was ended early.
+    pub(super) fn count_ended(&self, cause: EndCause) {
+        self.ended[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection, until the returned value is dropped.

@@ -10,7 +10,7 @@ mod crowding;
 mod failures;
 mod faults;
 mod health;
-mod identities;
+pub mod identities;
 pub mod legs;
 mod losses;
 mod operators;

@@ -2,6 +2,7 @@
 //! by hand, and the gateway between them.
 
 mod answers;
+mod ended_early;
 mod limits;
 mod readings;
 mod recorder;

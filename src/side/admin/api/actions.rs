@@ -113,7 +113,8 @@ enum LevelName {
     Trace,
 }
 
-/// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time.
+/// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time. The id
+/// may be that of a plain HTTP request: it is ended, with 403 or by cutting its answer off.
 #[utoipa::path(
     post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = KickBody,
     params((

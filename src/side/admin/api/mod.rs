@@ -10,6 +10,7 @@ mod common;
 mod connections;
 mod explain;
 mod explain_pair;
+mod http_requests;
 mod live_document;
 mod overview;
 mod page_entries;

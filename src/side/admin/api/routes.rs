@@ -2,8 +2,8 @@
 
 use super::actions::ALL;
 use super::{
-    actions, alerts, blocks, causes, closed_connections, common, connections, live_document,
-    overview, policies, reload, sessions, troubled, upstreams, webhooks,
+    actions, alerts, blocks, causes, closed_connections, common, connections, http_requests,
+    live_document, overview, policies, reload, sessions, troubled, upstreams, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -67,6 +67,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(troubled::list))
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))
+        .routes(routes!(http_requests::list))
         .routes(routes!(actions::kick))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::one))

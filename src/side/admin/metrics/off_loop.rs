@@ -3,7 +3,7 @@
 use super::scrape::Scrape;
 use super::writer::MetricsWriter;
 use crate::side::admin::failed_logins::LoginFailure;
-use crate::side::http::CODE_CLASSES;
+use crate::side::http::{CODE_CLASSES, END_CAUSES};
 use crate::side::jobs::{WebhookResult, WebhookType};
 use std::fmt;
 
@@ -79,6 +79,25 @@ impl Scrape {
             "Connections of clients that were handed over for plain HTTP",
             self.http.connections() as i64,
         )?;
+        let (running, most) = self.http.in_progress().unwrap_or_default();
+        writer.gauge(
+            "pulsegate_http_requests_in_progress",
+            "Plain HTTP requests in progress",
+            running as i64,
+        )?;
+        writer.gauge(
+            "pulsegate_http_requests_in_progress_max",
+            "The most plain HTTP requests in progress (HTTP_MAX_REQUESTS); 0: none is passed",
+            most as i64,
+        )?;
+        let help = "Plain HTTP requests that were ended early: the client's token has expired, or \
+                    an operator has ended them";
+        writer.counters("pulsegate_http_requests_ended", help, |family| {
+            for (cause, count) in END_CAUSES.iter().zip(self.http.ended()) {
+                family.count(&[("cause", cause)], count)?;
+            }
+            Ok(())
+        })?;
         let help = "Plain HTTP requests by route and class of status code; cut: the answer was cut \
                     off behind its head";
         writer.counters("pulsegate_http_requests", help, |family| {

@@ -13,12 +13,14 @@ use std::time::Duration;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
-/// returns the apps with a server that is down. `collect_records` records the connections that have
+/// returns the apps with a server that is down, and `http_requests` the plain HTTP requests in
+/// progress and their limit. `collect_records` records the connections that have
 /// ended.
 pub(in crate::side) async fn run(
     alerts: &Alerts,
     queries: &GatewayQueries,
     down: impl Fn() -> Vec<DownApp>,
+    http_requests: impl Fn() -> Option<(u64, u64)>,
     collect_records: impl Fn(),
 ) {
     let mut evaluated_at: Option<Micros> = None;
@@ -33,7 +35,11 @@ pub(in crate::side) async fn run(
         }
         evaluated_at = Some(Timestamp::now().raw);
         let sample = if settings.on {
-            take_sample(queries, &down).await
+            Sample {
+                down: down(),
+                http_requests: http_requests(),
+                ..take_sample(queries).await
+            }
         } else {
             // Every rule is off, and firing alerts are resolved.
             Sample::default()
@@ -50,7 +56,7 @@ pub(in crate::side) async fn run(
     }
 }
 
-async fn take_sample(queries: &GatewayQueries, down: impl Fn() -> Vec<DownApp>) -> Sample {
+async fn take_sample(queries: &GatewayQueries) -> Sample {
     let asked = loop_query::query(queries, |gateway, io| {
         let (flapping, _) = gateway.flapping_identities(io);
         (gateway.snapshot(io), gateway.top_user_agents(io), flapping)
@@ -66,7 +72,6 @@ async fn take_sample(queries: &GatewayQueries, down: impl Fn() -> Vec<DownApp>) 
     Sample {
         counters,
         flapping: flapping_now,
-        down: down(),
         fds: process_stats.open_fds.zip(process_stats.max_fds),
         memory: process::memory(),
         upstreams,

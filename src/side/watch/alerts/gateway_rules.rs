@@ -98,6 +98,17 @@ pub(super) fn fds_near_limit(input: &RuleInput<'_>) -> Option<Vec<Measurement>> 
     Measurement::single(value, threshold, summary)
 }
 
+pub(super) fn http_requests_near_limit(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
+    let (running, most) = input.sample.http_requests?;
+    let value = percent(running, most);
+    let threshold = input.settings.capacity_percent as f64;
+    let summary = format!(
+        "{running} of at most {most} plain HTTP requests are in progress, {value:.1} % (threshold \
+         {threshold} %)"
+    );
+    Measurement::single(value, threshold, summary)
+}
+
 pub(super) fn memory_near_limit(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     let memory = input.sample.memory?;
     let (used, limit) = (memory.used, memory.limit);

@@ -2,7 +2,8 @@
 
 use super::alert_rule::{AlertRule, Severity};
 use super::gateway_rules::{
-    at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
+    at_capacity, fds_near_limit, http_requests_near_limit, loop_stalls, memory_near_limit,
+    near_capacity, out_of_descriptors,
 };
 use super::peer_rules::{
     app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
@@ -187,6 +188,18 @@ pub(super) const RULES: &[AlertRule] = &[
         },
         yields: true,
         measure: fds_near_limit,
+    },
+    AlertRule {
+        name: "http_requests_near_limit",
+        severity: Severity::Warning,
+        action: "Find the route and the upstream of long requests in /api/v1/http-requests, raise \
+                 HTTP_MAX_REQUESTS, or start another gateway. At the limit requests wait up to \
+                 5 s, and are then answered 503.",
+        threshold: |s| s.capacity_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: no_other,
+        yields: false,
+        measure: http_requests_near_limit,
     },
     AlertRule {
         name: "upstream_ports_near_limit",

@@ -31,6 +31,8 @@ pub(super) struct Sample {
     pub(super) fds: Option<(u64, u64)>,
     /// Memory in use, and the nearest limit.
     pub(super) memory: Option<MemoryUse>,
+    /// Plain HTTP requests in progress, and their limit. `None`: none is passed.
+    pub(super) http_requests: Option<(u64, u64)>,
     /// The upstreams behind the routes.
     pub(super) upstreams: Vec<UpstreamRow>,
     /// The local ports from which the kernel chooses one for a connection to an upstream.

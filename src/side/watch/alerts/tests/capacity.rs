@@ -298,3 +298,20 @@ fn memory_says_which_limit() {
     fleet.sample.memory = Some(memory(100));
     fleet.expect_resolved("memory_near_limit");
 }
+
+#[test]
+fn plain_http_requests_are_near_their_limit() {
+    let mut fleet = FleetHarness::new();
+    fleet.sample.http_requests = Some((899, 1_000));
+    fleet.evaluate_times(30);
+    fleet.expect_reports(&[]);
+    fleet.sample.http_requests = Some((900, 1_000));
+    fleet.evaluate_times(10);
+    let alert = fleet.expect_firing("http_requests_near_limit");
+    assert_eq!(
+        alert.summary,
+        "900 of at most 1000 plain HTTP requests are in progress, 90.0 % (threshold 90 %)"
+    );
+    fleet.sample.http_requests = Some((0, 1_000));
+    fleet.expect_resolved("http_requests_near_limit");
+}
