@@ -4,7 +4,6 @@ use super::acceptance::check_upgrade;
 use super::age_limits::AgeLimits;
 use super::handshake_failure::HandshakeFailure;
 use super::handshake_stats::HandshakeResult;
-use super::health_check::{HealthCheck, UpstreamNumber};
 use super::http_requests::HttpRequests;
 use super::known_addresses::KnownAddresses;
 use super::leaving_walk::LeavingWalk;
@@ -159,8 +158,11 @@ impl Bridge {
         let is_first = !self.known.has(host, port);
         let is_new = self.known.set(host, port, addresses);
         if is_new {
-            let now = now.filter(|_| !is_first);
-            self.routes.reconcile(&mut self.endpoints, &self.known, now);
+            let warm_from = now.filter(|_| !is_first);
+            self.routes
+                .reconcile(&mut self.endpoints, &self.known, warm_from);
+            let why = "its name has the address again";
+            self.endpoints.settle(now.unwrap_or_default(), why);
         }
         is_new
     }
@@ -173,6 +175,7 @@ impl Bridge {
             .routes
             .set(routes, &mut self.endpoints, &self.known, now);
         self.refuse_stranded(io, stranded);
+        self.endpoints.settle(io.now(), "the settings have changed");
         self.close_leaving(io, spread);
     }
 
@@ -200,6 +203,7 @@ impl Bridge {
             }
         }
         pairs.inspect(|_| {
+            self.endpoints.settle(io.now(), "");
             self.close_leaving(io, spread);
             self.last_walks.push(io.start_timer(own));
         })
@@ -218,31 +222,8 @@ impl Bridge {
                 *was_drained.get_or_insert(false) |= drained;
             }
         }
+        self.endpoints.settle(now, "resumed by an operator");
         was_drained
-    }
-
-    /// Returns the health checks that are to be made.
-    pub fn health_checks(&self) -> Vec<HealthCheck> {
-        self.routes.health_checks(&self.endpoints)
-    }
-
-    /// Notes the result of a health check: what was wrong, if something was. After two failures in
-    /// a row the upstream gets no new clients while another one is well; after one success it does
-    /// again.
-    pub fn health_checked(
-        &mut self,
-        now: Micros,
-        upstream: UpstreamNumber,
-        result: Result<(), String>,
-    ) {
-        let Some(endpoint) = self.endpoints.get_mut(upstream.0) else {
-            return;
-        };
-        match (endpoint.checked(result.is_ok(), now), result) {
-            (Some(true), _) => endpoint.log("up", "the health check succeeded"),
-            (Some(false), Err(why)) => endpoint.log("unhealthy", &why),
-            _ => {}
-        }
     }
 
     /// Returns the first upstreams, at most [`LISTED_MAX`](Self::LISTED_MAX), in the order of their
@@ -264,12 +245,6 @@ impl Bridge {
         rows.sort_by(|a, b| (&a.route, &a.address).cmp(&(&b.route, &b.address)));
         rows.extend(unresolved.into_iter().take(Self::LISTED_MAX - rows.len()));
         (rows, total)
-    }
-
-    /// Returns whether each route has an upstream that is up: listed, not drained, and well.
-    pub fn has_upstreams(&mut self, now: Micros) -> bool {
-        let mut routes = self.routes.iter_mut();
-        routes.all(|live| live.has_upstream(&self.endpoints, now))
     }
 
     /// Returns the counters of the pairs of each route.
@@ -399,9 +374,9 @@ impl Product for Bridge {
         io.close_for(partner, Cause::PARTNER_ENDED, code, &reason);
     }
 
-    fn on_health(&mut self, _: &mut Io<'_>, id: ConnId, change: HealthChange) {
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         let is_suspect = change.state == HealthState::Suspect;
-        self.endpoints.set_suspect(id, is_suspect);
+        self.endpoints.set_suspect(id, is_suspect, io.now());
     }
 
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, _: Cause) -> Overdue {

@@ -1,11 +1,11 @@
-//! Active health checks: what is asked of an upstream.
+//! Active health checks: what is asked of an upstream, and what comes of it.
 
 use super::upstreams::EndpointId;
 use crate::base::time::Micros;
 use crate::engine::DialAddress;
 use crate::wire::http::HeaderValue;
 
-/// A health check that is to be made again and again.
+/// A health check that is to be made again and again, or a connect that is to be tried once.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HealthCheck {
@@ -15,11 +15,12 @@ pub struct HealthCheck {
     pub address: DialAddress,
     /// The value of Host.
     pub host: HeaderValue,
-    /// The path that must be answered with a status below 400.
-    pub path: Box<str>,
-    /// The time from one check to the next.
+    /// The path that must be answered with a status below 400; `None`: it is enough that the
+    /// upstream accepts a connection.
+    pub path: Option<Box<str>>,
+    /// The time from one check to the next; 0: the upstream is listed when the next one is due.
     pub interval: Micros,
-    /// The most time for the answer.
+    /// The most time for the answer, or for connecting.
     pub timeout: Micros,
 }
 

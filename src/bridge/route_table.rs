@@ -1,13 +1,12 @@
 //! The routes in force: which of them serves a request, and the addresses of each.
 
 use super::handshake_stats::HandshakeStats;
-use super::health_check::{HealthCheck, UpstreamNumber};
+use super::health_check::HealthCheck;
 use super::known_addresses::KnownAddresses;
 use super::recent_blocks::RecentBlocks;
 use super::request_queue::{QueuedRequest, RequestQueue};
 use super::route::Route;
 use super::upstream::UpstreamUrl;
-use super::upstream_request::HostHeader;
 use super::upstream_row::{UpstreamCondition, UpstreamRow};
 use super::upstreams::{
     Choice, ChoiceRules, Endpoint, EndpointId, Endpoints, Listing, RefusalGuard, RequestKind, Wish,
@@ -92,35 +91,6 @@ impl LiveRoute {
     /// Returns how many different clients have asked lately; 3 are as good as more.
     pub(super) fn known_clients(&self, now: Micros) -> usize {
         self.recent.count_within(RefusalGuard::WINDOW, now)
-    }
-
-    /// Returns the health checks of the addresses.
-    pub(super) fn health_checks(&self, all: &Endpoints) -> Vec<HealthCheck> {
-        let Some(health) = &self.route.health else {
-            return Vec::new();
-        };
-        let endpoints = self.endpoints.iter();
-        let endpoints = endpoints.filter_map(|id| Some((*id, all.get(*id)?)));
-        let listed = endpoints.filter(|(_, e)| e.listing == Listing::Listed);
-        listed
-            .map(|(id, endpoint)| HealthCheck {
-                upstream: UpstreamNumber(id),
-                address: endpoint.address.clone(),
-                host: match &self.route.host_header {
-                    HostHeader::Name(name) => name.clone(),
-                    HostHeader::Keep | HostHeader::Upstream => endpoint.url.host_field(),
-                },
-                path: health.path.clone(),
-                interval: health.interval,
-                timeout: health.timeout,
-            })
-            .collect()
-    }
-
-    /// Returns whether one of the addresses gets new clients.
-    pub(super) fn has_upstream(&self, all: &Endpoints, now: Micros) -> bool {
-        let mut endpoints = self.endpoints.iter().filter_map(|id| all.get(*id));
-        endpoints.any(|endpoint| endpoint.is_up(now))
     }
 
     /// Returns whether all addresses are drained, and there are some.
@@ -294,19 +264,28 @@ impl RouteTable {
                 dialing: 0,
                 suspects: 0,
                 handshakes: HandshakeStats::default(),
-                is_failing: true,
+                since: Micros::ZERO,
+                reason: "its name was not found yet".to_owned(),
+                is_frozen: false,
                 per_source: 0,
             })
             .collect()
     }
 
     /// Returns the health checks of all addresses.
-    pub(super) fn health_checks(&self, all: &Endpoints) -> Vec<HealthCheck> {
+    pub(super) fn health_checks(&self, all: &Endpoints, now: Micros) -> Vec<HealthCheck> {
         let routes = self.0.iter();
-        routes.flat_map(|live| live.health_checks(all)).collect()
+        routes
+            .flat_map(|live| live.health_checks(all, now))
+            .collect()
     }
 
     /// Returns all routes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LiveRoute> {
+        self.0.iter()
+    }
+
+    /// Returns all routes, to change them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LiveRoute> {
         self.0.iter_mut()
     }

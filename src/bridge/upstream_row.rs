@@ -29,8 +29,12 @@ pub struct UpstreamRow {
     pub suspects: u64,
     /// Its handshakes since the start.
     pub handshakes: HandshakeStats,
-    /// Whether the last attempt to reach it, or its health checks, failed.
-    pub is_failing: bool,
+    /// Since when it is in this state: engine time; 0: since the start.
+    pub since: Micros,
+    /// Why it is in this state; empty: since the start.
+    pub reason: String,
+    /// Whether its service has answered no ping, and nothing else since.
+    pub is_frozen: bool,
     /// Connections to it from each of the route's source addresses; 0 for a Unix socket, which
     /// needs no ports.
     pub per_source: u64,
@@ -62,6 +66,35 @@ pub enum UpstreamCondition {
 }
 
 impl UpstreamCondition {
+    /// All conditions.
+    pub const ALL: [UpstreamCondition; 9] = [
+        UpstreamCondition::Up,
+        UpstreamCondition::Unresolved,
+        UpstreamCondition::Unhealthy,
+        UpstreamCondition::Avoided,
+        UpstreamCondition::Unresponsive,
+        UpstreamCondition::Refusing,
+        UpstreamCondition::Drained,
+        UpstreamCondition::Vanished,
+        UpstreamCondition::Removed,
+    ];
+
+    /// Returns whether something is wrong with the upstream: it should get clients, and cannot
+    /// serve them. One that refuses answers them itself.
+    pub fn is_failing(self) -> bool {
+        match self {
+            UpstreamCondition::Unresolved
+            | UpstreamCondition::Unhealthy
+            | UpstreamCondition::Avoided
+            | UpstreamCondition::Unresponsive => true,
+            UpstreamCondition::Up
+            | UpstreamCondition::Refusing
+            | UpstreamCondition::Drained
+            | UpstreamCondition::Vanished
+            | UpstreamCondition::Removed => false,
+        }
+    }
+
     /// Returns the name in the API and in metrics.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! Active health checks of upstreams: a GET request to each, again and again.
+//! Active health checks of upstreams: a GET request to each, again and again. Without them, an
+//! upstream that could not be reached is connected to now and then, until it accepts.
 
 use super::lock::lock;
 use super::loop_query;
@@ -16,7 +17,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
 /// The time from one look at the list of checks to the next.
@@ -35,9 +36,9 @@ pub(super) async fn run(queries: GatewayQueries) {
     let mut last: HashMap<UpstreamNumber, Timestamp> = HashMap::new();
     loop {
         tokio::time::sleep(STEP).await;
-        let checks = loop_query::query(&queries, |gateway, _| {
+        let checks = loop_query::query(&queries, |gateway, io| {
             let bridge = gateway.bridge();
-            bridge.map(|bridge| bridge.health_checks())
+            bridge.map(|bridge| bridge.health_checks(io.now()))
         });
         // A loop that stalls is not asked again at once.
         let Ok(checks) = checks.await else { continue };
@@ -57,14 +58,21 @@ pub(super) async fn run(queries: GatewayQueries) {
             tokio::spawn(async move {
                 // Those that are due wait in their order.
                 let permit = room.acquire_owned().await;
-                let result = ask(&check).await.map_err(|e| e.to_string());
+                let result = match ask(&check).await {
+                    Err(e) if is_out_of_ports(&e) => None,
+                    asked => Some(asked.map_err(|e| e.to_string())),
+                };
                 drop(permit);
                 lock(&under_way).remove(&check.upstream);
-                let number = check.upstream;
-                let told = queries.send(move |gateway, io| {
-                    if let Some(bridge) = gateway.bridge() {
-                        bridge.health_checked(io.now(), number, result);
+                // That this machine has no port left says nothing of the upstream.
+                let Some(result) = result else { return };
+                let (number, is_connect) = (check.upstream, check.path.is_none());
+                let told = queries.send(move |gateway, io| match gateway.bridge() {
+                    Some(bridge) if is_connect => {
+                        bridge.connect_checked(io.now(), number, result);
                     }
+                    Some(bridge) => bridge.health_checked(io.now(), number, result),
+                    None => {}
                 });
                 if let Err(full) = told {
                     log::warn!("health_check outcome=lost error=\"{full}\"");
@@ -74,21 +82,47 @@ pub(super) async fn run(queries: GatewayQueries) {
     }
 }
 
+/// Returns whether a check has failed because this machine has no local port for it.
+fn is_out_of_ports(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::AddrInUse];
+    kinds.contains(&error.kind())
+}
+
 /// Makes one check.
 async fn ask(check: &HealthCheck) -> io::Result<()> {
-    let get = async {
+    let asked = async {
         match &check.address {
-            DialAddress::Tcp(address) | DialAddress::TcpFrom(address, _) => {
-                get(TcpStream::connect(address).await?, check).await
+            DialAddress::Tcp(address) => get(TcpStream::connect(address).await?, check).await,
+            DialAddress::TcpFrom(address, source) => {
+                let socket = match source.is_ipv4() {
+                    true => TcpSocket::new_v4()?,
+                    false => TcpSocket::new_v6()?,
+                };
+                socket.bind((*source, 0).into())?;
+                get(socket.connect(*address).await?, check).await
             }
             DialAddress::Unix(path) => get(UnixStream::connect(path).await?, check).await,
         }
     };
-    let Ok(status) = tokio::time::timeout(check.timeout.as_duration(), get).await else {
-        let what = format!("no answer within {}", check.timeout);
-        return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+    match tokio::time::timeout(check.timeout.as_duration(), asked).await {
+        Ok(result) => result,
+        Err(_) => {
+            let what = format!("no answer within {}", check.timeout);
+            Err(io::Error::new(io::ErrorKind::TimedOut, what))
+        }
+    }
+}
+
+/// Sends the request of a check on a new connection, and reads the answer. A check without a path
+/// has succeeded already.
+async fn get(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    check: &HealthCheck,
+) -> io::Result<()> {
+    let Some(path) = &check.path else {
+        return Ok(());
     };
-    match status? {
+    match status_of(stream, check, path).await? {
         100..400 => Ok(()),
         status => Err(io::Error::other(format!(
             "the answer is {status}, not below 400"
@@ -97,15 +131,16 @@ async fn ask(check: &HealthCheck) -> io::Result<()> {
 }
 
 /// Sends the request on a new connection. Returns the status of the answer.
-async fn get(
+async fn status_of(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     check: &HealthCheck,
+    path: &str,
 ) -> io::Result<u16> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     let driver = tokio::spawn(connection);
-    let request = Request::get(&*check.path)
+    let request = Request::get(path)
         .header(HOST, check.host.as_bytes())
         .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())

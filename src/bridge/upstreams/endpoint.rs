@@ -4,6 +4,7 @@ use super::listing::Listing;
 use super::refusal_guard::RefusalGuard;
 use super::request_count::RequestCount;
 use super::request_kind::RequestKind;
+use super::standing::Standing;
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -78,9 +79,8 @@ pub(in crate::bridge) struct Endpoint {
     failures: u32,
     /// The clients whose requests were not answered since the last answer.
     silent_for: Vec<AddressBlock>,
-    /// Whether requests without an answer were the last failures: a health check that succeeds says
-    /// nothing of them.
-    is_mute: bool,
+    /// What the last failure was.
+    failed_as: Failure,
     /// When a request was last answered.
     answered_at: Micros,
     /// Whether it refuses requests, by their kind.
@@ -93,6 +93,19 @@ pub(in crate::bridge) struct Endpoint {
     pub(in crate::bridge) leaving: Option<u32>,
     /// Failed health checks in a row.
     failed_checks: u32,
+    /// Since when it is in its condition, and why.
+    standing: Standing,
+}
+
+/// What it was that an upstream has failed at. Not every success makes up for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// No connection could be made.
+    Unreachable,
+    /// Requests were not answered: a health check that succeeds says nothing of them.
+    Unanswered,
+    /// No ping was answered on any connection. The kernel accepts connections for such a service.
+    Silent,
 }
 
 impl Endpoint {
@@ -125,13 +138,14 @@ impl Endpoint {
             frozen: FrozenGuard::default(),
             failures: 0,
             silent_for: Vec::new(),
-            is_mute: false,
+            failed_as: Failure::Unreachable,
             answered_at: Micros::ZERO,
             refusals: Default::default(),
             avoided_until: Micros::ZERO,
             is_unresponsive: false,
             leaving: None,
             failed_checks: 0,
+            standing: Standing::default(),
         }
     }
 
@@ -149,19 +163,18 @@ impl Endpoint {
         }
     }
 
-    /// Logs a change of the address's state.
-    pub(in crate::bridge) fn log(&self, state: &str, why: &str) {
-        let level = match state {
-            "up" => log::Level::Info,
-            _ => log::Level::Warn,
-        };
-        log::log!(
-            level,
-            "upstream route={} address={} state={state} reason={}",
-            self.route,
-            self.text,
-            LogValue(why)
-        );
+    /// Notes what has become of the address's condition, and why. A change is logged, once.
+    pub(in crate::bridge) fn settle(&mut self, now: Micros, why: &str) {
+        let condition = self.condition();
+        if self.standing.change(condition, now, why) {
+            let why = LogValue(self.standing.reason());
+            log::log!(
+                self.standing.level(),
+                "upstream route={} address={} state={condition} reason={why}",
+                self.route,
+                self.text,
+            );
+        }
     }
 
     /// Returns whether the address gets new clients, and why not.
@@ -199,7 +212,9 @@ impl Endpoint {
             dialing: self.dialing,
             suspects: self.suspects,
             handshakes: self.handshakes,
-            is_failing: self.failures > 0 || self.is_unhealthy(),
+            since: self.standing.since(),
+            reason: self.standing.reason().to_owned(),
+            is_frozen: self.is_frozen(),
             per_source,
         }
     }
@@ -240,7 +255,7 @@ impl Endpoint {
         why: &str,
     ) {
         if self.refusals[kind as usize].failed(client, known, now) {
-            self.log("refusing", why);
+            self.settle(now, why);
         }
     }
 
@@ -248,7 +263,7 @@ impl Endpoint {
     pub(in crate::bridge) fn accepted(&mut self, kind: RequestKind, now: Micros) {
         if self.refusals[kind as usize].accepted(now) {
             self.begin(now);
-            self.log("up", "a request was accepted");
+            self.settle(now, "a request was accepted");
         }
     }
 
@@ -262,6 +277,21 @@ impl Endpoint {
     ) -> bool {
         let held = self.shares.count(client);
         self.dialing < limit_for(most, held, is_contended)
+    }
+
+    /// Returns whether its service has answered no ping, and nothing else since.
+    fn is_frozen(&self) -> bool {
+        let has_ended = self.failures > 0 && self.failed_as == Failure::Silent;
+        self.is_unresponsive || has_ended
+    }
+
+    /// Returns whether a connect tells something: the last one failed, its time is over, and no
+    /// client tries now.
+    pub(in crate::bridge) fn wants_connect(&self, now: Micros) -> bool {
+        self.condition() == UpstreamCondition::Avoided
+            && self.failed_as == Failure::Unreachable
+            && self.avoided_until <= now
+            && self.dialing == 0
     }
 
     /// Returns whether no connection to the address exists.
@@ -290,9 +320,6 @@ impl Endpoint {
 
     /// Notes that the settings no longer have the address. That ends its drain, too.
     pub(in crate::bridge) fn remove(&mut self) {
-        if self.is_drained {
-            self.log("removed", "its drain has ended, too");
-        }
         self.listing = Listing::Removed;
         self.is_drained = false;
     }
@@ -337,12 +364,9 @@ impl Endpoint {
         self.listing == Listing::Listed && (!self.is_drained || sabotage::on(Bug::DrainedChosen))
     }
 
-    /// Returns whether the address gets new clients, and is well.
-    pub(in crate::bridge) fn is_up(&self, now: Micros) -> bool {
-        self.is_candidate() && self.is_well(now)
-    }
-
-    /// Returns whether the address is reachable, and its service answers its pings.
+    /// Returns whether the address is reachable, and its service answers its pings, or it is time
+    /// to try it again. This is for the choice of an address; operators are told its
+    /// [condition](Self::condition).
     pub(super) fn is_well(&self, now: Micros) -> bool {
         let is_avoided = self.avoided_until > now || self.is_unhealthy();
         !is_avoided && !self.is_unresponsive
@@ -353,25 +377,41 @@ impl Endpoint {
         self.failed_checks >= FAILURES
     }
 
-    /// Notes the result of a health check. One that succeeds ends the time for which an address
-    /// that could not be reached is avoided. Returns whether the address is healthy, if that has
-    /// changed or it was avoided.
-    pub(in crate::bridge) fn checked(&mut self, is_good: bool, now: Micros) -> Option<bool> {
+    /// Notes the result of a health check: what was wrong, if something was. One that succeeds ends
+    /// the time for which an address that could not be reached is avoided.
+    pub(in crate::bridge) fn checked(&mut self, result: Result<(), &str>, now: Micros) {
         let was_unhealthy = self.is_unhealthy();
-        self.failed_checks = match is_good {
-            true => 0,
-            false => self.failed_checks.saturating_add(1),
+        self.failed_checks = match result {
+            Ok(()) => 0,
+            Err(_) => self.failed_checks.saturating_add(1),
         };
-        let is_changed = self.is_unhealthy() != was_unhealthy;
-        let is_reachable = is_good && self.failures > 0 && !self.is_mute;
-        if is_reachable {
-            (self.failures, self.avoided_until) = (0, Micros::ZERO);
+        let is_reached = self.failures > 0 && self.failed_as != Failure::Unanswered;
+        match result {
+            Ok(()) if is_reached => self.reached(now, "the health check succeeded"),
+            Ok(()) if was_unhealthy => self.begin(now),
+            _ => {}
         }
-        if is_good && (is_changed || is_reachable) {
+        self.settle(now, result.err().unwrap_or("the health check succeeded"));
+    }
+
+    /// Notes the result of a connect that only finds out whether the address can be reached again.
+    pub(in crate::bridge) fn connected(&mut self, result: Result<(), &str>, now: Micros) {
+        match result {
+            Ok(()) if self.failed_as == Failure::Unreachable => {
+                self.reached(now, "it accepts connections again");
+            }
+            Ok(()) => {}
+            Err(why) => self.unreachable(now, why),
+        }
+    }
+
+    /// Ends the time for which the address is avoided.
+    fn reached(&mut self, now: Micros, how: &str) {
+        if self.failures > 0 {
             self.begin(now);
-            return Some(true);
         }
-        is_changed.then_some(is_good)
+        (self.failures, self.avoided_until) = (0, Micros::ZERO);
+        self.settle(now, how);
     }
 
     /// Returns how long the address is still avoided.
@@ -397,31 +437,32 @@ impl Endpoint {
 
     /// Notes that a request was answered, whatever the answer.
     pub(in crate::bridge) fn answered(&mut self, now: Micros) {
-        if self.failures > 0 {
-            self.begin(now);
-            self.log("up", "a request was answered");
-        }
-        if self.is_unresponsive {
-            self.is_unresponsive = false;
-            self.log("up", "a request was answered");
-        }
-        (self.failures, self.is_mute) = (0, false);
+        self.is_unresponsive = false;
+        self.failed_as = Failure::Unreachable;
         self.silent_for.clear();
-        (self.answered_at, self.avoided_until) = (now, Micros::ZERO);
+        self.answered_at = now;
+        self.reached(now, "a request was answered");
     }
 
     /// Notes that connecting failed. The address is avoided for a while. Dials that were under way
     /// then fail for the same reason, and count once.
     pub(in crate::bridge) fn unreachable(&mut self, now: Micros, why: &str) {
+        self.fail(Failure::Unreachable, now, why);
+    }
+
+    fn fail(&mut self, what: Failure, now: Micros, why: &str) {
         if self.avoided_until > now {
             return;
         }
-        if self.failures == 0 {
-            self.log("avoided", why);
+        // A service that has answered no ping, and now no request, is still the same.
+        let is_still_silent = self.is_frozen() && what == Failure::Unanswered;
+        if !is_still_silent {
+            self.failed_as = what;
         }
         let doubled = AVOIDED_FIRST.0 << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         self.avoided_until = now + AVOIDED_MOST.min(Micros(doubled));
+        self.settle(now, why);
     }
 
     /// Notes that a request of this client, sent at `since`, was not answered in time. One client
@@ -441,21 +482,20 @@ impl Endpoint {
         // One that was frozen a while ago is on trial.
         if self.silent_for.len() >= SILENT_MOST || self.failures > 0 {
             self.silent_for.clear();
-            self.is_mute = true;
-            self.unreachable(now, why);
+            self.fail(Failure::Unanswered, now, why);
         }
     }
 
     /// Judges the service by its pings, after a connection has become suspect or was heard again.
-    pub(super) fn judge_pings(&mut self, is_heard: bool) {
-        let is_unresponsive = is_service_unresponsive(self.open, self.suspects);
+    pub(super) fn judge_pings(&mut self, is_heard: bool, now: Micros) {
+        let (silent, open) = (self.suspects, self.open);
+        let is_unresponsive = is_service_unresponsive(open, silent);
         if is_unresponsive && !self.is_unresponsive {
             self.is_unresponsive = true;
-            let what = format!("{} of {} connections are silent", self.suspects, self.open);
-            self.log("unresponsive", &what);
+            self.settle(now, &format!("{silent} of {open} connections are silent"));
         } else if self.is_unresponsive && !is_unresponsive && is_heard {
             self.is_unresponsive = false;
-            self.log("up", "pings are answered");
+            self.settle(now, "pings are answered");
         }
     }
 
@@ -465,11 +505,10 @@ impl Endpoint {
         if self.is_unresponsive && self.open == 0 {
             self.is_unresponsive = false;
             self.failures = self.failures.max(FAILURES_OF_MOST);
+            self.failed_as = Failure::Silent;
             self.avoided_until = now + AVOIDED_MOST;
-            self.log(
-                "avoided",
-                "its last connection has ended, and it answered no ping",
-            );
+            let why = "its last connection has ended, and it answered no ping";
+            self.settle(now, why);
         }
     }
 

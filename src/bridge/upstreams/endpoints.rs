@@ -7,6 +7,7 @@ use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::bridge::upstream_row::UpstreamCondition;
 use crate::engine::ConnMap;
 use std::collections::{BTreeMap, HashMap};
 
@@ -182,7 +183,7 @@ impl Endpoints {
     }
 
     /// Notes whether an open connection is suspect.
-    pub(in crate::bridge) fn set_suspect(&mut self, leg: ConnId, is_suspect: bool) {
+    pub(in crate::bridge) fn set_suspect(&mut self, leg: ConnId, is_suspect: bool, now: Micros) {
         let Some(state) = self.legs.get_mut(leg).filter(|state| state.is_open) else {
             return;
         };
@@ -190,7 +191,7 @@ impl Endpoints {
         if let Some(endpoint) = self.endpoints.get_mut(&state.endpoint) {
             endpoint.suspects += u64::from(is_suspect);
             endpoint.suspects -= u64::from(was_suspect);
-            endpoint.judge_pings(!is_suspect);
+            endpoint.judge_pings(!is_suspect, now);
         }
     }
 
@@ -247,6 +248,20 @@ impl Endpoints {
     /// Returns all addresses, for changes.
     pub(in crate::bridge) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
         self.endpoints.values_mut()
+    }
+
+    /// Notes what has become of the conditions of all addresses. `why` is for those that get
+    /// clients again.
+    pub(in crate::bridge) fn settle(&mut self, now: Micros, why: &str) {
+        for endpoint in self.endpoints.values_mut() {
+            let why = match endpoint.condition() {
+                UpstreamCondition::Drained => "drained by an operator",
+                UpstreamCondition::Vanished => "its name no longer has the address",
+                UpstreamCondition::Removed => "the settings no longer have it",
+                _ => why,
+            };
+            endpoint.settle(now, why);
+        }
     }
 
     /// Gives the addresses that pairs are to leave from now on to the walk with this number.
@@ -351,8 +366,8 @@ mod tests {
         all.dialed(dialed, ids[0], CLIENT);
         all.dialed(open, ids[0], CLIENT);
         all.opened(open);
-        all.set_suspect(open, true);
-        all.set_suspect(dialed, true);
+        all.set_suspect(open, true, Micros::ZERO);
+        all.set_suspect(dialed, true, Micros::ZERO);
         let state = all.get(ids[0]).expect("there").state();
         assert_eq!((state.open, state.silent), (1, 1));
         all.get_mut(ids[0]).expect("there").listing = Listing::Removed;

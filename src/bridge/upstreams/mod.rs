@@ -6,6 +6,7 @@ mod listing;
 mod refusal_guard;
 mod request_count;
 mod request_kind;
+mod standing;
 
 pub(super) use endpoint::Endpoint;
 pub(super) use endpoints::{Choice, ChoiceRules, EndpointId, Endpoints, Wish};

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -37,7 +38,7 @@ pub(super) struct Probe {
     status: &'static str,
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<Cow<'static, str>>,
 }
 
 impl Probe {
@@ -69,24 +70,22 @@ pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
     let asked = loop_query::query(&admin.queries, move |gateway, io| {
         let stats = io.stats();
         if io.is_draining() {
-            return Some("draining");
+            return Some(Cow::Borrowed("draining"));
         }
         match (stats.accept_paused, stats.full) {
             // The words of the log.
-            (true, true) => Some("accepting is restricted: MAX_CONNECTIONS is reached"),
-            (true, false) => Some("accepting is paused: descriptors or memory have run out"),
+            (true, true) => Some("accepting is restricted: MAX_CONNECTIONS is reached".into()),
+            (true, false) => Some("accepting is paused: descriptors or memory have run out".into()),
             (false, _) => {
-                let mut bridge = gateway.bridge().filter(|_| needs_upstream);
-                let bridge = bridge.as_mut();
-                let has_all = bridge.is_none_or(|bridge| bridge.has_upstreams(io.now()));
-                (!has_all).then_some("a route has no upstream that is up")
+                let bridge = gateway.bridge().filter(|_| needs_upstream);
+                Some(bridge?.not_served()?.into())
             }
         }
     });
     let not_ready = match tokio::time::timeout(LOOP_TIMEOUT, asked).await {
         Ok(Ok(None)) => return Probe::ok("ready"),
         Ok(Ok(Some(why))) => why,
-        Ok(Err(_)) | Err(_) => "the event loop is stalled",
+        Ok(Err(_)) | Err(_) => "the event loop is stalled".into(),
     };
     let probe = Probe {
         status: "not ready",

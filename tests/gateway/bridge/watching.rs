@@ -4,6 +4,7 @@ use super::legs::{QUIET, request};
 use crate::folder::Folder;
 use crate::sockets::{Client, Event, Gateway, Listener, Server, eventually};
 use serde_json::json;
+use std::net::TcpListener;
 
 /// A gateway before some services, in one route `r`.
 struct Rig {
@@ -193,7 +194,46 @@ fn a_gateway_is_ready_without_its_service_unless_it_is_told_otherwise() {
         let answer = ready(&rig);
         assert_eq!(answer.status, status, "{answer:?}");
         if status == 503 {
-            assert!(answer.body.contains("route"), "{answer:?}");
+            let upstream = answer.body.contains(": 127.0.0.1:");
+            assert!(upstream && answer.body.contains("is avoided"), "{answer:?}");
+            assert!(
+                answer.body.contains("the route r has no upstream"),
+                "{answer:?}"
+            );
         }
     }
+}
+
+/// A service that restarts, and to which no client comes meanwhile.
+#[test]
+fn a_service_that_is_back_is_found_without_a_client() {
+    let needs = [("READY_NEEDS_UPSTREAM", "1")];
+    let mut rig = Rig::start(1, &[&QUIET[..], &needs].concat());
+    let service = rig.services.remove(0);
+    let (addr, url) = (service.socket_addr(), service.url.clone());
+    drop(service);
+    assert_eq!(rig.ask().response().status, 502);
+    let listed = || rig.gateway.api("/api/v1/upstreams")["upstreams"][0].clone();
+    let entry = listed();
+    assert_eq!(entry["state"], "avoided", "{entry}");
+    let reason = entry["reason"].as_str().expect("a reason");
+    assert!(reason.contains("refused"), "{entry}");
+    assert!(
+        entry["since"]
+            .as_str()
+            .is_some_and(|since| since.ends_with('Z'))
+    );
+    let up = format!("pulsegate_upstream_up{{route=\"r\",upstream=\"{addr}\"}}");
+    assert_eq!(rig.metric(&up), 0.0);
+    let _listener = TcpListener::bind(addr).expect("the same port");
+    let entry = eventually("the service is back", || {
+        let entry = listed();
+        (entry["state"] == "up").then_some(entry)
+    });
+    assert_eq!(entry["reason"], "it accepts connections again", "{url}");
+    assert_eq!(rig.metric(&up), 1.0);
+    let ready = rig.gateway.admin_request("GET", "/readyz", "", "");
+    assert_eq!(ready.status, 200, "{ready:?}");
+    let lines = rig.gateway.lines(&["upstream route=r ", "state=up"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }

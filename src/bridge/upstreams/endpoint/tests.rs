@@ -72,14 +72,14 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
         assert_eq!(failing.compare(&other, now, Micros::ZERO), expected);
     }
     // A health check may be answered by an upstream that answers nothing else.
-    assert_eq!(failing.checked(true, now), None);
-    assert!(!failing.is_up(now));
+    failing.checked(Ok(()), now);
+    assert_eq!(failing.condition(), UpstreamCondition::Avoided);
     failing.answered(now);
     failing.unreachable(now, "");
     assert_eq!(failing.condition(), UpstreamCondition::Avoided);
-    assert_eq!(failing.checked(true, now), Some(true));
+    failing.checked(Ok(()), now);
     assert_eq!(failing.condition(), UpstreamCondition::Up);
-    assert!(failing.is_up(now));
+    assert!(failing.is_well(now));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_frozen_service_gets_no_clients_while_another_is_well() {
     let now = Micros::ZERO;
     let (mut frozen, mut other) = (endpoint(1), endpoint(1));
     (frozen.open, frozen.suspects, other.open) = (19, 10, 500);
-    frozen.judge_pings(false);
+    frozen.judge_pings(false, now);
     assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Greater);
     other.unreachable(now, "");
     assert_eq!(frozen.compare(&other, now, Micros::ZERO), Ordering::Less);
@@ -103,14 +103,15 @@ fn a_frozen_service_gets_no_clients_while_another_is_well() {
     (frozen.open, frozen.suspects) = (0, 0);
     frozen.judge_end(now);
     let later = now + Micros::from_secs(29);
-    assert!(!frozen.is_well(later) && frozen.row(later, &[]).is_failing);
+    let row = frozen.row(later, &[]);
+    assert!(!frozen.is_well(later) && row.is_frozen && row.state.is_failing());
     frozen.answered(later);
     assert!(frozen.is_well(later));
     // A connection that is heard again tells that it goes on.
     (frozen.open, frozen.suspects) = (19, 10);
-    frozen.judge_pings(false);
+    frozen.judge_pings(false, now);
     frozen.suspects = 9;
-    frozen.judge_pings(true);
+    frozen.judge_pings(true, now);
     assert!(frozen.is_well(later));
 }
 
@@ -137,5 +138,84 @@ fn an_address_that_comes_back_gets_its_part_little_by_little() {
             better,
             "{open} {seconds}"
         );
+    }
+}
+
+/// Returns the condition, since when, and why.
+fn standing(endpoint: &Endpoint) -> (UpstreamCondition, u64, String) {
+    let row = endpoint.row(Micros::from_secs(1_000), &[]);
+    (row.state, row.since.0 / 1_000_000, row.reason)
+}
+
+#[test]
+fn a_condition_has_its_time_and_reason_and_changes_once() {
+    let mut endpoint = endpoint(1);
+    let at = Micros::from_secs;
+    let up = |since, why: &str| (UpstreamCondition::Up, since, why.to_owned());
+    assert_eq!(standing(&endpoint), up(0, ""));
+    endpoint.unreachable(at(10), "refused");
+    endpoint.unreachable(at(20), "reset");
+    let avoided = (UpstreamCondition::Avoided, 10, "refused".to_owned());
+    assert_eq!(standing(&endpoint), avoided);
+    // It is frozen, too: one answer ends both.
+    (endpoint.open, endpoint.suspects) = (19, 10);
+    endpoint.judge_pings(false, at(30));
+    let why = "10 of 19 connections are silent".to_owned();
+    let unresponsive = (UpstreamCondition::Unresponsive, 30, why);
+    assert_eq!(standing(&endpoint), unresponsive);
+    endpoint.answered(at(40));
+    endpoint.answered(at(41));
+    assert_eq!(standing(&endpoint), up(40, "a request was answered"));
+    // A request that is answered says nothing of health checks.
+    endpoint.checked(Err("the answer is 503"), at(50));
+    endpoint.checked(Err("the answer is 503"), at(60));
+    endpoint.answered(at(61));
+    let unhealthy = UpstreamCondition::Unhealthy;
+    let expected = (unhealthy, 60, "the answer is 503".to_owned());
+    assert_eq!(standing(&endpoint), expected);
+    let long = "x".repeat(10_000);
+    endpoint.checked(Ok(()), at(70));
+    endpoint.unreachable(at(71), &long);
+    assert_eq!(standing(&endpoint).2.len(), 200);
+}
+
+#[test]
+fn a_connect_is_tried_when_the_time_is_over_and_no_client_tries() {
+    let mut endpoint = endpoint(1);
+    let mut now = Micros::from_secs(100);
+    assert!(!endpoint.wants_connect(now), "it is up");
+    for seconds in [1, 2, 4, 8, 16, 30, 30] {
+        endpoint.connected(Err("refused"), now);
+        now += Micros::from_secs(seconds);
+        assert!(!endpoint.wants_connect(now - Micros(1)), "{seconds}");
+        assert!(endpoint.wants_connect(now), "{seconds}");
+        endpoint.dialing = 1;
+        assert!(!endpoint.wants_connect(now), "a client tries");
+        endpoint.dialing = 0;
+    }
+    endpoint.connected(Ok(()), now);
+    let why = "it accepts connections again".to_owned();
+    let since = now.0 / 1_000_000;
+    assert_eq!(standing(&endpoint), (UpstreamCondition::Up, since, why));
+    // The kernel accepts connections for a service that answers nothing.
+    for is_silent in [false, true] {
+        let client = |last| AddressBlock::of(IpAddr::from([192, 0, 2, last]));
+        (endpoint.open, endpoint.suspects) = (10, if is_silent { 10 } else { 0 });
+        endpoint.judge_pings(false, now);
+        (endpoint.open, endpoint.suspects) = (0, 0);
+        endpoint.judge_end(now);
+        for last in 0..3 {
+            endpoint.unanswered(client(last), now + Micros(1), now + Micros(1), "");
+        }
+        let later = now + Micros::from_secs(60);
+        // On trial, it does not answer either.
+        endpoint.unanswered(client(9), later, later, "");
+        let later = later + Micros::from_secs(60);
+        assert!(!endpoint.wants_connect(later), "{is_silent}");
+        endpoint.connected(Ok(()), later);
+        assert_eq!(endpoint.condition(), UpstreamCondition::Avoided);
+        assert_eq!(endpoint.row(later, &[]).is_frozen, is_silent);
+        endpoint.answered(later);
+        now = later;
     }
 }

@@ -159,6 +159,10 @@ impl LiveBuilder {
         let (now, stats) = (Timestamp::now(), &snapshot.stats);
         let minute = admin.watchers.series().last_minute(now, stats);
         let totals = Totals::of(now.raw, stats);
+        let reading = ClockReading {
+            wall: now.wall,
+            engine: snapshot.now,
+        };
         let before = self.before.replace(totals);
         Ok(LiveDocument {
             at: rfc3339(now.wall),
@@ -183,7 +187,7 @@ impl LiveBuilder {
             alerts: alerts(admin),
             troubled: troubled(admin, LISTED_PEERS).0,
             upstreams_total: snapshot.upstreams_total,
-            upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS),
+            upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS, &reading),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The upstreams behind the routes: a list, and the actions on one of them.
 
-use super::common::parse_span;
+use super::common::{ClockReading, parse_span};
+use crate::base::time::{Micros, UnixMillis};
 use crate::gateway::{UpstreamCondition, UpstreamRow};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{JsonBody, Problem};
@@ -41,6 +42,12 @@ pub(super) struct UpstreamEntry {
     /// `drained` by an operator; `vanished`: its name no longer has this address; `removed` from
     /// the settings. Only one that is up gets new clients, unless none is up.
     state: &'static str,
+    /// Since when it is in this state; null: since the start.
+    #[schema(example = "2026-01-31T12:00:00.000Z")]
+    since: Option<String>,
+    /// Why it is in this state; null: since the start.
+    #[schema(example = "Connection refused (os error 111)")]
+    reason: Option<String>,
     /// How long it is still avoided.
     avoided_ms: u64,
     /// Pairs with a connection to it.
@@ -53,7 +60,7 @@ pub(super) struct UpstreamEntry {
 
 impl UpstreamEntry {
     /// Returns some of these upstreams in their order; if there are more, those that are not up.
-    pub(super) fn first(mut rows: Vec<UpstreamRow>, limit: usize) -> Vec<Self> {
+    pub(super) fn first(mut rows: Vec<UpstreamRow>, limit: usize, now: &ClockReading) -> Vec<Self> {
         if rows.len() > limit {
             let (up, mut chosen): (Vec<_>, Vec<_>) = rows
                 .into_iter()
@@ -62,18 +69,18 @@ impl UpstreamEntry {
             chosen.truncate(limit);
             rows = chosen;
         }
-        rows.into_iter().map(Into::into).collect()
+        rows.into_iter().map(|row| Self::of(row, now)).collect()
     }
-}
 
-impl From<UpstreamRow> for UpstreamEntry {
-    fn from(row: UpstreamRow) -> Self {
+    fn of(row: UpstreamRow, now: &ClockReading) -> Self {
         UpstreamEntry {
             route: row.route.to_string(),
             url: row.url,
             address: row.address,
             weight: row.weight,
             state: row.state.name(),
+            since: (row.since > Micros::ZERO).then(|| now.past(row.since)),
+            reason: Some(row.reason).filter(|reason| !reason.is_empty()),
             avoided_ms: row.avoided_for.as_millis(),
             pairs: row.pairs,
             dialing: row.dialing,
@@ -117,12 +124,15 @@ pub(super) async fn list(
 ) -> Result<Json<UpstreamList>, Problem> {
     let rows = loop_query::query(&admin.queries, |gateway, io| {
         let bridge = gateway.bridge();
-        bridge.map_or_else(Default::default, |bridge| bridge.upstreams(io.now()))
+        let listed = bridge.map(|bridge| bridge.upstreams(io.now()));
+        (listed.unwrap_or_default(), io.now(), UnixMillis::now())
     });
-    let (rows, total) = rows.await?;
+    let ((rows, total), engine, wall) = rows.await?;
+    let now = ClockReading { wall, engine };
+    let entries = rows.into_iter().map(|row| UpstreamEntry::of(row, &now));
     Ok(Json(UpstreamList {
         total,
-        upstreams: rows.into_iter().map(Into::into).collect(),
+        upstreams: entries.collect(),
     }))
 }
 

@@ -31,7 +31,8 @@ export function build(how) {
     {
       head: 'State', cls: 'state',
       make: cell => cell.append(el('span', { class: 'chip' })),
-      fill(cell, { state, avoided_ms }) {
+      fill(cell, { state, avoided_ms, since, reason }) {
+        mark(cell.firstChild, 'title', since ? `since ${since}: ${visible(reason ?? state)}` : '');
         mark(cell.firstChild, 'data-state', SHAPES[state]);
         say(cell.firstChild, avoided_ms ? `${state}, ${span(avoided_ms)} left` : state);
       },

@@ -28,15 +28,46 @@ pub(super) struct AlertRule {
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long the value must stay at the threshold or above before the alert fires.
     pub(super) hold: fn(&RuleInput<'_>) -> Micros,
-    /// Rules that explain this one: while one of them fires, this alert does not begin. They are
-    /// before it in the table.
-    pub(super) explained_by: fn(&RuleInput<'_>) -> &'static [&'static str],
-    /// Whether a firing alert ends as soon as one of those rules fires: they report the same
-    /// trouble, and worse.
+    /// What explains alerts of this rule: while such an alert fires, this one does not begin. Of
+    /// two rules that explain each other the first in the table begins.
+    pub(super) explained_by: fn(&RuleInput<'_>) -> &'static [ExplainedBy],
+    /// Whether a firing alert ends as soon as an alert fires that explains it: that one reports the
+    /// same trouble, and worse.
     pub(super) yields: bool,
     /// Returns the current values of the rule, one for each set of labels; labels without a
     /// measurement count as 0. `None`: the values are unknown now.
     pub(super) measure: fn(&RuleInput<'_>) -> Option<Vec<Measurement>>,
+}
+
+/// A rule whose alerts explain those of another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExplainedBy {
+    pub(super) rule: &'static str,
+    pub(super) scope: Scope,
+}
+
+/// Which alerts an alert explains.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scope {
+    /// All of the other rule.
+    Fleet,
+    /// Those about the same route.
+    Route,
+    /// Those about the same upstream, of whatever route.
+    Upstream,
+}
+
+impl ExplainedBy {
+    /// Returns whether an alert with this name and these labels explains one with `labels`.
+    pub(super) fn fits(self, name: &str, of: &Labels, labels: &Labels) -> bool {
+        let is_same = |key| of.get(key) == labels.get(key);
+        let is_about = match self.scope {
+            Scope::Fleet => true,
+            Scope::Route => is_same("route"),
+            Scope::Upstream => is_same("upstream"),
+        };
+        name == self.rule && is_about
+    }
 }
 
 /// One current value of a rule, with its labels.

@@ -3,7 +3,7 @@
 //!
 //! Pure: samples go in, events come out.
 
-use super::alert_rule::{AlertRule, Labels, Measurement, Severity};
+use super::alert_rule::{AlertRule, ExplainedBy, Labels, Measurement, Severity};
 use super::rule_input::RuleInput;
 use super::rule_table::RULES;
 use crate::base::bounded;
@@ -103,24 +103,17 @@ impl AlertTable {
             } else {
                 Some(Vec::new())
             };
-            let explains = |name: &&&str| self.is_firing(name);
-            let explained_by = (rule.explained_by)(input).iter().find(explains).copied();
+            let explanations = (rule.explained_by)(input);
             // If the values are unknown now, nothing changes.
             if let Some(measurements) = measurements {
                 self.resolve_missing(nth, &measurements, is_on, input, &mut events);
                 for measurement in measurements {
-                    self.apply(
-                        nth,
-                        rule,
-                        measurement,
-                        explained_by.is_some(),
-                        input,
-                        &mut events,
-                    );
+                    let is_explained = self.explained(explanations, &measurement.labels).is_some();
+                    self.apply(nth, rule, measurement, is_explained, input, &mut events);
                 }
             }
-            if let Some(other) = explained_by.filter(|_| rule.yields) {
-                self.yield_to(other, nth, input, &mut events);
+            if rule.yields {
+                self.yield_to(explanations, nth, input, &mut events);
             }
         }
         events.extend(self.repeat_due(input.sample.now, input.settings.repeat));
@@ -217,24 +210,27 @@ impl AlertTable {
         }
     }
 
-    /// Ends the firing alerts of a rule at once. Their trouble is not over, but another alert
-    /// reports it.
+    /// Ends the firing alerts of a rule at once that others explain. Their trouble is not over, but
+    /// another alert reports it.
     fn yield_to(
         &mut self,
-        other: &str,
+        explanations: &[ExplainedBy],
         nth: usize,
         input: &RuleInput<'_>,
         events: &mut Vec<AlertEvent>,
     ) {
-        let mut keys = Vec::new();
-        for (key, active) in &mut self.active {
-            if key.0 == nth && active.alert.state == AlertState::Firing {
+        let firing = self
+            .active
+            .iter()
+            .filter(|((of, _), active)| *of == nth && active.alert.state == AlertState::Firing);
+        let explained: Vec<_> = firing
+            .filter_map(|(key, _)| Some((key.clone(), self.explained(explanations, &key.1)?)))
+            .collect();
+        for (key, other) in explained {
+            if let Some(active) = self.active.get_mut(&key) {
                 active.alert.summary.push_str("; told as ");
                 active.alert.summary.push_str(other);
-                keys.push(key.clone());
             }
-        }
-        for key in keys {
             self.resolve_after(key, Micros::ZERO, input, events);
         }
     }
@@ -278,8 +274,14 @@ impl AlertTable {
         due.map(report).collect()
     }
 
-    fn is_firing(&self, name: &str) -> bool {
-        self.firing().any(|alert| alert.name == name)
+    /// Returns the name of a firing alert that explains one with these labels.
+    fn explained(&self, explanations: &[ExplainedBy], labels: &Labels) -> Option<&'static str> {
+        let mut by = explanations.iter();
+        let by = by.find(|by| {
+            let mut firing = self.firing();
+            firing.any(|alert| by.fits(alert.name, &alert.labels, labels))
+        });
+        by.map(|by| by.rule)
     }
 
     /// Returns the firing alerts.

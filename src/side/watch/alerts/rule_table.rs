@@ -1,6 +1,6 @@
 //! The table of rules: what each reads, its threshold, and what to do.
 
-use super::alert_rule::{AlertRule, Severity};
+use super::alert_rule::{AlertRule, ExplainedBy, Scope, Severity};
 use super::gateway_rules::{
     at_capacity, fds_near_limit, http_requests_near_limit, loop_stalls, memory_near_limit,
     near_capacity, out_of_descriptors,
@@ -15,7 +15,8 @@ use super::upstream_rules::{
 };
 use crate::base::time::Micros;
 
-/// All rules, in the order of evaluation: a rule that explains others is before them.
+/// All rules, in the order of evaluation: a rule that explains others is before them. The two about
+/// an upstream that does not serve explain each other: whichever begins first tells the trouble.
 pub(super) const RULES: &[AlertRule] = &[
     AlertRule {
         name: UPSTREAM_UNRESPONSIVE,
@@ -25,7 +26,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  the service resumes first, no client is disconnected.",
         threshold: |_| UNRESPONSIVE_PERCENT,
         hold: |_| Micros::ZERO,
-        explained_by: no_other,
+        explained_by: |_| const { &[of_upstream(UPSTREAM_DOWN)] },
         yields: false,
         measure: upstream_unresponsive,
     },
@@ -38,7 +39,7 @@ pub(super) const RULES: &[AlertRule] = &[
         threshold: |_| 1.0,
         // A service that restarts at once is no trouble.
         hold: |_| Micros::from_secs(10),
-        explained_by: no_other,
+        explained_by: |_| const { &[of_upstream(UPSTREAM_UNRESPONSIVE)] },
         yields: false,
         measure: upstream_down,
     },
@@ -51,8 +52,15 @@ pub(super) const RULES: &[AlertRule] = &[
                  new clients go to the other upstreams of the route.",
         threshold: |_| REFUSING_PERCENT,
         hold: |_| Micros::ZERO,
-        explained_by: |_| &[UPSTREAM_DOWN],
-        yields: false,
+        explained_by: |_| {
+            const {
+                &[
+                    of_upstream(UPSTREAM_DOWN),
+                    of_upstream(UPSTREAM_UNRESPONSIVE),
+                ]
+            }
+        },
+        yields: true,
         measure: upstream_refusing,
     },
     AlertRule {
@@ -63,8 +71,9 @@ pub(super) const RULES: &[AlertRule] = &[
                  answered 504.",
         threshold: |_| SLOW_SECONDS,
         hold: |v| v.settings.limits_for,
-        explained_by: |_| &[UPSTREAM_DOWN, UPSTREAM_UNRESPONSIVE],
-        yields: false,
+        // The others of the route serve the clients of one that is down.
+        explained_by: |_| const { &[of_route(UPSTREAM_DOWN), of_route(UPSTREAM_UNRESPONSIVE)] },
+        yields: true,
         measure: upstream_slow,
     },
     AlertRule {
@@ -75,7 +84,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  The gateway needs no restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN],
+        explained_by: |_| const { &[any(UPSTREAM_UNRESPONSIVE), any(UPSTREAM_DOWN)] },
         yields: false,
         measure: mass_death,
     },
@@ -87,7 +96,15 @@ pub(super) const RULES: &[AlertRule] = &[
                  Compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN, MASS_DEATH],
+        explained_by: |_| {
+            const {
+                &[
+                    any(UPSTREAM_UNRESPONSIVE),
+                    any(UPSTREAM_DOWN),
+                    any(MASS_DEATH),
+                ]
+            }
+        },
         yields: false,
         measure: many_suspects,
     },
@@ -99,7 +116,15 @@ pub(super) const RULES: &[AlertRule] = &[
                  behind a NAT or a proxy that drops idle connections.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
-        explained_by: |_| &[UPSTREAM_UNRESPONSIVE, UPSTREAM_DOWN, MASS_DEATH],
+        explained_by: |_| {
+            const {
+                &[
+                    any(UPSTREAM_UNRESPONSIVE),
+                    any(UPSTREAM_DOWN),
+                    any(MASS_DEATH),
+                ]
+            }
+        },
         yields: false,
         measure: stale_closes,
     },
@@ -166,7 +191,7 @@ pub(super) const RULES: &[AlertRule] = &[
                  descriptors are the limit). At the limit new connections are answered 503.",
         threshold: |s| s.capacity_percent as f64,
         hold: |v| v.settings.limits_for,
-        explained_by: |_| &[AT_CAPACITY],
+        explained_by: |_| const { &[any(AT_CAPACITY)] },
         yields: true,
         measure: near_capacity,
     },
@@ -183,7 +208,9 @@ pub(super) const RULES: &[AlertRule] = &[
         },
         // Connections use them, up to their limit. If accepting fails, there is another reason.
         explained_by: |v| match out_of_descriptors(v) {
-            0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
+            0 if v.settings.capped_by_descriptors => {
+                const { &[any(AT_CAPACITY), any(NEAR_CAPACITY)] }
+            }
             _ => &[],
         },
         yields: true,
@@ -231,7 +258,15 @@ pub(super) const RULES: &[AlertRule] = &[
                  one age: a proxy's timeout. peer_closed: the clients themselves.",
         threshold: |s| s.storm_percent as f64,
         hold: |v| v.settings.storm_for,
-        explained_by: |_| &[MASS_DEATH, UPSTREAM_DOWN],
+        explained_by: |_| {
+            const {
+                &[
+                    any(MASS_DEATH),
+                    any(UPSTREAM_DOWN),
+                    any(UPSTREAM_UNRESPONSIVE),
+                ]
+            }
+        },
         yields: false,
         measure: reconnect_storm,
     },
@@ -244,6 +279,21 @@ pub(super) const MASS_DEATH: &str = "mass_death";
 const AT_CAPACITY: &str = "at_capacity";
 const NEAR_CAPACITY: &str = "near_capacity";
 
-fn no_other(_: &RuleInput<'_>) -> &'static [&'static str] {
+fn no_other(_: &RuleInput<'_>) -> &'static [ExplainedBy] {
     &[]
+}
+
+const fn any(rule: &'static str) -> ExplainedBy {
+    let scope = Scope::Fleet;
+    ExplainedBy { rule, scope }
+}
+
+const fn of_route(rule: &'static str) -> ExplainedBy {
+    let scope = Scope::Route;
+    ExplainedBy { rule, scope }
+}
+
+const fn of_upstream(rule: &'static str) -> ExplainedBy {
+    let scope = Scope::Upstream;
+    ExplainedBy { rule, scope }
 }

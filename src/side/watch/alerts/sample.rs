@@ -43,6 +43,8 @@ pub(super) struct Sample {
 #[derive(Debug, Clone)]
 pub(super) struct Counters {
     pub(super) classes: Classes,
+    /// The loop's own time of these counters.
+    pub(super) engine_time: Micros,
     pub(super) live: Vec<u64>,
     pub(super) suspects: Vec<u64>,
     pub(super) opened: Vec<u64>,
@@ -69,6 +71,7 @@ impl Counters {
     pub(super) fn zero(classes: Classes) -> Self {
         let zero = vec![0; classes.count()];
         Counters {
+            engine_time: Micros::ZERO,
             live: zero.clone(),
             suspects: zero.clone(),
             opened: zero.clone(),
@@ -92,6 +95,7 @@ impl From<&Snapshot> for Counters {
     fn from(snapshot: &Snapshot) -> Self {
         let stats = &snapshot.stats;
         let mut counters = Counters {
+            engine_time: snapshot.now,
             stalls: stats.stalls,
             stalled: stats.stalled,
             out_of_descriptors: stats.out_of_descriptors,

@@ -3,6 +3,7 @@
 use super::alert_rule::{Measurement, labels};
 use super::rule_input::RuleInput;
 use super::sample::{Counters, percent};
+use crate::base::time::Micros;
 use crate::gateway::{
     HandshakeResult, HandshakeStats, UpstreamCondition, UpstreamRow, is_service_unresponsive,
 };
@@ -23,7 +24,7 @@ fn by_upstream(
     let measurement = |row: &UpstreamRow| {
         let (value, threshold, summary) = measure(row);
         Measurement {
-            labels: labels([("route", &row.route), ("upstream", &row.address)]),
+            labels: labels([("route", &row.route), ("upstream", name_of(row))]),
             value,
             threshold,
             summary,
@@ -35,16 +36,22 @@ fn by_upstream(
 pub(super) fn upstream_unresponsive(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     by_upstream(input, |row| {
         // The gateway itself closes the silent ones: the verdict outlives them.
-        let value = match row.state {
-            UpstreamCondition::Unresponsive => 100.0,
-            _ if is_service_unresponsive(row.pairs, row.suspects) => {
+        let value = match row.is_frozen {
+            true => 100.0,
+            false if is_service_unresponsive(row.pairs, row.suspects) => {
                 percent(row.suspects, row.pairs)
             }
-            _ => 0.0,
+            false => 0.0,
+        };
+        let why = match row.state == UpstreamCondition::Avoided {
+            true => row.reason.clone(),
+            false => format!("{} of {} connections are silent", row.suspects, row.pairs),
         };
         let summary = format!(
-            "the upstream {} of route {} does not answer: {} of {} connections are silent",
-            row.address, row.route, row.suspects, row.pairs
+            "the upstream {} of route {} does not answer: {why}{}",
+            name_of(row),
+            row.route,
+            lasting(input, row)
         );
         (value, UNRESPONSIVE_PERCENT, summary)
     })
@@ -52,21 +59,40 @@ pub(super) fn upstream_unresponsive(input: &RuleInput<'_>) -> Option<Vec<Measure
 
 pub(super) fn upstream_down(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     by_upstream(input, |row| {
-        let is_wanted = !matches!(
-            row.state,
-            UpstreamCondition::Drained | UpstreamCondition::Vanished
-        );
-        let value = f64::from(u8::from(row.is_failing && is_wanted));
-        let why = match row.state {
+        let value = f64::from(u8::from(row.state.is_failing()));
+        let what = match row.state {
             UpstreamCondition::Unhealthy => "its health checks fail",
+            UpstreamCondition::Unresolved => "it has no address",
             _ => "it cannot be reached, or does not answer requests",
         };
         let summary = format!(
-            "the upstream {} of route {} is down: {why}",
-            row.address, row.route
+            "the upstream {} of route {} is down: {what}: {}{}",
+            name_of(row),
+            row.route,
+            row.reason,
+            lasting(input, row)
         );
         (value, 1.0, summary)
     })
+}
+
+/// Returns the name of an upstream: its address, or its location if no address is known.
+fn name_of(row: &UpstreamRow) -> &str {
+    match row.address.is_empty() {
+        true => &row.url,
+        false => &row.address,
+    }
+}
+
+/// Returns for how long an upstream has been in its state, in words; empty if since the start.
+fn lasting(input: &RuleInput<'_>, row: &UpstreamRow) -> String {
+    let now = input.sample.counters.as_ref().map(|now| now.engine_time);
+    match now {
+        Some(now) if row.since > Micros::ZERO => {
+            format!(", for {} s", (now - row.since).as_secs_f64().round())
+        }
+        _ => String::new(),
+    }
 }
 
 /// An upstream refuses if it has answered this percentage of at least this many handshakes within
@@ -117,7 +143,8 @@ pub(super) fn upstream_refusing(input: &RuleInput<'_>) -> Option<Vec<Measurement
         };
         let summary = format!(
             "the upstream {} of route {} has refused {refused} of {all} WebSockets",
-            row.address, row.route
+            name_of(row),
+            row.route
         );
         (value, REFUSING_PERCENT, summary)
     })

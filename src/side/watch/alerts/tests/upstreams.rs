@@ -1,6 +1,6 @@
 //! The rules about the upstreams behind the routes.
 
-use super::super::alert_table::AlertState::Resolved;
+use super::super::alert_table::AlertState::{Firing, Resolved};
 use super::super::sample::Counters;
 use super::fleet_harness::{FleetHarness, labels};
 use crate::base::time::Micros;
@@ -28,7 +28,9 @@ fn fleet() -> FleetHarness {
         pairs,
         dialing: 0,
         suspects: 0,
-        is_failing: false,
+        since: Micros::ZERO,
+        reason: String::new(),
+        is_frozen: false,
         per_source: pairs,
         handshakes: HandshakeStats::default(),
     };
@@ -70,17 +72,35 @@ fn half_of_them_or_fewer_than_ten_are_no_frozen_service() {
     }
 }
 
+/// Makes an upstream fail at 5 s.
+fn fail(fleet: &mut FleetHarness, upstream: usize, state: UpstreamCondition) {
+    let row = &mut fleet.sample.upstreams[upstream];
+    (row.state, row.reason, row.since) = (state, "refused".to_owned(), Micros::from_secs(5));
+    row.is_frozen |= state == UpstreamCondition::Unresponsive;
+}
+
+/// Makes an upstream serve again.
+fn mend(fleet: &mut FleetHarness, upstream: usize) {
+    let row = &mut fleet.sample.upstreams[upstream];
+    (row.state, row.is_frozen) = (UpstreamCondition::Up, false);
+}
+
 #[test]
 fn an_upstream_that_fails_is_down_once_and_explains_the_losses() {
     let mut fleet = fleet();
-    fleet.sample.upstreams[1].is_failing = true;
+    fail(&mut fleet, 1, UpstreamCondition::Avoided);
     fleet.evaluate();
     fleet.expect_reports(&[]);
+    fleet.counters().engine_time = Micros::from_secs(47);
     fleet.evaluate();
     let alert = fleet.expect_firing("upstream_down");
     let of_it = labels([("route", "chat"), ("upstream", "10.0.0.2:80")]);
     assert_eq!(alert.labels, of_it);
-    assert!(alert.summary.contains("is down: it cannot be reached"));
+    assert_eq!(
+        alert.summary,
+        "the upstream 10.0.0.2:80 of route chat is down: it cannot be reached, or does not answer \
+         requests: refused, for 42 s"
+    );
     fleet.evaluate_times(60);
     fleet.expect_reports(&[]);
     // A drain by an operator is no trouble.
@@ -175,4 +195,60 @@ fn its_answers_take_a_second_on_average() {
     let alert = fleet.expect_firing("upstream_slow");
     let of_it = labels([("route", "chat"), ("upstream", "10.0.0.2:80")]);
     assert_eq!(alert.labels, of_it);
+}
+
+/// A frozen service with a health check, and one without, whose connections are closed in the end.
+#[test]
+fn a_frozen_service_fires_one_alert_whatever_is_noticed_first() {
+    use UpstreamCondition::{Avoided, Unhealthy, Unresponsive};
+    for (states, name) in [
+        ([Unhealthy, Unresponsive, Avoided], "upstream_down"),
+        ([Unresponsive, Avoided, Unhealthy], "upstream_unresponsive"),
+        ([Avoided, Unresponsive, Unhealthy], "upstream_down"),
+    ] {
+        let mut fleet = fleet();
+        for state in states {
+            fail(&mut fleet, 0, state);
+            fleet.evaluate_times(60);
+        }
+        fleet.expect_firing(name);
+        // Another upstream of the same route has its own.
+        fail(&mut fleet, 1, Unresponsive);
+        fleet.evaluate_times(60);
+        fleet.expect_firing("upstream_unresponsive");
+        mend(&mut fleet, 1);
+        fleet.evaluate_times(30);
+        fleet.expect_reports(&[("upstream_unresponsive", Resolved)]);
+        mend(&mut fleet, 0);
+        fleet.expect_resolved(name);
+    }
+}
+
+#[test]
+fn refusals_and_slow_answers_are_told_as_the_upstream_that_is_down() {
+    let mut fleet = fleet();
+    handshakes(&mut fleet, 0, [0, 60], QUICK);
+    fleet.evaluate();
+    fleet.expect_firing("upstream_refusing");
+    // That another one is down explains nothing.
+    fail(&mut fleet, 1, UpstreamCondition::Avoided);
+    fleet.evaluate_with(3, |fleet| handshakes(fleet, 0, [0, 10], QUICK));
+    fleet.expect_firing("upstream_down");
+    fail(&mut fleet, 0, UpstreamCondition::Avoided);
+    fleet.evaluate_with(2, |fleet| handshakes(fleet, 0, [0, 10], QUICK));
+    fleet.expect_reports(&[("upstream_down", Firing), ("upstream_refusing", Resolved)]);
+    // The clients of the two go to a third one of the route, which becomes slow.
+    let slow = Micros::from_millis(5_000);
+    let third = UpstreamRow {
+        address: "10.0.0.3:80".to_owned(),
+        ..fleet.sample.upstreams[0].clone()
+    };
+    fleet.sample.upstreams.push(third);
+    mend(&mut fleet, 2);
+    fleet.evaluate_with(120, |fleet| handshakes(fleet, 2, [10, 0], slow));
+    fleet.expect_reports(&[]);
+    // So does one of another route, for a reason of its own.
+    fleet.sample.upstreams[2].route = "other".into();
+    fleet.evaluate_with(120, |fleet| handshakes(fleet, 2, [10, 0], slow));
+    fleet.expect_firing("upstream_slow");
 }
