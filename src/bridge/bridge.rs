@@ -2,6 +2,7 @@
 
 use super::acceptance::check_upgrade;
 use super::age_limits::AgeLimits;
+use super::asked_clients::{Asked, AskedClients};
 use super::handshake_failure::HandshakeFailure;
 use super::handshake_stats::HandshakeResult;
 use super::http_requests::HttpRequests;
@@ -95,6 +96,7 @@ pub struct Bridge {
     pub(super) endpoints: Endpoints,
     pub(super) http_requests: HttpRequests,
     pub(super) pending: PendingRequests,
+    pub(super) asked: AskedClients,
     /// The route of each client whose request waits in a queue, the bytes that it is charged, and
     /// its ticket in that queue.
     pub(super) queued: HashMap<ConnId, (Arc<Route>, usize, u64)>,
@@ -129,6 +131,7 @@ impl Bridge {
             endpoints: Endpoints::default(),
             http_requests: HttpRequests::default(),
             pending: PendingRequests::default(),
+            asked: AskedClients::default(),
             queued: HashMap::new(),
             queue_timer: None,
             sources: 0,
@@ -142,6 +145,7 @@ impl Bridge {
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
         // There were no routes, so no request waits.
         let _ = bridge.routes.set(options.routes, endpoints, known, None);
+        bridge.count_routes();
         bridge
     }
 
@@ -175,6 +179,7 @@ impl Bridge {
             .routes
             .set(routes, &mut self.endpoints, &self.known, now);
         self.refuse_stranded(io, stranded);
+        self.count_routes();
         self.endpoints.settle(io.now(), "the settings have changed");
         self.close_leaving(io, spread);
     }
@@ -259,12 +264,18 @@ impl Bridge {
         Some(endpoint.target())
     }
 
+    /// Returns what a client has asked for that is no leg of a pair.
+    pub(crate) fn asked(&self, client: ConnId) -> Option<&Asked> {
+        self.asked.get(client)
+    }
+
     /// Returns how many requests wait in queues, and how much else is kept for requests and pairs
     /// beside the upstreams. For tests.
     #[cfg(feature = "testing")]
     pub fn kept(&self) -> (usize, usize) {
         let queued = self.queued.len();
-        (queued, queued + self.pending.len() + self.ages.len())
+        let kept = self.pending.len() + self.asked.len() + self.ages.len();
+        (queued, queued + kept)
     }
 
     /// The most upstreams that are listed at once.
@@ -299,11 +310,19 @@ impl Product for Bridge {
         request: &Request,
         check: &ClientCheck,
     ) -> Option<RequestDecision> {
+        let route = self.routes.find(request)?.name.clone();
+        self.asked.add(id, route);
         Some(RequestDecision {
             class: self.client,
             identity: None,
             verdict: self.pass_request(io, id, request, check.expires)?,
         })
+    }
+
+    fn on_refused(&mut self, id: ConnId, request: &Request) {
+        if let Some(live) = self.routes.find(request) {
+            self.asked.add(id, live.name.clone());
+        }
     }
 
     fn on_response(
@@ -351,6 +370,7 @@ impl Product for Bridge {
             return Some(ResponseVerdict::Open);
         }
         self.count_opened(id, io.now());
+        self.asked.remove(client);
         accepted.headers.extend(self.set_cookie(&pending, id));
         self.plan_end(io, id, pending.route.max_age);
         self.plan_expiry(io, id, pending.expires);
@@ -447,6 +467,7 @@ impl Product for Bridge {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
+        self.asked.remove(id);
         self.leave_queue(io, id);
         if let Some(upstream) = self.pending.abandon(id) {
             self.count_handshake(upstream, HandshakeResult::Abandoned);

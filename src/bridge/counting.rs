@@ -1,16 +1,30 @@
-//! Counting pairs and handshakes.
+//! Counting pairs and handshakes, and noting which upstream was dialled for a client.
 
-use super::bridge::Bridge;
+use super::bridge::{BRIDGE_CLASSES, Bridge};
 use super::handshake_stats::HandshakeResult;
 use super::pending::PendingRequest;
 use super::upstreams::RequestKind;
-use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io};
+use crate::host::{ending_side, first_end};
 use std::sync::Arc;
 
 impl Bridge {
+    /// Notes the connection to an upstream that was made for a client.
+    pub(super) fn note_dial(&mut self, client: ConnId, dial: ConnId) {
+        if let Some(target) = self.target(dial) {
+            self.asked.dialed(client, dial, target.upstream);
+        }
+    }
+
+    /// Begins to count the pairs of routes that are new.
+    pub(super) fn count_routes(&mut self) {
+        for live in self.routes.iter() {
+            self.stats.add_route(&live.name);
+        }
+    }
+
     /// Counts a handshake on this connection to an upstream.
     pub(super) fn count_handshake(&mut self, leg: ConnId, result: HandshakeResult) {
         let endpoint = self.endpoints.of_leg(leg);
@@ -80,13 +94,11 @@ impl Bridge {
         if !self.endpoints.is_open(leg) {
             return;
         }
-        let first = end.partner.and_then(|partner| partner.first);
-        let first = first.filter(|_| end.cause == Cause::PARTNER_ENDED);
-        let (cause, is_client) = match first {
-            Some((cause, class)) => (cause, class == self.client_class()),
-            None => (end.cause, false),
-        };
-        self.stats.count_closed(route, cause, is_client);
+        let (cause, class) = first_end(end);
+        let nth = class.and_then(|class| class.0.checked_sub(self.client_class().0));
+        let info = nth.and_then(|nth| BRIDGE_CLASSES.get(usize::from(nth)));
+        let by = ending_side(cause, info.and_then(|info| info.ended_by));
+        self.stats.count_closed(route, cause, by);
     }
 }
 

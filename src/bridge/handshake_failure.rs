@@ -2,7 +2,7 @@
 
 use super::acceptance::AnswerFault;
 use crate::base::time::Micros;
-use crate::engine::Reply;
+use crate::engine::{Ending, Reply};
 
 /// Why no upstream answer can be forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,30 @@ impl HandshakeFailure {
             | HandshakeFailure::BadAnswer(_) => 502,
         };
         Reply::error(status, &self.to_string())
+    }
+
+    /// Returns the reason for the client's line and record: also what became of the connection to
+    /// the upstream, which the client is not told.
+    pub(crate) fn in_log(&self, dial: &Ending) -> String {
+        match self {
+            HandshakeFailure::Unreachable
+            | HandshakeFailure::NoRoom
+            | HandshakeFailure::NoAnswer => {
+                let (cause, reason) = (dial.cause, &dial.reason);
+                match reason.is_empty() {
+                    true => format!("{self}: {cause}"),
+                    false => format!("{self}: {reason}"),
+                }
+            }
+            HandshakeFailure::Unresolved
+            | HandshakeFailure::Busy
+            | HandshakeFailure::Crowded
+            | HandshakeFailure::Drained
+            | HandshakeFailure::RouteRemoved
+            | HandshakeFailure::TooSlow(_)
+            | HandshakeFailure::Closed(_)
+            | HandshakeFailure::BadAnswer(_) => self.to_string(),
+        }
     }
 }
 

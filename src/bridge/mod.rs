@@ -4,6 +4,7 @@
 mod acceptance;
 mod admission;
 mod age_limits;
+mod asked_clients;
 mod balance;
 mod block_shares;
 #[expect(

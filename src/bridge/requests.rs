@@ -153,6 +153,7 @@ impl Bridge {
         match io.dial(dial) {
             Ok(upstream) => {
                 self.endpoints.dialed(upstream, id, pending.block);
+                self.note_dial(pending.client, upstream);
                 self.pending.add(upstream, pending);
                 Ok(())
             }
@@ -223,7 +224,7 @@ impl Bridge {
             // The client must not be blamed for what the upstream did.
             _ => (HandshakeFailure::NoAnswer, Cause::BAD_ANSWER),
         };
-        let mut reply = failure.reply();
+        let mut reply = failure.reply().with_reason(&failure.in_log(end));
         if reply.status == 503 {
             reply = with_retry_after(reply, client.generation());
         }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct LiveRoute {
     pub(super) route: Arc<Route>,
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// All addresses, also those that are not listed any more and still have connections.
     pub(super) endpoints: Vec<EndpointId>,
     /// Where the next search for an address starts.

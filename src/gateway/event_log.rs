@@ -3,6 +3,7 @@
 
 use super::ended_legs::{EndedLeg, EndedPair, LogPair};
 use super::line_limiter::LineLimiter;
+use super::log_ties::LogTies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -13,18 +14,6 @@ use crate::relay::RelayStats;
 use log::Level;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-
-/// Prints as the field of the connection that a connection was linked to.
-pub(super) struct LogPartner(pub(super) Option<ConnId>);
-
-impl fmt::Display for LogPartner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(partner) => write!(f, " partner={partner}"),
-            None => Ok(()),
-        }
-    }
-}
 
 pub(super) struct EventLog {
     classes: Classes,
@@ -130,6 +119,7 @@ impl EventLog {
         id: ConnId,
         peer: PeerInfo<'_>,
         end: &Ending,
+        ties: LogTies<'_>,
     ) {
         let level = match end.cause {
             cause if cause == Cause::STALE => Level::Warn,
@@ -137,14 +127,15 @@ impl EventLog {
             _ => Level::Info,
         };
         if log::log_enabled!(level) && self.limiter.admit(io, end.cause, Some(end.peer_addr.ip())) {
-            self.write_close(level, id, peer, end);
+            self.write_close(level, id, peer, end, ties);
         }
     }
 
-    /// Logs a leg of a pair that has ended, at debug: its pair has a line of its own.
-    pub(super) fn log_leg(&self, id: ConnId, peer: PeerInfo<'_>, end: &Ending) {
+    /// Logs a leg of a pair that has ended, or a connection to an upstream that never became one,
+    /// at debug: its pair, or its client, has a line of its own.
+    pub(super) fn log_leg(&self, id: ConnId, peer: PeerInfo<'_>, end: &Ending, ties: LogTies<'_>) {
         if log::log_enabled!(Level::Debug) {
-            self.write_close(Level::Debug, id, peer, end);
+            self.write_close(Level::Debug, id, peer, end, ties);
         }
     }
 
@@ -153,7 +144,12 @@ impl EventLog {
     pub(super) fn log_pair(&mut self, io: &mut Io<'_>, pair: &EndedPair, boot: BootId) {
         if pair.client.end.class.is_none() {
             for leg in [&pair.client, &pair.upstream] {
-                self.log_close(io, leg.id, PeerInfo::from(leg), &leg.end);
+                let ties = LogTies {
+                    target: Some(&leg.target),
+                    connection: leg.end.class.is_none().then_some((boot, leg.id)),
+                    partner: leg.end.partner.map(|partner| partner.id),
+                };
+                self.log_close(io, leg.id, PeerInfo::from(leg), &leg.end, ties);
             }
             return;
         }
@@ -167,7 +163,14 @@ impl EventLog {
         }
     }
 
-    fn write_close(&self, level: Level, id: ConnId, peer: PeerInfo<'_>, end: &Ending) {
+    fn write_close(
+        &self,
+        level: Level,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        end: &Ending,
+        ties: LogTies<'_>,
+    ) {
         let conn = ConnFields {
             class: self.class_name(end.class),
             id,
@@ -192,7 +195,7 @@ impl EventLog {
             self.classes.ended_by(end),
             end.clean,
             LogReason(&end.reason),
-            LogPartner(end.partner.map(|partner| partner.id)),
+            ties,
         );
     }
 

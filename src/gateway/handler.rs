@@ -3,6 +3,7 @@
 use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
+use super::log_ties::LogTies;
 use super::unserved::no_such_path;
 use crate::base::address_block::AddressBlock;
 use crate::base::cause::Cause;
@@ -69,11 +70,14 @@ impl Handler for Gateway {
             let class = Class(check.classes.start);
             asked = match refused {
                 None => product.on_request(io, id, request, &check),
-                Some(verdict) => Some(RequestDecision {
-                    class,
-                    identity: None,
-                    verdict,
-                }),
+                Some(verdict) => {
+                    product.on_refused(id, request);
+                    Some(RequestDecision {
+                        class,
+                        identity: None,
+                        verdict,
+                    })
+                }
             };
             if let Some(decision) = &mut asked {
                 decision.identity = decision.identity.take().or(check.identity);
@@ -252,9 +256,10 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let target = self.target_of_ended(id, end);
+        let (target, partner) = self.ties_of_ended(id, end);
         let peer = (identity.as_ref(), user_agent.as_ref());
-        self.log_end(io, id, peer, end, target.as_ref());
+        self.log_end(io, id, peer, end, (target.as_ref(), partner));
+        let is_failed_dial = self.is_failed_dial(end);
         match end.class {
             Some(class) => {
                 let product = self.products.of(class);
@@ -264,22 +269,25 @@ impl Handler for Gateway {
             None => self.notify_reject(io, id, end),
         }
         let history = self.histories.take(id);
+        // The record of its client tells the same, and in an outage there are many.
+        if is_failed_dial {
+            return;
+        }
         let generated = self.is_generated(identity.as_ref());
-        let peer = (identity, user_agent);
-        self.closed
-            .record(id, peer, generated, history, target, end);
+        let (peer, ties) = ((identity, user_agent), (target, partner));
+        self.closed.record(id, peer, generated, history, ties, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
+        let (target, partner) = self.ties_of_ended(id, end);
         self.notify_reject(io, id, end);
-        let target = self.target_of_ended(id, end);
         let peer = (identity.as_ref(), user_agent.as_ref());
-        self.log_end(io, id, peer, end, target.as_ref());
+        self.log_end(io, id, peer, end, (target.as_ref(), partner));
         let generated = self.is_generated(identity.as_ref());
-        let peer = (identity, user_agent);
-        self.closed.record(id, peer, generated, None, target, end);
+        let (peer, ties) = ((identity, user_agent), (target, partner));
+        self.closed.record(id, peer, generated, None, ties, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -312,10 +320,21 @@ impl Gateway {
         }
     }
 
-    /// Returns where the pair of a connection leads that has ended.
-    fn target_of_ended(&self, id: ConnId, end: &Ending) -> Option<PairTarget> {
-        let target = self.target(id, end.partner.map(|partner| partner.id));
-        target.or_else(|| self.ended_legs.target(id))
+    /// Returns where the pair of a connection leads that has ended, and the other leg. Of a client
+    /// that is no leg: what it has asked for, and the last connection that was made for it.
+    fn ties_of_ended(&self, id: ConnId, end: &Ending) -> (Option<PairTarget>, Option<ConnId>) {
+        if let Some(asked) = self.products.shared_bridge().and_then(|b| b.asked(id)) {
+            return (Some(asked.target.clone()), asked.dial);
+        }
+        let partner = end.partner.map(|partner| partner.id);
+        let target = self.target(id, partner);
+        (target.or_else(|| self.ended_legs.target(id)), partner)
+    }
+
+    /// Returns whether the end is that of a connection to an upstream that was never linked.
+    fn is_failed_dial(&self, end: &Ending) -> bool {
+        let is_upstream = |class| self.classes.is_upstream(class);
+        end.partner.is_none() && end.class.is_some_and(is_upstream)
     }
 
     /// Logs the end of a connection: by a line of its own, or by that of its pair.
@@ -325,13 +344,21 @@ impl Gateway {
         id: ConnId,
         (identity, user_agent): (Option<&Identity>, Option<&Arc<str>>),
         end: &Ending,
-        target: Option<&PairTarget>,
+        (target, partner): (Option<&PairTarget>, Option<ConnId>),
     ) {
         let peer = PeerInfo(identity, user_agent.map(|name| &**name));
-        let (Some(partner), Some(target)) = (end.partner, target) else {
-            return self.event_log.log_close(io, id, peer, end);
+        let ties = LogTies {
+            target,
+            connection: end.class.is_none().then_some((self.boot, id)),
+            partner,
         };
-        self.event_log.log_leg(id, peer, end);
+        if self.is_failed_dial(end) {
+            return self.event_log.log_leg(id, peer, end, ties);
+        }
+        let (Some(partner), Some(target)) = (end.partner, target) else {
+            return self.event_log.log_close(io, id, peer, end, ties);
+        };
+        self.event_log.log_leg(id, peer, end, ties);
         let bridge = self.products.shared_bridge();
         let leg = EndedLeg {
             id,

@@ -13,6 +13,7 @@ mod handler;
 mod jobs;
 mod kick_outcome;
 mod line_limiter;
+mod log_ties;
 mod operator;
 mod plain_http;
 mod products;

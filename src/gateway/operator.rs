@@ -1,8 +1,8 @@
 //! The queries and commands of operators. Every call is one slice of work for the loop.
 
-use super::event_log::LogPartner;
 use super::gateway::Gateway;
 use super::kick_outcome::{KickOutcome, NotBlocked};
+use super::log_ties::LogTies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
@@ -304,7 +304,10 @@ impl Gateway {
             OrDash(identity.as_ref().and_then(|i| i.address.as_deref())),
             block.as_millis(),
             LogValue(reason),
-            LogPartner(other)
+            LogTies {
+                partner: other,
+                ..LogTies::default()
+            }
         );
         KickOutcome::Done { blocked, partner }
     }

@@ -83,23 +83,13 @@ impl Classes {
     /// Returns the side that ended a connection, or its pair: the name of a peer if its class has
     /// one, and then `gateway` for this process.
     pub fn ended_by(&self, end: &Ending) -> &'static str {
-        let first = end.partner.and_then(|partner| partner.first);
-        let (cause, class) = match first.filter(|_| end.cause == Cause::PARTNER_ENDED) {
-            Some((cause, class)) => (cause, Some(class)),
-            // It was not linked yet: its client has left.
-            None if end.cause == Cause::PARTNER_ENDED && end.partner.is_none() => (end.cause, None),
-            None => (end.cause, end.class),
-        };
-        let named = match class {
+        let (cause, class) = first_end(end);
+        let peer = match class {
             Some(class) => self.0.get(usize::from(class.0)).and_then(|i| i.ended_by),
             // A request was not accepted. With a bridge its peer is a client.
             None => self.0.iter().find_map(|info| info.ended_by),
         };
-        match (named, cause.by()) {
-            (Some(name), EndedBy::Peer) => name,
-            (Some(_), EndedBy::Server) => "gateway",
-            (_, by) => by.name(),
-        }
+        ending_side(cause, peer)
     }
 
     /// Returns whether connections of a class are those that the gateway makes to upstreams.
@@ -121,6 +111,27 @@ impl Classes {
     pub fn by_name(&self, name: &str) -> Option<Class> {
         let at = self.0.iter().position(|info| info.name == name)?;
         u8::try_from(at).ok().map(Class)
+    }
+}
+
+/// Returns the cause of the end of a connection, or of its pair: of the leg that ended first, with
+/// its class.
+pub(crate) fn first_end(end: &Ending) -> (Cause, Option<Class>) {
+    let first = end.partner.and_then(|partner| partner.first);
+    match first.filter(|_| end.cause == Cause::PARTNER_ENDED) {
+        Some((cause, class)) => (cause, Some(class)),
+        // It was not linked yet: its client has left.
+        None if end.cause == Cause::PARTNER_ENDED && end.partner.is_none() => (end.cause, None),
+        None => (end.cause, end.class),
+    }
+}
+
+/// Returns the side to which a cause is due. `peer` is the name of the peer, if its class has one.
+pub(crate) fn ending_side(cause: Cause, peer: Option<&'static str>) -> &'static str {
+    match (peer, cause.by()) {
+        (Some(name), EndedBy::Peer) => name,
+        (Some(_), EndedBy::Server) => "gateway",
+        (_, by) => by.name(),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct ClosedConn {
     pub user_agent: Option<Arc<str>>,
     /// Where its pair leads, if it was one leg of it, or was to become one.
     pub target: Option<PairTarget>,
+    /// The other leg of its pair, or the last connection to an upstream that was made for it.
+    pub partner: Option<ConnId>,
     /// How the connection ended.
     pub end: Ending,
     /// The history of the connection, if one was kept.
@@ -92,7 +94,7 @@ impl ClosedSender {
         (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
         generated: bool,
         history: Option<Box<History>>,
-        target: Option<PairTarget>,
+        (target, partner): (Option<PairTarget>, Option<ConnId>),
         end: &Ending,
     ) {
         if end.cause.is_check() {
@@ -110,6 +112,7 @@ impl ClosedSender {
             address: address.flatten(),
             user_agent,
             target,
+            partner,
             end: end.clone(),
             history,
         });

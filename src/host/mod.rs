@@ -35,6 +35,7 @@ pub use self::blocks::{BLOCKS_MAX, BlockPlace, BlockPosition};
 pub use self::boot_id::BootId;
 pub(crate) use self::class_drain::ClassDrain;
 pub use self::classes::{ClassInfo, Classes};
+pub(crate) use self::classes::{ending_side, first_end};
 pub use self::client_check::{ClientCheck, ConnectLimit};
 pub(crate) use self::closed_conns::ClosedSender;
 pub use self::closed_conns::{CLOSED_MAX, ClosedConn, ClosedReceiver};

@@ -7,6 +7,6 @@ use std::sync::Arc;
 pub struct PairTarget {
     /// The name of the route.
     pub route: Arc<str>,
-    /// The address of the upstream.
+    /// The address of the upstream; empty if none was chosen for the client.
     pub upstream: Arc<str>,
 }

@@ -48,6 +48,13 @@ pub trait Product {
         check: &ClientCheck,
     ) -> Option<RequestDecision>;
 
+    /// Called instead of [`on_request`](Product::on_request) when the gateway itself refuses a
+    /// request of this product: its identity is blocked or reconnects too often, or its class is
+    /// drained. [`on_reject`](Product::on_reject) follows.
+    fn on_refused(&mut self, id: ConnId, request: &Request) {
+        let _ = (id, request);
+    }
+
     /// Called when a connection with a known identity has opened. Returns in one word for the log
     /// how it joined, such as `resume`.
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str;

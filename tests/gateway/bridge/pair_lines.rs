@@ -1,9 +1,10 @@
 //! The line of a pair in the log.
 
-use super::identities::Rig;
-use super::legs::Bridge;
-use crate::sockets::{eventually, field};
+use super::identities::{Rig, SECRET, now, token};
+use super::legs::{Bridge, request};
+use crate::sockets::{Client, eventually, field};
 use pulsegate::wire::frame::{CLOSE, TEXT};
+use serde_json::json;
 
 /// Everything that the line says, against what both sides have seen.
 #[test]
@@ -115,4 +116,59 @@ fn a_shutdown_ends_both_legs_and_each_pair_has_its_line() {
     let lines = gateway.lines(&[parts, codes].concat());
     assert_eq!(lines.len(), 3, "{lines:?}");
     drop(pairs);
+}
+
+/// What a client has asked for, and what the service was told, whatever became of it.
+#[test]
+fn a_refused_client_has_a_line_and_a_record_with_route_and_upstream() {
+    let settings = [("LOG_LEVEL", "debug"), ("AUTH_JWT_SECRET", SECRET)];
+    let rig = Rig::start("auth = 'jwt'", &settings);
+    let refused = |path: &str| {
+        let mut client = Client::connect(rig.gateway.addr);
+        client.write(request(path, "").as_bytes());
+        client
+    };
+    // The route refuses it, and no upstream is asked.
+    let mut client = refused("/none");
+    assert_eq!(client.response().status, 401);
+    let line = rig
+        .gateway
+        .line(&["[INFO] close class=none", "code=http_401"]);
+    assert_eq!(field(&line, "route"), Some("r"), "{line}");
+    assert_eq!(field(&line, "upstream"), Some("-"), "{line}");
+    assert_eq!(field(&line, "partner"), None, "{line}");
+
+    let user = token(json!({"sub": "ada", "exp": now() + 60}));
+    let mut client = refused(&format!("/?token={user}"));
+    let mut leg = rig.service.accept();
+    leg.read_head();
+    let connection = leg.fields("x-pulsegate-connection")[0].to_owned();
+    leg.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().status, 403);
+    let upstream = rig.service.socket_addr().to_string();
+    let line = rig
+        .gateway
+        .line(&["[INFO] close class=none", "code=http_403"]);
+    let dial = rig
+        .gateway
+        .line(&["[DEBUG] close class=upstream", " route=r "]);
+    let (_, id) = connection.split_once('.').expect("the id of the run");
+    for (key, value) in [
+        ("id", Some(id)),
+        ("connection", Some(&*connection)),
+        ("route", Some("r")),
+        ("upstream", Some(&*upstream)),
+        ("partner", field(&dial, "id")),
+    ] {
+        assert_eq!(field(&line, key), value, "{key}: {line}");
+    }
+    let (_, record) = rig.gateway.act("GET", &format!("/api/v1/closed/{id}"), "");
+    assert_eq!(
+        (&record["route"], &record["upstream"]),
+        (&json!("r"), &json!(upstream))
+    );
+    assert_eq!(record["partner"].as_str(), field(&dial, "id"), "{record}");
+    let found = rig.gateway.api("/api/v1/closed?route=r");
+    assert_eq!(found["closed"].as_array().map(Vec::len), Some(2), "{found}");
+    rig.gateway.end();
 }

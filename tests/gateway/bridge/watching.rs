@@ -106,6 +106,32 @@ fn one_of_three_services_ends_under_2_000_pairs_and_one_alert_fires() {
     drop(kept);
 }
 
+/// A rate is of what a counter has grown by: a series that begins with 1 has none.
+#[test]
+fn counters_of_pairs_begin_with_0() {
+    let rig = Rig::start(1, &QUIET);
+    let metrics = rig.gateway.metrics();
+    assert_eq!(
+        metrics.get(r#"pulsegate_pairs_opened_total{route="r"}"#),
+        0.0
+    );
+    for (cause, by) in [
+        ("peer_closed", "client"),
+        ("peer_closed", "upstream"),
+        ("peer_eof", "client"),
+        ("peer_reset", "network"),
+        ("stale", "gateway"),
+        ("draining", "operator"),
+    ] {
+        let labels = format!(r#"route="r",cause="{cause}",by="{by}""#);
+        let ends = format!("pulsegate_pairs_closed_total{{{labels}}}");
+        assert_eq!(metrics.get(&ends), 0.0, "{ends}");
+    }
+    let all = metrics.samples();
+    let ends = all.filter(|(name, _)| name.starts_with("pulsegate_pairs_closed_total"));
+    assert_eq!(ends.count(), 12, "each once");
+}
+
 #[test]
 fn heartbeats_are_counted_by_leg() {
     let settings = [

@@ -30,7 +30,7 @@ pub(super) struct ClosedParams {
     user_agent: Option<String>,
     /// Only connections from this IP address or CIDR block.
     address: Option<String>,
-    /// Only legs of pairs of this route, and connections that were made for it (exact match).
+    /// Only legs of pairs of this route, and clients that it has refused (exact match).
     route: Option<String>,
     /// The same for this address of an upstream (exact match).
     upstream: Option<String>,
@@ -78,12 +78,13 @@ pub(super) struct ClosedBody {
     /// Which side ended the connection: `us`, `peer`, `network` or `operator`. For connections of
     /// a bridge: `gateway`, `client`, `upstream`, `network` or `operator`.
     by: &'static str,
-    /// The connection that it was linked to: the other one of a client and its upstream.
+    /// The connection that it was linked to: the other one of a client and its upstream. Of a
+    /// client that was refused: the last connection to an upstream that was made for it.
     partner: Option<String>,
-    /// The route of its pair, also of a connection to an upstream that was never linked. Null for
-    /// any other connection.
+    /// The route of its pair, or the one that has refused it. Null for any other connection.
     route: Option<String>,
-    /// The address of the upstream of its pair. Null if there is no `route`.
+    /// The address of the upstream of its pair. Of a client that was refused: of the last upstream
+    /// that was dialled for it. Null if there is none.
     upstream: Option<String>,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]
@@ -217,6 +218,7 @@ fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
 impl ClosedBody {
     fn of(classes: &Classes, number: u64, closed: &ClosedConn) -> Self {
         let end = &closed.end;
+        let upstream = closed.target.as_ref().filter(|t| !t.upstream.is_empty());
         ClosedBody {
             number,
             at: rfc3339(closed.at.wall),
@@ -228,9 +230,9 @@ impl ClosedBody {
             peer: address(end.peer_addr),
             cause: end.cause.name(),
             by: classes.ended_by(end),
-            partner: end.partner.map(|partner| partner.id.to_string()),
+            partner: closed.partner.map(|partner| partner.to_string()),
             route: closed.target.as_ref().map(|t| t.route.to_string()),
-            upstream: closed.target.as_ref().map(|t| t.upstream.to_string()),
+            upstream: upstream.map(|target| target.upstream.to_string()),
             code: code(end.code),
             reason: end.reason.to_string(),
             clean: end.clean,

@@ -37,6 +37,7 @@ pub(in crate::side::watch) fn closed(
         address: None,
         user_agent: None,
         target: None,
+        partner: None,
         end: Ending {
             class: Some(if user.ends_with("app") { APP } else { GLASSES }),
             peer_addr: ([127, 0, 0, 1], 1).into(),

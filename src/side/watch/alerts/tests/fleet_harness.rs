@@ -191,6 +191,7 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
         address: None,
         user_agent: None,
         target: None,
+        partner: None,
         end: Ending {
             class: Some(Class(0)),
             peer_addr: (address, 4_242).into(),
