@@ -19,6 +19,7 @@ mod health_checks;
 mod http;
 mod jobs;
 mod lock;
+mod loop_liveness;
 mod loop_query;
 mod outgoing;
 mod priority;

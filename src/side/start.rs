@@ -4,6 +4,7 @@ use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, Polic
 use super::health_checks;
 use super::http::{self, HttpContext, HttpDrain, HttpSettings, HttpStats};
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
+use super::loop_liveness;
 use super::priority;
 use super::reload_report::ReloadReport;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
@@ -183,6 +184,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         watchers: watchers.clone(),
         live: LiveStream::default(),
         http: Arc::default(),
+        liveness: Arc::default(),
     });
     let (stats, http_stats) = (admin_state.http.clone(), admin_state.http.clone());
     let http = options
@@ -202,6 +204,8 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         tokio::spawn(health_checks::run(queries.clone()));
         if let Some(listener) = listener {
             tokio::spawn(watch::sample(watchers.clone(), queries.clone()));
+            let liveness = admin_state.liveness.clone();
+            tokio::spawn(loop_liveness::run(liveness, queries.clone()));
             admin::start(listener, &admin_state);
         }
         let down = || down.webhooks().down;

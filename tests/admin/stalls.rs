@@ -107,11 +107,20 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         busy.starts_with("HTTP/1.1 503") && busy.contains("64 requests wait"),
         "{busy}"
     );
+    // For so long only a loop stands still that hangs.
+    eventually("a gateway that is to be restarted", || {
+        let alive = get("/healthz");
+        let is_hung = alive.starts_with("HTTP/1.1 503") && alive.contains("has not turned");
+        is_hung.then_some(())
+    });
     // The loop turns again, and processes the waiting requests, one slice a turn.
     let turning = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             eventually("it is ready", || {
                 get("/readyz").starts_with("HTTP/1.1 200").then_some(())
+            });
+            eventually("it is alive", || {
+                get("/healthz").starts_with("HTTP/1.1 200").then_some(())
             });
         });
         while !asking.is_finished() {

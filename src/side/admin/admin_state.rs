@@ -9,6 +9,7 @@ use crate::gateway::{BootId, Classes, GatewayQueries};
 use crate::health::Policy;
 use crate::side::http::HttpStats;
 use crate::side::jobs::JobRunner;
+use crate::side::loop_liveness::LoopLiveness;
 use crate::side::reload_report::ReloadReport;
 use crate::side::watch::Watchers;
 use std::net::SocketAddr;
@@ -39,4 +40,5 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) watchers: Arc<Watchers>,
     pub(in crate::side) live: LiveStream,
     pub(in crate::side) http: Arc<HttpStats>,
+    pub(in crate::side) liveness: Arc<LoopLiveness>,
 }

@@ -34,9 +34,9 @@ pub(super) fn is_probe(method: &Method, path: &str) -> bool {
 /// The state of the process, or of the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Probe {
-    /// `ok`, `ready` or `not ready`.
+    /// `ok` or `hung`; `ready` or `not ready`.
     status: &'static str,
-    /// Why it is not ready.
+    /// Why it is hung or not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'static, str>>,
 }
@@ -46,17 +46,25 @@ impl Probe {
         let reason = None;
         Json(Probe { status, reason }).into_response()
     }
+
+    fn fail(status: &'static str, reason: Cow<'static, str>) -> Response {
+        let reason = Some(reason);
+        let probe = Json(Probe { status, reason });
+        (StatusCode::SERVICE_UNAVAILABLE, probe).into_response()
+    }
 }
 
-/// Returns ok while the process runs. Whether the loop turns is checked by the watchdog and by
-/// `/readyz`.
+/// Returns ok while the process lives, also while it is full or drains. It does not if the loop has
+/// not turned for ten seconds: it hangs, and only a restart helps.
 #[utoipa::path(
-    get, path = "/healthz", tag = "probes",
-    security(()),
-    responses((status = 200, body = Probe))
+    get, path = "/healthz", tag = "probes", security(()),
+    responses((status = 200, body = Probe), (status = 503, body = Probe))
 )]
-pub(super) async fn healthz() -> Response {
-    Probe::ok("ok")
+pub(super) async fn healthz(State(admin): State<Arc<AdminState>>) -> Response {
+    match admin.liveness.is_hung() {
+        false => Probe::ok("ok"),
+        true => Probe::fail("hung", "the event loop has not turned for 10 s".into()),
+    }
 }
 
 /// Returns ready if the loop turns, accepts connections and is not shutting down, and with
@@ -87,9 +95,5 @@ pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
         Ok(Ok(Some(why))) => why,
         Ok(Err(_)) | Err(_) => "the event loop is stalled".into(),
     };
-    let probe = Probe {
-        status: "not ready",
-        reason: Some(not_ready),
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(probe)).into_response()
+    Probe::fail("not ready", not_ready)
 }
