@@ -8,8 +8,8 @@ use std::time::Duration;
 /// The time from one step to the next.
 const STEP: Duration = Duration::from_secs(1);
 
-/// After this many steps without an answer the loop hangs. It turns many times in a millisecond, and
-/// no stall of a machine that is merely slow takes so long.
+/// After this many steps without an answer the loop hangs. It turns many times in a millisecond,
+/// and no stall of a machine that is merely slow takes so long.
 const HUNG_STEPS: u32 = 10;
 
 /// Whether the loop has answered lately.

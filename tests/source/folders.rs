@@ -11,6 +11,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
         &[
             "down_app",
             "lock",
+            "loop_liveness",
             "loop_query",
             "priority",
             "process",

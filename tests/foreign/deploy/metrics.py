@@ -18,6 +18,7 @@ NOT_ON_THE_DASHBOARD = {
     "pulsegate_alert_posts": OWN_ALERTS,
     "pulsegate_alerts_lost": OWN_ALERTS,
     "pulsegate_records_lost": "it says nothing of connections, but that the records of them are not complete",
+    "pulsegate_upstream_up": "pulsegate_upstream_state says the same, and why not",
     "pulsegate_turn_units_max": "it is the most since the start, so it has no course",
     "pulsegate_pongs_mangled": "it is a property of clients, and the log names the first",
     "pulsegate_admin_logins_failed": "it says nothing of connections, and the log names the addresses",
@@ -58,7 +59,8 @@ def labels():
     return {
         "cause": set(handbook("causes")),
         "class": {"glasses", "app", "client", "upstream"},
-        "state": {"healthy", "suspect", "closing"},
+        "state": {"healthy", "suspect", "closing"}
+        | {"up", "unresolved", "unhealthy", "avoided", "unresponsive", "drained", "vanished", "removed"},
         "type": {"session_request", "stop_request"},
         "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"}
         | {"opened", "invalid", "unanswered", "abandoned"},
@@ -203,6 +205,9 @@ def promtool(rules):
 BY_UPSTREAM = {
     "pulsegate_pairs",
     "pulsegate_upstream_up",
+    "pulsegate_upstream_state",
+    "pulsegate_upstream_ports_ratio",
+    "pulsegate_upstream_answer_seconds",
     "pulsegate_pairs_opened",
     "pulsegate_pairs_closed",
     "pulsegate_upstream_handshakes",

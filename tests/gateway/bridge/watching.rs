@@ -263,3 +263,29 @@ fn a_service_that_is_back_is_found_without_a_client() {
     let lines = rig.gateway.lines(&["upstream route=r ", "state=up"]);
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
+
+/// Of one upstream: a drain is another state than a failure.
+#[test]
+fn each_upstream_has_its_state_the_time_of_its_answers_and_its_ports() {
+    let rig = Rig::start(1, &QUIET);
+    let upstream = rig.services[0].socket_addr().to_string();
+    let of = |name: &str, more: &str| {
+        let labels = format!(r#"route="r",upstream="{upstream}"{more}"#);
+        rig.metric(&format!("pulsegate_upstream_{name}{{{labels}}}"))
+    };
+    let is_in = |state: &str| of("state", &format!(r#",state="{state}""#));
+    assert_eq!((is_in("up"), of("answer_seconds_total", "")), (1.0, 0.0));
+    let _pair = rig.pair();
+    assert!(of("answer_seconds_total", "") > 0.0);
+    let ports = of("ports_ratio", "");
+    assert!(ports > 0.0 && ports < 0.01, "{ports}");
+    let drain = json!({"route": "r", "upstream": upstream, "spread_ms": 3_600_000});
+    let path = "/api/v1/upstreams/drain";
+    let (status, _) = rig.gateway.act("POST", path, &drain.to_string());
+    assert_eq!(status, 202);
+    let states = ["up", "unresolved", "unhealthy", "avoided", "unresponsive"];
+    for state in [&states[..], &["vanished", "removed"]].concat() {
+        assert_eq!(is_in(state), 0.0, "{state}");
+    }
+    assert_eq!((is_in("drained"), of("up", "")), (1.0, 0.0));
+}

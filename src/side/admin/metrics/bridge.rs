@@ -1,9 +1,10 @@
 //! The metrics of a service behind the gateway: connections to it, and pairs.
 
 use super::scrape::Scrape;
+use super::upstream_metrics::upstream_labels;
 use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::time::Micros;
-use crate::gateway::{HandshakeResult, HandshakeStats, UpstreamCondition, UpstreamRow};
+use crate::gateway::{HandshakeResult, HandshakeStats};
 use prometheus_client::metrics::MetricType;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,7 +50,9 @@ impl Scrape {
     fn handshakes(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let mut all: BTreeMap<(&str, &str), HandshakeStats> = BTreeMap::new();
         for row in &self.snapshot.upstreams {
-            all.entry(labels_of(row)).or_default().add(&row.handshakes);
+            all.entry(upstream_labels(row))
+                .or_default()
+                .add(&row.handshakes);
         }
         let help = "Handshakes with upstreams, by route, upstream and result";
         writer.counters("pulsegate_upstream_handshakes", help, |family| {
@@ -65,6 +68,18 @@ impl Scrape {
             }
             Ok(())
         })?;
+        let help = "Time from dials to the answers of an upstream, summed over all, by route and \
+                    upstream";
+        let name = "pulsegate_upstream_answer_seconds";
+        writer.family(name, help, MetricType::Counter, |family| {
+            for ((route, upstream), counts) in &all {
+                let labels = [("route", *route), ("upstream", *upstream)];
+                let mut metric = family.encode_family(&labels)?;
+                let seconds = counts.answer_time().as_secs_f64();
+                metric.encode_counter(&seconds, NO_EXEMPLAR)?;
+            }
+            Ok(())
+        })?;
         let routes = self.snapshot.routes.iter();
         let times = routes.map(|(route, stats)| ([("route", route)], &stats.handshake_time));
         let help = "Time from a dial to the answer of the upstream, by route";
@@ -73,27 +88,7 @@ impl Scrape {
 
     pub(super) fn bridge(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
-        let rows = by_upstream(&self.snapshot.upstreams);
-        let help = "Pairs of a client and a connection to an upstream, by route and upstream";
-        writer.family("pulsegate_pairs", help, MetricType::Gauge, |family| {
-            for (&(route, upstream), &(pairs, _)) in &rows {
-                let labels = [("route", route), ("upstream", upstream)];
-                family
-                    .encode_family(&labels)?
-                    .encode_gauge(&(pairs as i64))?;
-            }
-            Ok(())
-        })?;
-        let help = "Whether an upstream gets new clients, by route and upstream";
-        writer.family("pulsegate_upstream_up", help, MetricType::Gauge, |family| {
-            for (&(route, upstream), &(_, is_up)) in &rows {
-                let labels = [("route", route), ("upstream", upstream)];
-                family
-                    .encode_family(&labels)?
-                    .encode_gauge(&i64::from(is_up))?;
-            }
-            Ok(())
-        })?;
+        self.upstreams(writer)?;
         self.pair_counts(writer)?;
         self.handshakes(writer)?;
         writer.gauge(
@@ -137,27 +132,4 @@ impl Scrape {
             Ok(())
         })
     }
-}
-
-/// Returns the pairs, and whether new clients are sent there, by route and upstream. An upstream
-/// that several locations of a route lead to counts once, because no series may occur twice. One
-/// without an address has its location.
-fn by_upstream(rows: &[UpstreamRow]) -> BTreeMap<(&str, &str), (u64, bool)> {
-    let mut all = BTreeMap::new();
-    for row in rows {
-        let (pairs, is_up) = all.entry(labels_of(row)).or_default();
-        *pairs += row.pairs;
-        *is_up |= row.state == UpstreamCondition::Up;
-    }
-    all
-}
-
-/// Returns the labels of an upstream: its route, and its address, or its location if no address is
-/// known.
-fn labels_of(row: &UpstreamRow) -> (&str, &str) {
-    let upstream = match row.address.is_empty() {
-        true => &row.url,
-        false => &row.address,
-    };
-    (&row.route, upstream)
 }

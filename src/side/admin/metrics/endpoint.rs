@@ -33,6 +33,7 @@ async fn metrics(
         failed_logins: admin.failed_logins.counts(),
         alerts: AlertMetrics::of(&admin),
         process_stats: process::stats(),
+        local_ports: process::local_ports(),
         started: admin.started.wall,
     };
     let mut registry = Registry::default();

@@ -11,6 +11,7 @@ mod off_loop;
 mod relay;
 mod scrape;
 mod text;
+mod upstream_metrics;
 mod writer;
 
 pub(super) use self::endpoint::router;

@@ -30,6 +30,8 @@ pub(super) struct Scrape {
     pub(super) http: Arc<HttpStats>,
     pub(super) alerts: AlertMetrics,
     pub(super) process_stats: ProcessStats,
+    /// The local ports from which the kernel chooses one for a connection to an upstream.
+    pub(super) local_ports: Option<u64>,
     pub(super) started: UnixMillis,
 }
 
