@@ -180,6 +180,8 @@ impl Bridge {
             .set(routes, &mut self.endpoints, &self.known, now);
         self.refuse_stranded(io, stranded);
         self.count_routes();
+        let routes = &self.routes;
+        self.known.retain(|host, port| routes.names(host, port));
         self.endpoints.settle(io.now(), "the settings have changed");
         self.close_leaving(io, spread);
     }

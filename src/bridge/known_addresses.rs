@@ -34,6 +34,11 @@ impl KnownAddresses {
         self.0.contains_key(&(Box::from(host), port))
     }
 
+    /// Forgets the names that no route has any more: reloads may bring new ones again and again.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&str, u16) -> bool) {
+        self.0.retain(|(host, port), _| is_wanted(host, *port));
+    }
+
     /// Returns the addresses of an upstream, as far as they are known.
     pub(super) fn of(&self, url: &UpstreamUrl) -> Vec<DialAddress> {
         if let Some(address) = url.fixed_address() {
@@ -66,6 +71,10 @@ mod tests {
         assert_eq!(known.of(&url("unix:/s")), [DialAddress::Unix("/s".into())]);
         assert!(known.set("a", 80, &[address(3)]));
         assert_eq!(known.of(&url("http://a")), [DialAddress::Tcp(address(3))]);
+        known.set("b", 80, &[address(4)]);
+        known.set("b", 81, &[address(4)]);
+        known.retain(|host, port| (host, port) == ("b", 81));
+        assert!(known.has("b", 81) && known.0.len() == 1);
         let many: Vec<_> = (0..100).map(address).collect();
         assert!(known.set("a", 80, &many));
         assert_eq!(known.of(&url("http://a")).len(), ADDRESSES_MAX);

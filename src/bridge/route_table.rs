@@ -14,6 +14,7 @@ use super::upstreams::{
 use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
 use crate::engine::{DialAddress, Request};
+use crate::host::ipv6_literal;
 use std::sync::Arc;
 
 /// A route with its addresses.
@@ -233,6 +234,13 @@ impl RouteTable {
         stranded
     }
 
+    /// Returns whether a route has an upstream with this host name and port.
+    pub(super) fn names(&self, host: &str, port: u16) -> bool {
+        let upstreams = self.0.iter().flat_map(|live| &live.route.upstreams);
+        let mut names = upstreams.filter_map(|upstream| upstream.url.host_and_port());
+        names.any(|name| name == (host, port))
+    }
+
     /// Applies new addresses of names to all routes.
     pub(super) fn reconcile(
         &mut self,
@@ -309,7 +317,8 @@ fn host_name(request: &Request) -> String {
         Some((name, port)) if !port.contains(']') => name,
         _ => text,
     };
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    let name = name.strip_suffix('.').unwrap_or(name);
+    ipv6_literal(name).unwrap_or_else(|| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -374,6 +383,9 @@ mod tests {
         );
         assert_eq!(found(&table, "[::1]:80", "/x"), "v6");
         assert_eq!(found(&table, "[::1]", "/y"), "");
+        // One address may be written in several ways (RFC 5952).
+        assert_eq!(found(&table, "[0:0::0:1]:80", "/x"), "v6");
+        assert_eq!(found(&table, "[::2]", "/x"), "");
     }
 
     fn listing(all: &Endpoints, leg: crate::base::id::ConnId) -> Option<Listing> {

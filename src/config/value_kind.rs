@@ -7,7 +7,8 @@ use super::secret::Secret;
 use super::setting_value::SettingValue;
 use super::{lists, networks};
 use crate::gateway::{
-    Balance, HostHeader, RouteIdentity, StickyCookie, UpstreamUrl, WeightedUpstream, is_url,
+    Balance, HostHeader, RouteIdentity, StickyCookie, UpstreamUrl, WeightedUpstream, ipv6_literal,
+    is_url,
 };
 
 /// The longest path of a health check, in bytes.
@@ -70,7 +71,7 @@ pub enum ValueKind {
     RoutePath,
     /// A name of a few letters, digits, dashes and underscores.
     Name,
-    /// One host name.
+    /// One host name, or an IP address; an IPv6 address in brackets.
     HostName,
     /// Locations of services, each with an optional weight, separated by commas.
     Upstreams,
@@ -181,6 +182,9 @@ impl ValueKind {
             }
             ValueKind::Name => lists::parse_name(text).map(SettingValue::Name),
             ValueKind::HostName => {
+                if let Some(literal) = ipv6_literal(text) {
+                    return Some(SettingValue::Name(literal.into()));
+                }
                 let mut hosts = lists::parse_hosts(text)?.into_iter();
                 let (host, second) = (hosts.next()?, hosts.next());
                 second.is_none().then_some(SettingValue::Name(host))
@@ -333,9 +337,9 @@ impl fmt::Display for ValueKind {
                 "up to {} lower-case letters, digits, dashes and underscores",
                 lists::NAME_MAX
             ),
-            ValueKind::HostName => {
-                f.write_str("a host name without a port, such as chat.example.org")
-            }
+            ValueKind::HostName => f.write_str(
+                "a host name or IP address without a port, such as chat.example.org or [::1]",
+            ),
             ValueKind::Upstreams => write!(
                 f,
                 "1 to {} of these: {}; each may have a weight of 1 to {}, such as \

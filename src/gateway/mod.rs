@@ -34,6 +34,7 @@ pub use crate::bridge::{
     SameSite, SecureCookie, StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow,
     UpstreamUrl, WeightedUpstream,
 };
+pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,

@@ -51,7 +51,7 @@ pub use self::listing::{
 #[cfg(feature = "gateway")]
 pub(crate) use self::logfmt::LogText;
 pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};
-pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
+pub(crate) use self::names::{KEY_MAX, NAME_MAX, ipv6_literal, is_valid_name, retry_after_secs};
 pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;

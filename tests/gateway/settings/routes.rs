@@ -157,6 +157,28 @@ fn pings_to_a_service_may_be_off_for_one_route() {
 }
 
 #[test]
+fn a_host_may_be_an_ip_address() {
+    for (given, host) in [
+        ("192.0.2.1", Some("192.0.2.1")),
+        ("[::1]", Some("[::1]")),
+        ("[2001:DB8:0:0::1]", Some("[2001:db8::1]")),
+        ("::1", None),
+        ("[::1]:80", None),
+        ("[fe80::1%eth0]", None),
+        ("[192.0.2.1]", None),
+    ] {
+        let lines = format!("{SHORT}host = '{given}'");
+        match host {
+            Some(host) => {
+                let settings = run_with_file(lines);
+                assert_eq!(routes(&settings)[0].host.as_deref(), Some(host));
+            }
+            None => assert!(fault_of(lines).contains("such as chat.example.org or [::1]")),
+        }
+    }
+}
+
+#[test]
 fn the_relay_keeps_its_paths_unless_a_route_takes_all() {
     for (place, serves_relay) in [
         ("path = '/a'", true),
@@ -200,7 +222,7 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
             "?",
         ),
         (
-            "route 1 (file): host=\"a:1\": did you mean a? (allowed: a host name without",
+            "route 1 (file): host=\"a:1\": did you mean a? (allowed: a host name or IP address",
             "",
         ),
         (
