@@ -161,6 +161,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        let is_linked = conn.flags.has(Flag::Linked);
         let end = match &mut conn.phase {
             Phase::Opening(None) => EndingDraft::of(Cause::PROBE),
             Phase::Opening(Some(_)) => EndingDraft::of(Cause::ABORTED),
@@ -175,9 +176,10 @@ impl<H: Handler> Engine<H> {
                 return;
             }
             Phase::Closing(closing)
-                if conn.out.is_some() && closing.stage != CloseStage::PeerClose =>
+                if conn.out.is_some() && (closing.stage != CloseStage::PeerClose || is_linked) =>
             {
-                // The peer may still be reading: queued bytes go out first.
+                // The peer may still be reading: queued bytes go out first. Without a link, a peer
+                // that ends its stream instead of answering a close is gone.
                 closing.stage = CloseStage::Flush;
                 closing.fin_received = true;
                 return;

@@ -245,6 +245,21 @@ fn a_close_of_a_peer_replaces_a_planned_one_that_waits() {
     }
 }
 
+/// It has ended its stream behind a frame that is not read, so the loop learns of it late.
+#[test]
+fn a_client_that_has_ended_its_stream_unseen_gets_the_planned_close() {
+    let (mut net, peers) = net();
+    begin_long(&mut net, peers, 1);
+    kick(&mut net, peers[0]);
+    net.write(peers[0], &long(0, 2)[..TAIL]);
+    net.settle();
+    net.half_close(peers[0]);
+    go_on(&mut net, peers, 1, &[]);
+    assert_eq!(received(&mut net, peers[0]), [Ok(LONG), Err(KICKED)]);
+    assert_eq!(received(&mut net, peers[1]), [Err(code(0, 1))]);
+    check_end(&mut net, peers, 0);
+}
+
 /// A leg that stands still for a planned close ends with a peer that is lost meanwhile.
 #[test]
 fn a_loss_ends_a_pair_whose_planned_close_waits() {

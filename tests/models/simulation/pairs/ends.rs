@@ -134,8 +134,9 @@ impl World {
             let causes = [0, 1].map(|side| (ends[side].cause, ends[side].code));
             let heard = [0, 1].map(|side| self.pairs[pair].sides[side].got_close.as_deref());
             let heard = heard.map(|payload| payload.map(String::from_utf8_lossy));
-            let at = [0, 1].map(|side| self.pairs[pair].sides[side].closed_at);
-            format!("{e}; ended {causes:?}, heard {heard:?}, closed at {at:?}")
+            let sides = [0, 1].map(|side| &self.pairs[pair].sides[side]);
+            let said = sides.map(|side| (side.silenced, side.closed_at));
+            format!("{e}; ended {causes:?}, heard {heard:?}, closed {said:?}")
         })
     }
 
