@@ -92,10 +92,6 @@ impl RouteStats {
 
     fn of(&mut self, route: &Arc<str>) -> Option<&mut PairStats> {
         let is_known = self.0.contains_key(route) || self.0.len() < ROUTES_MAX;
-        is_known.then(|| {
-            self.0
-                .entry(route.clone())
-                .or_insert_with(|| PairStats::new())
-        })
+        is_known.then(|| self.0.entry(route.clone()).or_insert_with(PairStats::new))
     }
 }

@@ -57,7 +57,7 @@ impl LiveRoute {
             upstream: UpstreamNumber(id),
             address: match &self.route.health {
                 Some(_) => endpoint.address.clone(),
-                None => self.from_first_source(&endpoint.address),
+                None => self.with_source(&endpoint.address),
             },
             host: match &self.route.host_header {
                 HostHeader::Name(name) => name.clone(),
@@ -78,7 +78,7 @@ impl LiveRoute {
 
     /// Returns the address to connect to from a source address of the route, if it names some:
     /// another one may not reach it.
-    fn from_first_source(&self, address: &DialAddress) -> DialAddress {
+    fn with_source(&self, address: &DialAddress) -> DialAddress {
         let DialAddress::Tcp(to) = address else {
             return address.clone();
         };
