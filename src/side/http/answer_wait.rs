@@ -29,11 +29,12 @@ pub(super) async fn send(
     settings: &HttpSettings,
 ) -> Result<Result<Response<Incoming>, SendFailure>, Silent> {
     let mut sent = Box::pin(conn.send(request));
-    let mut whole_since = Instant::now();
+    let began = Instant::now();
+    let mut whole_since = began;
     loop {
         let progress = state.body_progress();
         let due = match progress {
-            Some(progress) => progress + settings.body_idle,
+            Some(progress) => progress.max(began) + settings.body_idle,
             None => whole_since + settings.answer_timeout,
         };
         match tokio::time::timeout_at(due, &mut sent).await {

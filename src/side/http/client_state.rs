@@ -266,14 +266,14 @@ impl ClientState {
         inner.current.is_none() && inner.head_since.is_none()
     }
 
-    /// Returns when the connection is given up unless a byte comes or goes; `None` while only the
-    /// upstream's answer is awaited, which has its own limit. Without a request it is kept for
-    /// `keep_alive`.
+    /// Returns when the connection is given up unless a byte comes or goes; `None` while an answer is
+    /// awaited: that has limits of its own, and ends with an answer. Without a request the
+    /// connection is kept for `keep_alive`.
     pub(super) fn due(&self, settings: &HttpSettings, keep_alive: Duration) -> Option<Instant> {
         let inner = lock(&self.0);
         let has_body = inner.body != BodyRest::Nothing;
         match (&inner.current, inner.head_since) {
-            (Some(current), _) if !current.is_answered && !has_body => None,
+            (Some(current), _) if !current.is_answered && current.body_fault.is_none() => None,
             (Some(_), _) => Some(inner.progress + settings.body_idle),
             (None, _) if inner.is_unflushed => Some(inner.progress + settings.body_idle),
             (None, _) if has_body => Some(inner.progress + settings.body_idle.min(LEFTOVER_IDLE)),
