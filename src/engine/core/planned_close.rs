@@ -65,10 +65,15 @@ impl Core {
 
     /// Closes those of two linked connections whose closes have waited, if they need not wait any
     /// more. To be called when input of one of them was processed.
+    #[inline]
     pub(crate) fn close_both_at_boundary(&mut self, id: ConnId, now: Micros) {
-        if self.closes_waiting == 0 {
-            return;
+        if self.closes_waiting > 0 {
+            self.close_waiting(id, now);
         }
+    }
+
+    #[cold]
+    fn close_waiting(&mut self, id: ConnId, now: Micros) {
         self.close_at_boundary(id, now);
         if let Some(partner) = self.partner_of(id) {
             self.close_at_boundary(partner, now);
@@ -106,14 +111,15 @@ impl Core {
     }
 
     /// Returns whether a close of this connection or of its partner waits.
+    #[inline]
     pub(crate) fn is_pair_closing(&self, id: ConnId, partner: ConnId) -> bool {
-        let waits = |id: ConnId| {
-            let input = self.table.get(id).and_then(Conn::forward_input);
-            input.is_some_and(|input| input.wanted.is_some())
-        };
-        self.closes_waiting > 0
-            && (waits(id) || waits(partner))
-            && !sabotage::on(Bug::PlannedCloseStarves)
+        self.closes_waiting > 0 && (self.is_close_waiting(id) || self.is_close_waiting(partner))
+    }
+
+    #[cold]
+    fn is_close_waiting(&self, id: ConnId) -> bool {
+        let input = self.table.get(id).and_then(Conn::forward_input);
+        input.is_some_and(|input| input.wanted.is_some()) && !sabotage::on(Bug::PlannedCloseStarves)
     }
 
     /// Returns whether a close of a pair waits for nothing but input that was read and is not
