@@ -10,9 +10,9 @@ fn every_promise_holds_in_every_life_of_a_pair() {
     run_seeds("pairs", 128, 600, crate::simulation::pairs::run);
 }
 
-/// Lives that found faults: two peers that were lost inside long frames to each other, an answer to
-/// a close that came when the partner had ended, one that came after the close timeout, and a kick of
-/// a client that had ended its stream while it was not read.
+/// Lives that found faults: two peers that were lost inside long frames to each other; an answer to
+/// a close that came when the partner had ended. Then one that came after the close timeout, and a
+/// kick of a client that had ended its stream while it was not read.
 #[test]
 fn lives_that_have_found_faults_keep_the_promises() {
     for seed in [346, 743, 696, 4_163] {
