@@ -182,31 +182,6 @@ fn what_is_no_answer_becomes_502() {
     bridge.gateway.end();
 }
 
-/// The end of the last answer waits in the gateway for a client that reads slowly.
-#[test]
-fn the_last_answer_of_a_connection_is_whole_however_slowly_it_is_read() {
-    let bridge = Bridge::start(&[]);
-    let size = 4 << 20;
-    let mut client = Client::connect_with(bridge.gateway.addr, Some(32 << 10));
-    client.write(get("/", "Connection: close\r\n").as_bytes());
-    let mut leg = bridge.service.accept();
-    leg.read_head();
-    let writing = std::thread::spawn(move || {
-        leg.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes());
-        leg.write(&vec![b'x'; size]);
-    });
-    client.refusal();
-    let mut got = 0;
-    while got < size {
-        let len = client.read_up_to(256 << 10).len();
-        assert_ne!(len, 0, "the end after {got} bytes");
-        got += len;
-    }
-    writing.join().expect("all written");
-    assert_end(&mut client);
-    bridge.gateway.end();
-}
-
 /// The client must notice that the body is not whole.
 #[test]
 fn a_service_that_dies_inside_a_body_cuts_the_client_off() {

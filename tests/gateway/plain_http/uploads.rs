@@ -29,17 +29,18 @@ fn post(lines: &str) -> String {
 }
 
 /// Sends an upload, of which the service reads the head alone. Returns the answer, and the
-/// connection of the service.
+/// connection of the service, which is still open if `answer` returns it.
 #[track_caller]
-fn upload_unread(bridge: &Bridge, answer: impl FnOnce(Server) -> Option<Server>) -> Response {
+fn upload_unread(
+    bridge: &Bridge,
+    answer: impl FnOnce(Server) -> Option<Server>,
+) -> (Response, Option<Server>) {
     let addr = bridge.gateway.addr;
     let uploading = std::thread::spawn(move || upload(&mut Client::connect(addr), &post(""), SIZE));
     let mut leg = bridge.service.accept();
     leg.read_head();
     let leg = answer(leg);
-    let response = uploading.join().expect("an answer");
-    drop(leg);
-    response
+    (uploading.join().expect("an answer"), leg)
 }
 
 /// Asserts that the gateway has forgotten the last request: `HTTP_MAX_REQUESTS` is 1.
@@ -54,7 +55,7 @@ fn assert_room(bridge: &Bridge) {
 #[test]
 fn a_service_that_does_not_read_is_answered_for_with_504() {
     let bridge = Bridge::start(&IMPATIENT);
-    let response = upload_unread(&bridge, Some);
+    let (response, leg) = upload_unread(&bridge, Some);
     assert_eq!(response.status, 504, "{response:?}");
     assert!(response.body.contains("has read no byte of the body"));
     assert_eq!(response.header("connection"), Some("close"));
@@ -67,7 +68,9 @@ fn a_service_that_does_not_read_is_answered_for_with_504() {
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
+    // The service still does not read, and its connection is given up nevertheless.
     assert_room(&bridge);
+    drop(leg);
     bridge.gateway.end();
 }
 
@@ -76,24 +79,25 @@ fn an_early_answer_is_not_lost_behind_a_large_upload() {
     const EARLY: &str = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n";
     let bridge = Bridge::start(&IMPATIENT);
     // The service leaves, it only stops reading, and it does not answer at all.
-    let leaves = upload_unread(&bridge, |mut leg| {
+    let (leaves, first) = upload_unread(&bridge, |mut leg| {
         leg.write(format!("{EARLY}Connection: close\r\n\r\nbig").as_bytes());
         leg.send_fin();
         Some(leg)
     });
     assert_eq!((leaves.status, &*leaves.body), (413, "big"), "{leaves:?}");
     assert_eq!(leaves.header("connection"), Some("close"));
-    let stays = upload_unread(&bridge, |mut leg| {
+    let (stays, second) = upload_unread(&bridge, |mut leg| {
         leg.write(format!("{EARLY}\r\nbig").as_bytes());
         Some(leg)
     });
     assert_eq!((stays.status, &*stays.body), (413, "big"), "{stays:?}");
-    let dies = upload_unread(&bridge, |leg| {
+    let (dies, _) = upload_unread(&bridge, |leg| {
         drop(leg);
         None
     });
     assert_eq!(dies.status, 502, "{dies:?}");
     assert_room(&bridge);
+    drop((first, second));
     bridge.gateway.end();
 }
 
