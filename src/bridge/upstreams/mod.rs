@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod endpoints;
+mod evidence;
 mod listing;
 mod refusal_guard;
 mod request_count;

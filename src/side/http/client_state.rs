@@ -266,8 +266,8 @@ impl ClientState {
         inner.current.is_none() && inner.head_since.is_none()
     }
 
-    /// Returns when the connection is given up unless a byte comes or goes; `None` while an answer is
-    /// awaited: that has limits of its own, and ends with an answer. Without a request the
+    /// Returns when the connection is given up unless a byte comes or goes; `None` while an answer
+    /// is awaited: that has limits of its own, and ends with an answer. Without a request the
     /// connection is kept for `keep_alive`.
     pub(super) fn due(&self, settings: &HttpSettings, keep_alive: Duration) -> Option<Instant> {
         let inner = lock(&self.0);
