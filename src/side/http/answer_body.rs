@@ -1,6 +1,6 @@
 //! The body of an answer on its way to the client, and what is kept while it passes.
 
-use super::client_state::{LEFTOVER_IDLE, RequestGuard};
+use super::client_state::RequestGuard;
 use super::http_stats::HttpStats;
 use super::upstream_conn::UpstreamConn;
 use super::upstream_pool::UpstreamPool;
@@ -9,6 +9,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The body of an answer.
@@ -44,8 +45,8 @@ struct Passing {
 pub(super) enum NextUse {
     /// It serves another request.
     Kept,
-    /// It ends behind the body of its request.
-    Closed,
+    /// It ends behind the body of its request, or when no byte of that was sent for this time.
+    Closed(Duration),
 }
 
 impl AnswerBody {
@@ -92,11 +93,11 @@ impl Drop for Passing {
         let Some(conn) = self.conn.take() else { return };
         match self.next {
             NextUse::Kept => self.pool.put_when_ready(self.upstream.number, conn),
-            NextUse::Closed => {
+            NextUse::Closed(idle) => {
                 // The request is in progress until its body has passed.
                 let permit = self.permit.clone();
                 tokio::spawn(async move {
-                    conn.finish(LEFTOVER_IDLE).await;
+                    conn.finish(idle).await;
                     drop(permit);
                 });
             }

@@ -4,7 +4,7 @@
 use super::answer_body::NextUse;
 use super::answer_wait::{self, Silent};
 use super::answers::{ExtendFields, Failed, answer_fault};
-use super::client_state::ClientState;
+use super::client_state::{ClientState, LEFTOVER_IDLE};
 use super::http_context::HttpContext;
 use super::http_settings::HttpSettings;
 use super::request_body::RequestBody;
@@ -226,7 +226,7 @@ impl Attempts {
             conn,
             upstream,
             next: match self.has_body {
-                true => NextUse::Closed,
+                true => NextUse::Closed(self.settings.body_idle.min(LEFTOVER_IDLE)),
                 false => NextUse::Kept,
             },
             permit: permit.clone(),
