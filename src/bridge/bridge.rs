@@ -71,6 +71,8 @@ pub struct BridgeOptions {
     pub forwarded_https: bool,
     /// Whether plain HTTP requests are passed to the upstreams, too.
     pub http_pass: bool,
+    /// The most plain HTTP requests in progress, over all clients.
+    pub http_max_requests: u64,
     /// The proxies in front of the gateway.
     pub proxies: Proxies,
 }
@@ -86,6 +88,7 @@ pub struct Bridge {
     client: Class,
     pub(super) forwarded_https: bool,
     pub(super) http_pass: bool,
+    pub(super) http_max_requests: u64,
     pub(super) proxies: Proxies,
     /// The id of this run, a part of the ids that upstreams are told.
     pub(super) boot: BootId,
@@ -123,6 +126,7 @@ impl Bridge {
             client: Class(0),
             forwarded_https: options.forwarded_https,
             http_pass: options.http_pass,
+            http_max_requests: options.http_max_requests,
             proxies: options.proxies,
             boot,
             credentials: Credentials::default(),
@@ -471,8 +475,9 @@ impl Product for Bridge {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
         self.asked.remove(id);
         self.leave_queue(io, id);
-        if let Some(upstream) = self.pending.abandon(id) {
+        if let Some((upstream, pending)) = self.pending.abandon(id) {
             self.count_handshake(upstream, HandshakeResult::Abandoned);
+            self.note_abandoned(upstream, &pending, io.now());
             close_for_lost_client(io, upstream);
         }
     }

@@ -1,12 +1,14 @@
 //! The plain HTTP requests in progress. They are served outside the loop; the loop keeps what
 //! operators ask about them, and how to end them.
 
+use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::host::{Identity, PairTarget};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -17,7 +19,11 @@ const SWEPT: usize = 2;
 /// A request in progress, as the loop and the thread that serves it share it. It is in progress
 /// until it is dropped.
 #[derive(Debug, Default)]
-pub struct HttpTicket(Mutex<TicketState>);
+pub struct HttpTicket {
+    state: Mutex<TicketState>,
+    /// The requests in progress of its client.
+    of_client: Arc<AtomicU64>,
+}
 
 #[derive(Debug, Default)]
 struct TicketState {
@@ -28,7 +34,7 @@ struct TicketState {
 impl HttpTicket {
     /// Asks the thread that serves the request to end it.
     fn end(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_ended = true;
         let waker = state.waker.take();
         drop(state);
@@ -39,7 +45,7 @@ impl HttpTicket {
 
     /// Returns whether the request must end. The task is woken when it must.
     pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_ended {
             return Poll::Ready(());
         }
@@ -51,6 +57,12 @@ impl HttpTicket {
             state.waker = Some(cx.waker().clone());
         }
         Poll::Pending
+    }
+}
+
+impl Drop for HttpTicket {
+    fn drop(&mut self) {
+        self.of_client.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -80,21 +92,44 @@ pub(super) struct HttpRequests {
     running: BTreeMap<ConnId, (HttpRequestRow, Weak<HttpTicket>)>,
     /// The entry that was looked at last.
     swept: Option<ConnId>,
+    /// How many requests of each client are in progress.
+    of_clients: BTreeMap<AddressBlock, Arc<AtomicU64>>,
+    /// The client that was looked at last.
+    swept_client: Option<AddressBlock>,
 }
 
 impl HttpRequests {
     /// Adds the request of a connection, in the place of the one before it.
     pub(super) fn begin(&mut self, row: HttpRequestRow) -> Arc<HttpTicket> {
         self.sweep();
-        let ticket = Arc::new(HttpTicket::default());
+        let of_client = self.of_clients.entry(AddressBlock::of(row.address));
+        let of_client = of_client.or_default().clone();
+        of_client.fetch_add(1, Ordering::Relaxed);
+        let ticket = Arc::new(HttpTicket {
+            state: Mutex::default(),
+            of_client,
+        });
         let entry = (row, Arc::downgrade(&ticket));
         self.running.insert(entry.0.id, entry);
         ticket
     }
 
-    /// Removes some of the requests that have ended.
+    /// Returns how many requests of a client are in progress.
+    pub(super) fn count_of(&self, client: AddressBlock) -> u64 {
+        let count = self.of_clients.get(&client);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Removes some of the requests that have ended, and of the clients without one.
     fn sweep(&mut self) {
         for _ in 0..SWEPT {
+            let from = self.swept_client.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.of_clients.range((from, Bound::Unbounded)).next();
+            let next = next.map(|(block, count)| (*block, count.load(Ordering::Relaxed) == 0));
+            self.swept_client = next.map(|(block, _)| block);
+            if let Some((block, true)) = next {
+                self.of_clients.remove(&block);
+            }
             let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.running.range((from, Bound::Unbounded)).next();
             let next = next.map(|(id, (_, ticket))| (*id, ticket.strong_count() == 0));
@@ -108,11 +143,14 @@ impl HttpRequests {
     /// Returns at most `most` requests after this one, and whether more follow.
     pub(super) fn after(&self, id: Option<ConnId>, most: usize) -> (Vec<HttpRequestRow>, bool) {
         let from = id.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rows = self.running.range((from, Bound::Unbounded));
-        let live = rows.by_ref().filter(|(_, (_, t))| t.strong_count() > 0);
-        let found: Vec<_> = live.take(most).map(|(_, (row, _))| row.clone()).collect();
-        let more = rows.next().is_some();
-        (found, more)
+        let rows = self.running.range((from, Bound::Unbounded));
+        let mut live = rows.filter(|(_, (_, ticket))| ticket.strong_count() > 0);
+        let found: Vec<_> = live.by_ref().take(most).collect();
+        let more = live.next().is_some();
+        (
+            found.into_iter().map(|(_, (row, _))| row.clone()).collect(),
+            more,
+        )
     }
 
     /// Returns the identity of the client whose request is in progress on a connection; `None` if

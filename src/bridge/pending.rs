@@ -65,10 +65,9 @@ impl PendingRequests {
         self.by_dial.len().max(self.dials.len())
     }
 
-    /// Removes the request of a client that has left. Returns the connection to the upstream.
-    pub(super) fn abandon(&mut self, client: ConnId) -> Option<ConnId> {
+    /// Removes the request of a client that has left. Also returns the connection to the upstream.
+    pub(super) fn abandon(&mut self, client: ConnId) -> Option<(ConnId, Box<PendingRequest>)> {
         let dial = self.dials.remove(&client)?;
-        self.by_dial.remove(&dial);
-        Some(dial)
+        Some((dial, self.by_dial.remove(&dial)?))
     }
 }

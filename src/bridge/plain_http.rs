@@ -21,6 +21,9 @@ use crate::wire::http::header::{CONTENT_LENGTH, SET_COOKIE};
 use crate::wire::http::{HeaderMap, HeaderValue, elements};
 use std::sync::Arc;
 
+/// When a client that has too many requests may come back, in seconds.
+const RETRY_AFTER: u32 = 5;
+
 /// The most characters of a path that are kept for operators.
 const PATH_MAX: usize = 200;
 
@@ -41,7 +44,7 @@ pub struct HttpUpstream {
     pub(crate) admitted: Arc<Admitted>,
     /// Whether another upstream of the route may be tried if connecting to this one fails.
     pub may_retry: bool,
-    /// Whether the upstream has failed before, so that an answer is news.
+    /// Whether the upstream has failed before, so that an answer changes something.
     pub is_in_doubt: bool,
     /// The client, as bounds see it.
     client: AddressBlock,
@@ -54,8 +57,10 @@ pub struct HttpUpstream {
     pub expires_in: Option<Micros>,
     /// The request as operators see it, while it is in progress.
     pub ticket: Arc<HttpTicket>,
+    /// How many requests the upstream had answered when this one was sent.
+    answers_before: u64,
     /// Counts the request at the upstream while it is in progress.
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 /// The upstream and the client of a plain HTTP request, for reports of what came of it.
@@ -63,6 +68,8 @@ pub struct HttpUpstream {
 pub struct HttpTarget {
     number: UpstreamNumber,
     client: AddressBlock,
+    /// How many requests the upstream had answered when this one was sent.
+    answers_before: u64,
 }
 
 impl HttpUpstream {
@@ -71,7 +78,13 @@ impl HttpUpstream {
         HttpTarget {
             number: self.number,
             client: self.client,
+            answers_before: self.answers_before,
         }
+    }
+
+    /// Notes that the upstream has answered the request.
+    pub(crate) fn note_answer(&self) {
+        self.in_flight.answered();
     }
 
     /// Returns the head of the request that the upstream is sent.
@@ -164,6 +177,10 @@ impl Bridge {
         let answer = |reply| Some(HttpChoice::Answer(reply, route.name.clone()));
         let wish = wish(admitted.address, request, &route);
         let block = AddressBlock::of(admitted.address);
+        if tried.is_empty() && self.has_most_requests(block, &route.name, now) {
+            let why = "requests of this address have the most places for plain HTTP already";
+            return answer(Reply::error(503, why).with_retry_after(RETRY_AFTER));
+        }
         let source = self.next_source();
         let tried: Vec<_> = tried.iter().map(|number| number.0).collect();
         let chosen = self.routes.by_name(&route.name).map(|live| {
@@ -210,10 +227,23 @@ impl Bridge {
             set_cookie: sticky.and_then(|s| s.set_cookie(&endpoint.token, hop.is_https)),
             expires_in: expires.map(|at| self.engine_time(at, now) - now),
             ticket: self.http_requests.begin(row),
-            _in_flight: endpoint.requests.begin(),
+            answers_before: endpoint.requests.answered(),
+            in_flight: endpoint.requests.begin(),
             route,
             admitted,
         })))
+    }
+
+    /// Returns whether a client has as many of `HTTP_MAX_REQUESTS` as one may: all but a quarter, so
+    /// that others find room, and a quarter while others ask.
+    fn has_most_requests(&mut self, client: AddressBlock, route: &str, now: Micros) -> bool {
+        let quarter = self.http_max_requests / 4;
+        let live = self.routes.by_name(route);
+        let most = match live.is_some_and(|live| live.is_contended(client, now)) {
+            true => quarter.max(1),
+            false => self.http_max_requests - quarter,
+        };
+        self.http_requests.count_of(client) >= most
     }
 
     /// Notes that a plain HTTP request was answered, with this status. A status of 5xx but 501 says
@@ -222,7 +252,7 @@ impl Bridge {
     pub fn http_answered(&mut self, now: Micros, upstream: &HttpTarget, status: u16) {
         if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0) {
             endpoint.answered(now);
-            if status < 400 {
+            if !is_failure(status) {
                 endpoint.accepted(RequestKind::Http, now);
             }
         }
@@ -291,7 +321,10 @@ impl Bridge {
         since: Micros,
         why: &str,
     ) {
-        if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0) {
+        // An upstream that has answered others in this time is not silent.
+        if let Some(endpoint) = self.endpoints.get_mut(upstream.number.0)
+            && endpoint.requests.answered() == upstream.answers_before
+        {
             endpoint.unanswered(upstream.client, since, now, why);
         }
     }

@@ -70,7 +70,7 @@ impl LiveRoute {
         Some(Served::Waits)
     }
 
-    /// Returns whether a request of a lane may find room, whosever it is.
+    /// Returns whether a request of a lane of any client may find room.
     fn has_room_in(&self, lane: &Lane, all: &Endpoints, now: Micros) -> bool {
         let most = u64::from(self.route.max_dialing);
         match lane {

@@ -28,6 +28,9 @@ use std::net::IpAddr;
 /// Time beyond the limits of the dial within which the client's request is answered.
 const ANSWER_MARGIN: Micros = Micros::from_secs(1);
 
+/// A client that leaves after this time without an answer says something of the upstream.
+const PATIENCE_MIN: Micros = Micros::from_secs(3);
+
 /// The most addresses that are dialled for one client.
 const DIALS_MAX: usize = 8;
 
@@ -263,6 +266,20 @@ impl Bridge {
             _ => HandshakeResult::Abandoned,
         };
         self.count_handshake(id, result);
+    }
+
+    /// Notes that a client has left before the upstream has answered. Clients that give up before
+    /// `answer_timeout` must not hide a service that answers nothing.
+    pub(super) fn note_abandoned(&mut self, leg: ConnId, pending: &PendingRequest, now: Micros) {
+        let waited = now - pending.dialed_at;
+        if waited < PATIENCE_MIN {
+            return;
+        }
+        let endpoint = self.endpoints.of_leg(leg);
+        if let Some(endpoint) = endpoint.and_then(|at| self.endpoints.get_mut(at)) {
+            let why = format!("a client has left after {waited} without an answer");
+            endpoint.unanswered(pending.block, pending.dialed_at, now, &why);
+        }
     }
 
     /// Returns the cookie that leads a client back to the upstream of this leg, if the client does

@@ -69,6 +69,11 @@ impl LiveRoute {
         all.choose(&self.endpoints, tried, self.start, wish, rules, now)
     }
 
+    /// Returns whether other clients have asked lately.
+    pub(super) fn is_contended(&self, client: AddressBlock, now: Micros) -> bool {
+        self.recent.has_other(client, now)
+    }
+
     /// Returns the rules for a request of a client: those of today, as it may have waited over a
     /// reload.
     pub(super) fn rules(

@@ -183,6 +183,7 @@ fn serve(
         routes: bridge.routes.clone(),
         forwarded_https: bridge.forwarded_https,
         http_pass: bridge.http_pass,
+        http_max_requests: settings.http.max_requests as u64,
         proxies: Proxies {
             protocol: settings.proxy_protocol,
             trusted: settings.trusted_proxies.clone(),

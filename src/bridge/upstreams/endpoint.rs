@@ -66,6 +66,8 @@ pub(in crate::bridge) struct Endpoint {
     pub(super) failures: u32,
     /// The clients whose requests were not answered since the last answer.
     pub(super) silent_for: Vec<AddressBlock>,
+    /// How many plain HTTP requests were answered when the first of these was not.
+    pub(super) answers_then: u64,
     /// What the last failure was.
     pub(super) failed_as: Failure,
     /// When a request was last answered.
@@ -125,6 +127,7 @@ impl Endpoint {
             frozen: FrozenGuard::default(),
             failures: 0,
             silent_for: Vec::new(),
+            answers_then: 0,
             failed_as: Failure::Unreachable,
             answered_at: Micros::ZERO,
             refusals: Default::default(),
@@ -183,7 +186,7 @@ impl Endpoint {
         let per_source = match &self.address {
             DialAddress::Tcp(to) | DialAddress::TcpFrom(to, _) => {
                 let fitting = sources.iter().filter(|s| s.is_ipv4() == to.is_ipv4());
-                let all = self.open + self.dialing + self.requests.get();
+                let all = self.open + self.dialing + self.requests.running();
                 all.div_ceil(fitting.count().max(1) as u64)
             }
             DialAddress::Unix(_) => 0,
@@ -206,7 +209,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns whether the last requests have failed, so that an answer is news.
+    /// Returns whether the last requests have failed, so that an answer changes something.
     pub(in crate::bridge) fn is_in_doubt(&self) -> bool {
         self.failures > 0
             || self.is_unresponsive
@@ -243,7 +246,7 @@ impl Endpoint {
         self.is_unresponsive || has_ended
     }
 
-    /// Returns whether a connect tells something: the last one failed, its time is over, and no
+    /// Returns whether a connect would tell more than is known: the last one failed, its time is over, and no
     /// client tries now.
     pub(in crate::bridge) fn wants_connect(&self, now: Micros) -> bool {
         self.condition() == UpstreamCondition::Avoided
@@ -368,7 +371,8 @@ impl Endpoint {
             )
         };
         // With the new client.
-        let load = |endpoint: &Self| endpoint.dialing + endpoint.open + endpoint.requests.get() + 1;
+        let load =
+            |endpoint: &Self| endpoint.dialing + endpoint.open + endpoint.requests.running() + 1;
         let by_load = || {
             let [mine, theirs] = [(self, other), (other, self)]
                 .map(|(one, two)| load(one).saturating_mul(two.weight_now(now, slow_start)));

@@ -130,7 +130,12 @@ impl Endpoints {
         let has_room = |e: &Endpoint| e.admits(rules.client, most, rules.is_contended);
         let inviting = |e: &Endpoint| e.is_inviting(rules.kind, now);
         let well = || candidates.iter().filter(|(_, e)| inviting(e));
-        let own = well().find(|(_, e)| is_own(e)).or_else(|| {
+        // A session may consist of several plain requests, of which other upstreams know nothing.
+        let keeps_own = |e: &Endpoint| rules.kind == RequestKind::Http && e.is_well(now);
+        let of_cookie = candidates
+            .iter()
+            .find(|(_, e)| is_own(e) && (inviting(e) || keeps_own(e)));
+        let own = of_cookie.or_else(|| {
             let key = wish.key?;
             well().max_by(|(_, a), (_, b)| a.score(key).total_cmp(&b.score(key)))
         });

@@ -129,6 +129,12 @@ impl Endpoint {
         if self.answered_at > since || self.silent_for.contains(&client) {
             return;
         }
+        // Answers to plain HTTP requests are counted off the loop.
+        let answers = self.requests.answered();
+        if answers != self.answers_then {
+            self.answers_then = answers;
+            self.silent_for.clear();
+        }
         self.silent_for.push(client);
         // One that was frozen a while ago is on trial.
         if self.silent_for.len() >= SILENT_MOST || self.failures > 0 {

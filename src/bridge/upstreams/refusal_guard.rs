@@ -54,7 +54,7 @@ impl RefusalGuard {
         self.trial.is_some()
     }
 
-    /// Returns whether the last requests have failed, so that an accepted one is news.
+    /// Returns whether the last requests have failed, so that an accepted one changes something.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.row > 0
     }

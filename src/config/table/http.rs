@@ -66,7 +66,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: false,
         help: "The most plain HTTP requests in progress, long polls and event streams included. \
-               Others wait up to 5 s and are then answered with HTTP 503. Each uses up to 300 KiB \
-               of memory while bodies pass.",
+               Others wait up to 5 s and are then answered with HTTP 503. One address has three \
+               quarters at most, and one quarter while others ask. Each uses up to 300 KiB of \
+               memory while bodies pass.",
     },
 ];

@@ -6,7 +6,10 @@ use super::request_body::RequestBody;
 use super::upstream_conn::{SendFailure, UpstreamConn};
 use hyper::Response;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use tokio::time::{Instant, sleep_until};
 
 /// The side of a request that was silent for too long.
 #[derive(Debug)]
@@ -37,10 +40,11 @@ pub(super) async fn send(
             Some(progress) => progress.max(began) + settings.body_idle,
             None => whole_since + settings.answer_timeout,
         };
-        match tokio::time::timeout_at(due, &mut sent).await {
-            Ok(answer) => return Ok(answer),
-            Err(_) if progress.is_none() => return Err(Silent::Upstream),
-            Err(_) => match state.body_progress() {
+        match next_event(&mut sent, state, due).await {
+            Event::Answer(answer) => return Ok(answer),
+            Event::BodyEnded => whole_since = Instant::now(),
+            Event::Due if progress.is_none() => return Err(Silent::Upstream),
+            Event::Due => match state.body_progress() {
                 Some(now) if Some(now) == progress => {
                     return Err(match state.awaits_body() {
                         true => Silent::Client,
@@ -48,9 +52,36 @@ pub(super) async fn send(
                     });
                 }
                 Some(_) => {}
-                // The body has ended meanwhile, at the latest now.
                 None => whole_since = Instant::now(),
             },
         }
     }
+}
+
+/// What a request waits for.
+enum Event<T> {
+    /// The head of the answer, or the end of the connection.
+    Answer(T),
+    /// The client has sent the whole body: the time for the answer begins.
+    BodyEnded,
+    /// The time is over.
+    Due,
+}
+
+async fn next_event<F: Future + Unpin>(
+    sent: &mut F,
+    state: &ClientState,
+    due: Instant,
+) -> Event<F::Output> {
+    let (mut body_end, mut timer) = (pin!(state.body_ended()), pin!(sleep_until(due)));
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = Pin::new(&mut *sent).poll(cx) {
+            return Poll::Ready(Event::Answer(answer));
+        }
+        if body_end.as_mut().poll(cx).is_ready() && state.body_progress().is_none() {
+            return Poll::Ready(Event::BodyEnded);
+        }
+        timer.as_mut().poll(cx).map(|()| Event::Due)
+    })
+    .await
 }

@@ -212,6 +212,7 @@ impl Attempts {
             true => Some("a 101 that no request has asked for"),
             false => answer_fault(answer.headers()),
         };
+        upstream.note_answer();
         if let Some(why) = fault {
             self.report_failed(&upstream, why);
             let text = "the answer of the upstream is invalid";

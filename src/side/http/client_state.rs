@@ -8,6 +8,7 @@ use crate::wire::http::ReplyForm;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The most time without a byte of a request's body when its answer is complete already. A service
@@ -26,7 +27,11 @@ pub(super) enum Stop {
 /// The state of one client's connection. At most one request is in progress: the next one is read
 /// when the answer is complete.
 #[derive(Debug)]
-pub(super) struct ClientState(Mutex<Inner>);
+pub(super) struct ClientState {
+    inner: Mutex<Inner>,
+    /// Told when the body of the last request is read.
+    body_end: Notify,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -75,7 +80,7 @@ struct CurrentRequest {
 
 impl ClientState {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(ClientState(Mutex::new(Inner {
+        let inner = Inner {
             head: None,
             current: None,
             body: BodyRest::Nothing,
@@ -84,22 +89,28 @@ impl ClientState {
             head_since: None,
             next_read: None,
             stop: None,
-        })))
+        };
+        Arc::new(ClientState {
+            inner: Mutex::new(inner),
+            body_end: Notify::new(),
+        })
     }
 
     /// Notes that bytes came from the client.
     pub(super) fn note_read(&self) {
-        lock(&self.0).progress = Instant::now();
+        lock(&self.inner).progress = Instant::now();
     }
 
     /// Notes that a head has begun and is not complete.
     pub(super) fn begin_head(&self) {
-        lock(&self.0).head_since.get_or_insert_with(Instant::now);
+        lock(&self.inner)
+            .head_since
+            .get_or_insert_with(Instant::now);
     }
 
     /// Notes a write. hyper may hold bytes back until it flushes.
     pub(super) fn note_write(&self, taken: usize) {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         inner.is_unflushed = true;
         if taken > 0 {
             inner.progress = Instant::now();
@@ -108,7 +119,7 @@ impl ClientState {
 
     /// Notes that hyper has written everything.
     pub(super) fn note_flush(&self) {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         if std::mem::take(&mut inner.is_unflushed) && inner.head_since.is_some() {
             // A client that reads slowly has its time for the next head nevertheless.
             inner.head_since = Some(Instant::now());
@@ -117,7 +128,7 @@ impl ClientState {
 
     /// Notes that hyper is given the head of a request, and then its body.
     pub(super) fn begin_request(&self, request: Box<Request>, body: BodyRest) {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         inner.body = body;
         inner.current = Some(CurrentRequest {
             form: request.reply_form(),
@@ -132,7 +143,7 @@ impl ClientState {
 
     /// Returns whether a request is in progress. Then `waker` is called when it ends.
     pub(super) fn is_busy(&self, waker: &Waker) -> bool {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         let is_busy = inner.current.is_some();
         if is_busy {
             inner.next_read = Some(waker.clone());
@@ -142,18 +153,24 @@ impl ClientState {
 
     /// Notes that the body of the last request is read.
     pub(super) fn end_body(&self) {
-        lock(&self.0).body = BodyRest::Nothing;
+        lock(&self.inner).body = BodyRest::Nothing;
+        self.body_end.notify_one();
+    }
+
+    /// Waits until the body of a request is read. It may return early.
+    pub(super) fn body_ended(&self) -> impl Future<Output = ()> {
+        self.body_end.notified()
     }
 
     /// Returns whether the client has not sent all of the body of the last request.
     pub(super) fn sends_body(&self) -> bool {
-        lock(&self.0).body == BodyRest::Unsent
+        lock(&self.inner).body == BodyRest::Unsent
     }
 
     /// Notes whether the upstream takes more of the body of the request in progress than the client
     /// has sent.
     pub(super) fn set_awaits_body(&self, awaits: bool) {
-        if let Some(current) = &mut lock(&self.0).current {
+        if let Some(current) = &mut lock(&self.inner).current {
             current.awaits_body = awaits;
         }
     }
@@ -161,31 +178,31 @@ impl ClientState {
     /// Returns whether the upstream takes more of the body of the request in progress than the
     /// client has sent.
     pub(super) fn awaits_body(&self) -> bool {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         let current = inner.current.as_ref();
         current.is_some_and(|current| current.awaits_body)
     }
 
     /// Notes what is wrong with the body of the request in progress.
     pub(super) fn fail_body(&self, why: String) {
-        if let Some(current) = &mut lock(&self.0).current {
+        if let Some(current) = &mut lock(&self.inner).current {
             current.body_fault.get_or_insert(why);
         }
     }
 
     /// Returns what is wrong with the body of the request in progress.
     pub(super) fn body_fault(&self) -> Option<String> {
-        lock(&self.0).current.as_ref()?.body_fault.clone()
+        lock(&self.inner).current.as_ref()?.body_fault.clone()
     }
 
     /// Takes the head of the request that hyper reports.
     pub(super) fn take_head(&self) -> Option<Box<Request>> {
-        lock(&self.0).head.take()
+        lock(&self.inner).head.take()
     }
 
     /// Sets what may end the request in progress early.
     pub(super) fn set_limits(&self, limits: RequestLimits) {
-        if let Some(current) = &mut lock(&self.0).current {
+        if let Some(current) = &mut lock(&self.inner).current {
             current.limits = Some(limits);
         }
     }
@@ -193,7 +210,7 @@ impl ClientState {
     /// Returns how the request in progress ends early, if it does now. The task is woken when an
     /// operator ends it.
     pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Option<EndedRequest> {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         let is_unflushed = inner.is_unflushed;
         let current = inner.current.as_mut()?;
         let cause = current.limits.as_ref()?.poll_end(cx)?;
@@ -208,12 +225,12 @@ impl ClientState {
 
     /// Returns when the token of the request in progress expires.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        lock(&self.0).current.as_ref()?.limits.as_ref()?.expires
+        lock(&self.inner).current.as_ref()?.limits.as_ref()?.expires
     }
 
     /// Notes that hyper gets the answer to the request in progress.
     pub(super) fn begin_answer(&self) {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         inner.progress = Instant::now();
         if let Some(current) = &mut inner.current {
             current.is_answered = true;
@@ -222,7 +239,7 @@ impl ClientState {
 
     /// Notes that the answer to the request in progress is complete, or given up.
     fn end_request(&self) {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         inner.current = None;
         inner.progress = Instant::now();
         if let Some(waker) = inner.next_read.take() {
@@ -233,20 +250,20 @@ impl ClientState {
     /// Returns when a byte last came or went, while the body of the request in progress is not
     /// complete; otherwise `None`.
     pub(super) fn body_progress(&self) -> Option<Instant> {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         let is_open = inner.current.is_some() && inner.body != BodyRest::Nothing;
         is_open.then_some(inner.progress)
     }
 
     /// Stops at the next request.
     pub(super) fn stop(&self, why: Stop) {
-        lock(&self.0).stop.get_or_insert(why);
+        lock(&self.inner).stop.get_or_insert(why);
     }
 
     /// Returns why no further request is served, once all earlier answers are sent: the next one is
     /// not for hyper, or the body of the present one cannot be read and nothing was answered.
     pub(super) fn take_stop(&self) -> Option<Stop> {
-        let mut inner = lock(&self.0);
+        let mut inner = lock(&self.inner);
         if inner.is_unflushed {
             return None;
         }
@@ -262,7 +279,7 @@ impl ClientState {
 
     /// Returns whether no request is in progress, and no head has begun.
     pub(super) fn is_idle(&self) -> bool {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         inner.current.is_none() && inner.head_since.is_none()
     }
 
@@ -270,7 +287,7 @@ impl ClientState {
     /// is awaited: that has limits of its own, and ends with an answer. Without a request the
     /// connection is kept for `keep_alive`.
     pub(super) fn due(&self, settings: &HttpSettings, keep_alive: Duration) -> Option<Instant> {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         let has_body = inner.body != BodyRest::Nothing;
         match (&inner.current, inner.head_since) {
             (Some(current), _) if !current.is_answered && current.body_fault.is_none() => None,
@@ -284,7 +301,7 @@ impl ClientState {
 
     /// Returns whether a head has begun and is not complete, and nothing else is under way.
     pub(super) fn is_in_head(&self) -> bool {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         inner.current.is_none() && !inner.is_unflushed && inner.head_since.is_some()
     }
 }

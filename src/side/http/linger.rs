@@ -20,6 +20,9 @@ use tokio::time::Instant;
 const IDLE: Duration = Duration::from_secs(5);
 const IDLE_FULL: Duration = Duration::from_secs(1);
 
+/// The most time in all while there is no place for another connection.
+const TIME_FULL: Duration = Duration::from_secs(2);
+
 /// The most time and input in all.
 const TIME: Duration = Duration::from_secs(30);
 const BYTES: u64 = 1 << 30;
@@ -33,7 +36,7 @@ pub(super) async fn close(mut stream: TcpStream, last: &[u8], context: &HttpCont
     let mut plans = context.drain.watch();
     let until = Instant::now() + TIME;
     let (reader, writer) = stream.split();
-    // A client that sends first and reads then must not wait for its answer in vain.
+    // A client that sends everything before it reads must still get its answer.
     let mut sending = pin!(send(writer, last));
     let mut reading = pin!(discard(reader, context));
     let (mut is_sent, mut is_read) = (false, false);
@@ -78,7 +81,8 @@ async fn send(mut writer: WriteHalf<'_>, last: &[u8]) -> io::Result<()> {
 /// Reads until the client ends its side, or until one of the bounds.
 async fn discard(mut reader: ReadHalf<'_>, context: &HttpContext) -> io::Result<()> {
     let (mut chunk, mut left) = (vec![0; CHUNK], BYTES);
-    while left > 0 {
+    let began = Instant::now();
+    while left > 0 && !(context.is_full() && began.elapsed() > TIME_FULL) {
         let idle = match context.is_full() {
             true => IDLE_FULL,
             false => IDLE,

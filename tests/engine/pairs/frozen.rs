@@ -20,6 +20,7 @@ pub(super) fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
         routes: vec![Route::to("default", vec![upstream])],
         forwarded_https: false,
         http_pass: false,
+        http_max_requests: 0,
         proxies: Proxies::default(),
     };
     let fleet = Fleet::tuned(RelaySettings::default(), None, |options, config| {

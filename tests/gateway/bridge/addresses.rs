@@ -33,6 +33,7 @@ fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
         }],
         forwarded_https: false,
         http_pass: false,
+        http_max_requests: 0,
         proxies: Proxies::default(),
     };
     let mut gateway = Gateway::new(GatewayOptions {

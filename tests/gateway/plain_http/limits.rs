@@ -115,6 +115,26 @@ fn a_service_that_does_not_answer_is_given_up() {
     bridge.gateway.end();
 }
 
+/// The time for the answer begins with the end of the body, also when the limit of a body that
+/// stands still is far longer.
+#[test]
+fn a_service_that_does_not_answer_a_late_body_is_given_up_at_once() {
+    let bridge = Bridge::start(&[
+        ("HTTP_ANSWER_TIMEOUT_MS", "200"),
+        ("HTTP_BODY_IDLE_MS", "3600000"),
+    ]);
+    let mut client = Client::connect(bridge.gateway.addr);
+    client.write(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+    let mut leg = bridge.service.accept();
+    leg.read_head();
+    client.write(b"12345");
+    assert_eq!(leg.read_exactly(5), b"12345");
+    let (head, body) = read_answer(&mut client);
+    assert_eq!(status(&head), 504, "{head}");
+    assert!(body.contains("not answered within 200 ms"), "{body}");
+    bridge.gateway.end();
+}
+
 #[test]
 fn a_body_that_stands_still_is_given_up() {
     let bridge = Bridge::start(&[("HTTP_BODY_IDLE_MS", "300")]);
@@ -176,5 +196,31 @@ fn a_request_above_the_limit_waits_for_another_one_to_end() {
     leg.write(b"ok");
     serve(&mut bridge.service.accept(), "second");
     assert_answer(&mut second, "second");
+    bridge.gateway.end();
+}
+
+/// One address leaves a quarter of the places to others.
+#[test]
+fn an_address_with_many_requests_leaves_room_for_others() {
+    let bridge = Bridge::start(&[("HTTP_MAX_REQUESTS", "8")]);
+    let begin = || {
+        let mut client = Client::connect_from([127, 0, 0, 2], bridge.gateway.addr);
+        client.write(get("/slow", "").as_bytes());
+        client
+    };
+    let crowd: Vec<_> = (0..6)
+        .map(|_| {
+            let client = begin();
+            let mut leg = bridge.service.accept();
+            leg.read_head();
+            (client, leg)
+        })
+        .collect();
+    assert_eq!(status(&begin().refusal()), 503);
+    let mut other = Client::connect_from([127, 0, 0, 3], bridge.gateway.addr);
+    other.write(get("/", "").as_bytes());
+    serve(&mut bridge.service.accept(), "other");
+    assert_answer(&mut other, "other");
+    drop(crowd);
     bridge.gateway.end();
 }

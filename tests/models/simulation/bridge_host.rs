@@ -30,6 +30,7 @@ impl Host {
                 routes,
                 forwarded_https: false,
                 http_pass: false,
+                http_max_requests: 0,
                 proxies: Proxies::default(),
             },
             BootId::default(),

@@ -63,6 +63,13 @@ fn an_address_is_avoided_twice_as_long_after_each_failure() {
         of_one.unanswered(AddressBlock::of(address.into()), now, now, "");
     }
     assert_eq!(of_one.condition(), UpstreamCondition::Up);
+    // Answers to plain HTTP requests between them are answers, too.
+    let mut serving = endpoint(1);
+    for last in 0..9 {
+        serving.unanswered(client(last), now, now, "");
+        serving.requests.begin().answered();
+    }
+    assert_eq!(serving.condition(), UpstreamCondition::Up);
     // Those that were sent before an answer to another request do not.
     for last in 3..9 {
         failing.unanswered(client(last), now - Micros(1), now, "");

@@ -209,3 +209,26 @@ fn a_client_waits_rather_than_go_to_an_address_that_is_not_well() {
     let other = all.choose(&ids, &[], 0, &Wish::default(), ONE_EACH, later);
     assert_eq!(other, Choice::Endpoint(ids[0]));
 }
+
+/// A session may consist of several plain requests, which only one upstream knows.
+#[test]
+fn an_upstream_that_fails_plain_requests_keeps_the_clients_of_its_cookie() {
+    let (mut all, ids) = endpoints(2);
+    let now = Micros::from_secs(1);
+    let first = all.get_mut(ids[0]).expect("an address");
+    let own = Wish {
+        token: first.token.as_bytes().into(),
+        ..Wish::default()
+    };
+    for last in 0..3 {
+        let client = AddressBlock::of(IpAddr::from([192, 0, 2, last]));
+        first.failed(RequestKind::Http, client, 3, now, "503");
+    }
+    let http = ChoiceRules {
+        kind: RequestKind::Http,
+        ..RULES
+    };
+    let chosen = |wish: &Wish| all.choose(&ids, &[], 0, wish, http, now);
+    assert_eq!(chosen(&Wish::default()), Choice::Endpoint(ids[1]));
+    assert_eq!(chosen(&own), Choice::Endpoint(ids[0]));
+}
