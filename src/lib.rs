@@ -89,6 +89,7 @@
 //! | --- | --- |
 //! | none | the loop: no thread, no signal handler, no logger; log lines go to [`log`] |
 //! | `gateway` (default) | the program `pulsegate`: relay, settings, admin listener |
+//! | `client` | the module `pulse`, the protocol for clients whose sessions outlive their connections |
 //! | `swarm` | the load tool `pulsegate-swarm` |
 //! | `testing` | the module `testing`: a host on virtual time, without a socket |
 //! | `sabotage` | deliberate bugs for the crate's own tests; never in production |
@@ -164,6 +165,8 @@ pub mod mail;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the entry point of the program `main.rs`, which is another crate
 pub mod process;
+#[cfg(any(feature = "gateway", feature = "client"))]
+pub mod pulse;
 #[cfg(feature = "gateway")]
 #[allow(
     clippy::exhaustive_enums,

@@ -6,6 +6,8 @@ pub(crate) mod address_block;
 pub(crate) mod bounded;
 pub mod cause;
 pub(crate) mod id;
+#[cfg(any(feature = "gateway", feature = "client"))]
+pub(crate) mod json_fields;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]

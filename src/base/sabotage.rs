@@ -114,6 +114,18 @@ pub enum Bug {
     /// The planned end of a pair stays after the pair has ended.
     #[cfg(feature = "gateway")]
     AgeForgotten,
+    /// A message is acknowledged to the other side of a session before it has arrived.
+    #[cfg(any(feature = "gateway", feature = "client"))]
+    AcknowledgedEarly,
+    /// A hello offers the token with which the client has resumed.
+    #[cfg(any(feature = "gateway", feature = "client"))]
+    TokenReused,
+    /// The older token of a session is not valid although the hello with the newer one may be lost.
+    #[cfg(any(feature = "gateway", feature = "client"))]
+    OldTokenDroppedEarly,
+    /// A message that the other side of a session has acknowledged is sent again.
+    #[cfg(any(feature = "gateway", feature = "client"))]
+    SentEntryKept,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
     /// An item that does not fit in a queue between threads is not counted.
@@ -226,6 +238,15 @@ impl Bug {
         Bug::NeverPaused,
         Bug::PlannedCloseStarves,
         Bug::PlannedCloseOvertakes,
+    ];
+
+    /// The bugs of sessions that outlive their connections, which their model finds.
+    #[cfg(any(feature = "gateway", feature = "client"))]
+    pub const OF_PULSE: [Bug; 4] = [
+        Bug::AcknowledgedEarly,
+        Bug::TokenReused,
+        Bug::OldTokenDroppedEarly,
+        Bug::SentEntryKept,
     ];
 
     /// The bugs of the queues between threads, which their model finds.

@@ -4,7 +4,7 @@
 #
 #   run.sh [TARGET...] [-- LIBFUZZER_OPTION...]
 #
-# TARGET: scan, http, pipelined, response, proxy, protocol_json (all by default). Without options: the short run of CI, -runs=$RUNS -seed=1.
+# TARGET: scan, http, pipelined, response, proxy, protocol_json, pulse (all by default). Without options: the short run of CI, -runs=$RUNS -seed=1.
 # RUNS: 10 000. OUT: where new inputs (OUT/TARGET) and inputs that fail (OUT/TARGET-crash-…) are put (a folder that is
 # removed at the end, unless something fails). Needs a C++ compiler. Exit: 0 all held; 1 a target failed.
 set -euo pipefail
@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
     TARGETS+=("$1")
     shift
 done
-[ ${#TARGETS[@]} -gt 0 ] || TARGETS=(scan http pipelined response proxy protocol_json)
+[ ${#TARGETS[@]} -gt 0 ] || TARGETS=(scan http pipelined response proxy protocol_json pulse)
 
 # What cargo-fuzz passes without a sanitizer: counters per edge, and comparisons as hints. The rest of the program is safe
 # Rust, so a sanitizer would find little more than panics do.

@@ -10,6 +10,8 @@ mod fan_outs;
 mod mail;
 mod mailbox;
 mod pairs;
+mod pulse;
+mod pulse_model;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod sessions;

@@ -38,6 +38,11 @@ fn every_deliberate_bug_of_the_mailboxes_is_caught() {
 }
 
 #[test]
+fn every_deliberate_bug_of_pulse_is_caught() {
+    assert_caught(&Bug::OF_PULSE, crate::pulse_model::run);
+}
+
+#[test]
 fn every_deliberate_bug_of_the_relay_is_caught() {
     assert_caught(&Bug::OF_THE_RELAY, crate::fan_outs::run);
 }

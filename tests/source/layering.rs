@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["engine"],
     &["testing"],
     &["reactor"],
+    &["pulse"],
     &["query"],
     &["host"],
     &["relay", "bridge"],

@@ -1,12 +1,8 @@
-//! Parsing helpers for the fields of frames: bounded strings, each field at most once.
+//! What bounds the fields of frames, and why a frame is malformed.
 
+use crate::base::json_fields::TOO_LONG;
 use crate::relay::subscriptions::SUBSCRIPTIONS_MAX;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 /// Why a frame is malformed, in words for its sender.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +15,6 @@ impl Malformed {
     }
 }
 
-/// The error of [`Bounded`] for a string that is too long.
-pub(super) const TOO_LONG: &str = "a name, an id or a key is longer than allowed";
 pub(super) const TOO_MANY: &str = "more than 256 subscriptions";
 const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
 /// The first major version of the SDK whose apps reconnect after any close code.
@@ -29,78 +23,6 @@ pub(super) const NEWER_SDK: u32 = 3;
 /// The error of [`Init`] for a message that is no introduction.
 pub(crate) const NO_INIT: &str = "the first message must be tpa_connection_init";
 pub(super) const OTHER_PACKAGE: &str = "packageName is not that of this connection";
-
-/// A string of at most `MOST` decoded bytes. A longer one is refused before it is copied.
-pub(super) struct BoundedStr<'a, const MOST: usize>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for BoundedStr<'a, MOST> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Short<const MOST: usize>;
-
-        impl<'de, const MOST: usize> Visitor<'de> for Short<MOST> {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                check_length(text, MOST)?;
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                check_length(text, MOST)?;
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-
-        deserializer.deserialize_str(Short::<MOST>).map(BoundedStr)
-    }
-}
-
-/// An object. A struct with derived parsing by itself also accepts an array of its fields' values.
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-
-        let members = Members(PhantomData);
-        deserializer.deserialize_map(members).map(Object)
-    }
-}
-
-pub(super) fn check_length<E: Error>(text: &str, most: usize) -> Result<(), E> {
-    if text.len() > most {
-        return Err(E::custom(TOO_LONG));
-    }
-    Ok(())
-}
-
-/// Stores a field; a field that occurs twice is an error.
-pub(super) fn set_once<T, E: Error>(
-    field: &mut Option<T>,
-    name: &'static str,
-    value: T,
-) -> Result<(), E> {
-    match field.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::duplicate_field(name)),
-    }
-}
 
 /// Parses a text. It checks the whole text, because what is put into another frame must be valid
 /// JSON.

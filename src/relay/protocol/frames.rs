@@ -1,8 +1,9 @@
 //! Frames that glasses and apps send.
 
-use super::fields::{BoundedStr, Malformed, OTHER_PACKAGE, Object, parse, set_once};
+use super::fields::{Malformed, OTHER_PACKAGE, parse};
 use super::init::Init;
 use super::subscription_list::SubscriptionUpdate;
+use crate::base::json_fields::{BoundedStr, Object, set_once};
 use crate::host::NAME_MAX;
 use crate::relay::subscriptions::{STREAM_MAX, Subscriptions};
 use serde::Deserialize;

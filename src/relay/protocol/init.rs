@@ -1,6 +1,7 @@
 //! The introduction of an app: its first message.
 
-use super::fields::{BoundedStr, Malformed, NEWER_SDK, NO_INIT, parse, set_once};
+use super::fields::{Malformed, NEWER_SDK, NO_INIT, parse};
+use crate::base::json_fields::{BoundedStr, set_once};
 use crate::host::{KEY_MAX, NAME_MAX};
 use crate::relay::subscriptions::STREAM_MAX;
 use serde::Deserialize;

@@ -1,6 +1,7 @@
 //! Parsing of lists of subscriptions, up to their limit.
 
-use super::fields::{BoundedStr, TOO_MANY, check_length, stream_of};
+use super::fields::{TOO_MANY, stream_of};
+use crate::base::json_fields::{BoundedStr, check_length};
 use crate::relay::subscriptions::{STREAM_MAX, SUBSCRIPTIONS_MAX, Subscriptions};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};

@@ -4,6 +4,7 @@ use super::fields::*;
 use super::frames::RESERVED;
 use super::replies::*;
 use super::*;
+use crate::base::json_fields::TOO_LONG;
 use crate::host::mutation::mutate;
 
 fn whole_data_stream(session: &str, stream: &str, frame: &str) -> String {

@@ -47,7 +47,10 @@ mod host {
 }
 
 /// What the parsers import.
+#[path = "../../../src/base"]
+#[allow(dead_code, reason = "a part of the gateway")]
 mod base {
+    pub(crate) mod json_fields;
     pub(crate) use pulsegate::time;
 }
 

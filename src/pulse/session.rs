@@ -1,0 +1,210 @@
+//! A session as the gateway keeps it: what was sent and received, and how it is resumed.
+//!
+//! A session outlives its connections. While it has one, it is attached; between two, it is held.
+//! The caller owns the connections, reads no clock and keeps the timers.
+
+use super::client_frame::ClientFrame;
+use super::control_text::ShortControl;
+use super::inbox::Inbox;
+use super::outbox::{Entry, InvalidAck, Outbox, OutboxFull};
+use super::resume_token::{ResumeToken, TokenPair};
+use crate::base::time::Micros;
+
+/// A session of a client. See the [module](self).
+#[derive(Debug)]
+pub struct PulseSession {
+    tokens: TokenPair,
+    outbox: Outbox,
+    inbox: Inbox,
+    is_attached: bool,
+    has_farewell: bool,
+}
+
+/// What becomes of a session that has lost its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionLoss {
+    /// It waits for its client.
+    Held,
+    /// It is over: the client is not known to have a token, or it said farewell.
+    Over,
+}
+
+/// Why a session cannot be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The token is not one of this session, or no longer.
+    #[error("the token is not valid")]
+    Token,
+    /// The client has received what was not sent, or less than it said before.
+    #[error(transparent)]
+    Ack(#[from] InvalidAck),
+}
+
+/// What a control frame asks of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameEffect {
+    /// Nothing more.
+    Nothing,
+    /// An answer to send.
+    Answer(ShortControl),
+    /// The answer to the ping of this number.
+    Pong(u64),
+    /// The client said farewell: its connection is about to close for good.
+    Farewell,
+    /// A frame that says something of the client; the caller judges it.
+    Told(ClientFrame),
+}
+
+/// A client that sends what its session does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionFault {
+    /// See [`InvalidAck`].
+    #[error(transparent)]
+    Ack(#[from] InvalidAck),
+    /// A resume that is not the first frame of its connection.
+    #[error("resume is not the first frame")]
+    LateResume,
+}
+
+impl PulseSession {
+    /// Begins a session with its first connection, whose hello offers this token.
+    pub const fn new(offer: ResumeToken, message_bytes_max: usize) -> Self {
+        PulseSession {
+            tokens: TokenPair::new(offer),
+            outbox: Outbox::new(message_bytes_max),
+            inbox: Inbox::NOTHING,
+            is_attached: true,
+            has_farewell: false,
+        }
+    }
+
+    /// Handles a control frame of the client's connection.
+    ///
+    /// # Errors
+    /// The frame contradicts the session. The connection is closed with 1002, and the session with
+    /// it.
+    pub fn on_frame(&mut self, frame: ClientFrame) -> Result<FrameEffect, SessionFault> {
+        self.tokens.prove();
+        Ok(match frame {
+            ClientFrame::Resume { .. } => return Err(SessionFault::LateResume),
+            ClientFrame::Pong { number, rx } => {
+                self.outbox.acknowledge(rx)?;
+                FrameEffect::Pong(number)
+            }
+            ClientFrame::Ack(rx) => {
+                self.outbox.acknowledge(rx)?;
+                FrameEffect::Nothing
+            }
+            ClientFrame::Probe(number) => {
+                let rx = self.inbox.tell();
+                FrameEffect::Answer(ShortControl::probe_answer(number, rx))
+            }
+            ClientFrame::Farewell => {
+                self.has_farewell = true;
+                FrameEffect::Farewell
+            }
+            ClientFrame::Unknown => FrameEffect::Nothing,
+            told @ (ClientFrame::State(_) | ClientFrame::Report(_)) => FrameEffect::Told(told),
+        })
+    }
+
+    /// Counts a message of the application that came from the client, whole, and was handed on.
+    pub fn on_message(&mut self, len: usize, now: Micros) {
+        self.tokens.prove();
+        self.inbox.count(len, now);
+    }
+
+    /// Adds a message for the client, or the end of the session.
+    ///
+    /// # Errors
+    /// See [`Outbox::push`].
+    pub fn queue(&mut self, entry: Entry) -> Result<(), OutboxFull> {
+        self.outbox.push(entry)
+    }
+
+    /// Returns the next entry to send on the client's connection; `None` while there is no
+    /// connection or everything was sent.
+    pub fn send_next(&mut self) -> Option<&Entry> {
+        match self.is_attached {
+            true => self.outbox.send_next(),
+            false => None,
+        }
+    }
+
+    /// Returns the ping of this number.
+    pub fn ping(&mut self, number: u64) -> ShortControl {
+        ShortControl::ping(number, self.inbox.tell())
+    }
+
+    /// Returns the acknowledgement that is due, if one is.
+    pub fn ack(&mut self, now: Micros) -> Option<ShortControl> {
+        let is_due = self.is_attached && self.ack_at().is_some_and(|at| at <= now);
+        is_due.then(|| ShortControl::ack(self.inbox.tell()))
+    }
+
+    /// Returns when to call [`ack`](Self::ack) again.
+    pub fn ack_at(&self) -> Option<Micros> {
+        self.inbox.ack_at()
+    }
+
+    /// Notes that the client's connection has ended, or is cut off: nothing is read from it any
+    /// more.
+    pub const fn detach(&mut self) -> SessionLoss {
+        self.is_attached = false;
+        match self.tokens.is_proven() && !self.has_farewell {
+            true => SessionLoss::Held,
+            false => SessionLoss::Over,
+        }
+    }
+
+    /// Attaches another connection of the client, whose hello offers this token. The connection
+    /// before it must be cut off already: what came from it after that would be counted twice.
+    /// Returns how many messages were received, for the hello.
+    ///
+    /// # Errors
+    /// The session cannot be resumed with this; it stays as it was.
+    pub fn resume(
+        &mut self,
+        token: ResumeToken,
+        rx: u64,
+        offer: ResumeToken,
+    ) -> Result<u64, ResumeError> {
+        debug_assert!(!self.is_attached, "the connection before is still read");
+        if !self.tokens.admits(token) {
+            return Err(ResumeError::Token);
+        }
+        self.outbox.resume(rx)?;
+        self.tokens.resume(token, offer);
+        self.is_attached = true;
+        Ok(self.inbox.tell())
+    }
+
+    /// Returns what is kept for the client.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Returns what came from the client.
+    pub const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Returns the tokens with which the session can be resumed.
+    pub const fn tokens(&self) -> &TokenPair {
+        &self.tokens
+    }
+
+    /// Returns whether the session has a connection.
+    pub const fn is_attached(&self) -> bool {
+        self.is_attached
+    }
+
+    /// Returns the memory that is allocated for the session, in bytes.
+    pub fn allocated(&self) -> usize {
+        size_of::<Self>() + self.outbox.allocated()
+    }
+}
