@@ -89,7 +89,7 @@
 //! | --- | --- |
 //! | none | the loop: no thread, no signal handler, no logger; log lines go to [`log`] |
 //! | `gateway` (default) | the program `pulsegate`: relay, settings, admin listener |
-//! | `client` | the module `pulse`, the protocol for clients whose sessions outlive their connections |
+//! | `client` | the module `pulse`: the protocol of sessions that outlive their connections |
 //! | `swarm` | the load tool `pulsegate-swarm` |
 //! | `testing` | the module `testing`: a host on virtual time, without a socket |
 //! | `sabotage` | deliberate bugs for the crate's own tests; never in production |

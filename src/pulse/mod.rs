@@ -14,13 +14,13 @@ mod escape;
 mod failure_class;
 mod gateway_frame;
 mod hello;
-mod inbox;
 mod invalid_control;
 mod limits;
 mod number;
-mod outbox;
+mod received_count;
 mod report;
 mod resume_token;
+mod sent_messages;
 mod session;
 mod short_text;
 
@@ -34,17 +34,19 @@ pub use self::escape::{PulseText, escaped};
 pub use self::failure_class::FailureClass;
 pub use self::gateway_frame::GatewayFrame;
 pub use self::hello::{Hello, RetryHint, hello_frame};
-pub use self::inbox::Inbox;
 pub use self::invalid_control::InvalidControl;
 pub use self::limits::{
     ACK_BYTES, ACK_MESSAGES, BIG_BYTES, CONTROL_BYTES_MAX, ESCAPE, LEDGER_MARGIN_BYTES, NUMBER_MAX,
     PULSE_VERSION, REPORT_BYTES_MAX,
 };
-pub use self::outbox::{Entry, InvalidAck, OUTBOX_MESSAGES_MAX, Outbox, OutboxFull};
+pub use self::received_count::ReceivedCount;
 pub use self::report::{
     ClientRuntime, ClientStart, EndedReport, NetworkChange, PageState, PingCounts,
     REPORT_ENDED_MAX, REPORT_TRIES_MAX, Report, ReportedEnd, ReportedRtt, ReportedTry, TryFailure,
     TryPhase,
 };
 pub use self::resume_token::{InvalidToken, OpaqueToken, ResumeToken, TokenPair};
+pub use self::sent_messages::{
+    InvalidAck, LedgerEntry, LedgerFull, SENT_MESSAGES_MAX, SentMessages,
+};
 pub use self::session::{FrameEffect, PulseSession, ResumeError, SessionFault, SessionLoss};

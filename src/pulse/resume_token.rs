@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The length of a token in text, in characters.
 const TEXT_LEN: usize = 32;
 
-/// A token with which a client resumes its session: 128 random bits. The one who has it gets the
+/// A token with which a client resumes its session: 128 random bits. Whatever has it gets the
 /// session, so it stands in frames only, never in a URL, a log or a list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResumeToken([u8; 16]);

@@ -5,17 +5,17 @@
 
 use super::client_frame::ClientFrame;
 use super::control_text::ShortControl;
-use super::inbox::Inbox;
-use super::outbox::{Entry, InvalidAck, Outbox, OutboxFull};
+use super::received_count::ReceivedCount;
 use super::resume_token::{ResumeToken, TokenPair};
+use super::sent_messages::{InvalidAck, LedgerEntry, LedgerFull, SentMessages};
 use crate::base::time::Micros;
 
 /// A session of a client. See the [module](self).
 #[derive(Debug)]
 pub struct PulseSession {
     tokens: TokenPair,
-    outbox: Outbox,
-    inbox: Inbox,
+    sent: SentMessages,
+    received: ReceivedCount,
     is_attached: bool,
     has_farewell: bool,
 }
@@ -75,8 +75,8 @@ impl PulseSession {
     pub const fn new(offer: ResumeToken, message_bytes_max: usize) -> Self {
         PulseSession {
             tokens: TokenPair::new(offer),
-            outbox: Outbox::new(message_bytes_max),
-            inbox: Inbox::NOTHING,
+            sent: SentMessages::new(message_bytes_max),
+            received: ReceivedCount::NOTHING,
             is_attached: true,
             has_farewell: false,
         }
@@ -92,15 +92,15 @@ impl PulseSession {
         Ok(match frame {
             ClientFrame::Resume { .. } => return Err(SessionFault::LateResume),
             ClientFrame::Pong { number, rx } => {
-                self.outbox.acknowledge(rx)?;
+                self.sent.acknowledge(rx)?;
                 FrameEffect::Pong(number)
             }
             ClientFrame::Ack(rx) => {
-                self.outbox.acknowledge(rx)?;
+                self.sent.acknowledge(rx)?;
                 FrameEffect::Nothing
             }
             ClientFrame::Probe(number) => {
-                let rx = self.inbox.tell();
+                let rx = self.received.tell();
                 FrameEffect::Answer(ShortControl::probe_answer(number, rx))
             }
             ClientFrame::Farewell => {
@@ -115,40 +115,40 @@ impl PulseSession {
     /// Counts a message of the application that came from the client, whole, and was handed on.
     pub fn on_message(&mut self, len: usize, now: Micros) {
         self.tokens.prove();
-        self.inbox.count(len, now);
+        self.received.count(len, now);
     }
 
     /// Adds a message for the client, or the end of the session.
     ///
     /// # Errors
-    /// See [`Outbox::push`].
-    pub fn queue(&mut self, entry: Entry) -> Result<(), OutboxFull> {
-        self.outbox.push(entry)
+    /// See [`SentMessages::push`].
+    pub fn queue(&mut self, entry: LedgerEntry) -> Result<(), LedgerFull> {
+        self.sent.push(entry)
     }
 
     /// Returns the next entry to send on the client's connection; `None` while there is no
     /// connection or everything was sent.
-    pub fn send_next(&mut self) -> Option<&Entry> {
+    pub fn send_next(&mut self) -> Option<&LedgerEntry> {
         match self.is_attached {
-            true => self.outbox.send_next(),
+            true => self.sent.send_next(),
             false => None,
         }
     }
 
     /// Returns the ping of this number.
     pub fn ping(&mut self, number: u64) -> ShortControl {
-        ShortControl::ping(number, self.inbox.tell())
+        ShortControl::ping(number, self.received.tell())
     }
 
     /// Returns the acknowledgement that is due, if one is.
     pub fn ack(&mut self, now: Micros) -> Option<ShortControl> {
         let is_due = self.is_attached && self.ack_at().is_some_and(|at| at <= now);
-        is_due.then(|| ShortControl::ack(self.inbox.tell()))
+        is_due.then(|| ShortControl::ack(self.received.tell()))
     }
 
     /// Returns when to call [`ack`](Self::ack) again.
     pub fn ack_at(&self) -> Option<Micros> {
-        self.inbox.ack_at()
+        self.received.ack_at()
     }
 
     /// Notes that the client's connection has ended, or is cut off: nothing is read from it any
@@ -177,20 +177,20 @@ impl PulseSession {
         if !self.tokens.admits(token) {
             return Err(ResumeError::Token);
         }
-        self.outbox.resume(rx)?;
+        self.sent.resume(rx)?;
         self.tokens.resume(token, offer);
         self.is_attached = true;
-        Ok(self.inbox.tell())
+        Ok(self.received.tell())
     }
 
     /// Returns what is kept for the client.
-    pub const fn outbox(&self) -> &Outbox {
-        &self.outbox
+    pub const fn sent(&self) -> &SentMessages {
+        &self.sent
     }
 
     /// Returns what came from the client.
-    pub const fn inbox(&self) -> &Inbox {
-        &self.inbox
+    pub const fn received(&self) -> &ReceivedCount {
+        &self.received
     }
 
     /// Returns the tokens with which the session can be resumed.
@@ -205,6 +205,6 @@ impl PulseSession {
 
     /// Returns the memory that is allocated for the session, in bytes.
     pub fn allocated(&self) -> usize {
-        size_of::<Self>() + self.outbox.allocated()
+        size_of::<Self>() + self.sent.allocated()
     }
 }

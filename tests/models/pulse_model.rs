@@ -6,9 +6,9 @@
 //! not at all.
 
 use pulsegate::pulse::{
-    ClientFrame, Entry, FrameEffect, GatewayFrame, Hello, Inbox, LEDGER_MARGIN_BYTES, OpaqueToken,
-    Outbox, PulseSession, PulseText, ResumeToken, SessionEnd, ShortControl, TokenPair, end_frame,
-    escaped, hello_frame, resume_frame,
+    ClientFrame, FrameEffect, GatewayFrame, Hello, LEDGER_MARGIN_BYTES, LedgerEntry, OpaqueToken,
+    PulseSession, PulseText, ReceivedCount, ResumeToken, SentMessages, SessionEnd, ShortControl,
+    TokenPair, end_frame, escaped, hello_frame, resume_frame,
 };
 use pulsegate::time::Micros;
 use pulsegate::wire::Message;
@@ -42,11 +42,11 @@ impl Stream {
         self.put(TEXT, text.as_bytes());
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &LedgerEntry) {
         match entry {
-            Entry::Message(Message::Text(text)) => self.text(&escaped(text.as_str())),
-            Entry::Message(message) => self.put(BINARY, &message.clone().into_data()),
-            Entry::End(end) => self.text(&end_frame(end)),
+            LedgerEntry::Message(Message::Text(text)) => self.text(&escaped(text.as_str())),
+            LedgerEntry::Message(message) => self.put(BINARY, &message.clone().into_data()),
+            LedgerEntry::End(end) => self.text(&end_frame(end)),
         }
     }
 
@@ -71,8 +71,8 @@ impl Stream {
 /// A client, as the protocol asks for one.
 struct Client {
     token: Option<OpaqueToken>,
-    outbox: Outbox,
-    inbox: Inbox,
+    sent: SentMessages,
+    received: ReceivedCount,
     /// Whether its connection has had the hello.
     is_open: bool,
 }
@@ -124,8 +124,8 @@ impl World {
             now: Micros::from_secs(1),
             client: Client {
                 token: None,
-                outbox: Outbox::new(MESSAGE_MAX),
-                inbox: Inbox::default(),
+                sent: SentMessages::new(MESSAGE_MAX),
+                received: ReceivedCount::default(),
                 is_open: false,
             },
             session: PulseSession::new(token, MESSAGE_MAX),
@@ -161,24 +161,24 @@ impl World {
     }
 
     fn send_up(&mut self) -> Outcome {
-        if !self.client.outbox.has_room() {
+        if !self.client.sent.has_room() {
             return Ok(());
         }
         let message = self.message(self.from_client.len());
         self.from_client.push(message.clone().into_data().to_vec());
-        let pushed = self.client.outbox.push(Entry::Message(message));
-        pushed.map_err(|e| format!("the client's outbox refuses although it has room: {e}"))
+        let pushed = self.client.sent.push(LedgerEntry::Message(message));
+        pushed.map_err(|e| format!("the client has no room although it has room: {e}"))
     }
 
     fn send_down(&mut self) -> Outcome {
         // The upstream is not read while there is no room.
-        if !self.session.outbox().has_room() || self.is_ended {
+        if !self.session.sent().has_room() || self.is_ended {
             return Ok(());
         }
         let message = self.message(self.from_service.len());
         self.from_service.push(message.clone().into_data().to_vec());
-        let pushed = self.session.queue(Entry::Message(message));
-        pushed.map_err(|e| format!("the session's outbox refuses although it has room: {e}"))
+        let pushed = self.session.queue(LedgerEntry::Message(message));
+        pushed.map_err(|e| format!("the session has no room although it has room: {e}"))
     }
 
     /// Writes what each side may send.
@@ -187,11 +187,16 @@ impl World {
             return;
         };
         if self.client.is_open {
-            while let Some(entry) = self.client.outbox.send_next() {
+            while let Some(entry) = self.client.sent.send_next() {
                 up.entry(entry);
             }
-            if self.client.inbox.ack_at().is_some_and(|at| at <= self.now) {
-                up.text(ShortControl::ack(self.client.inbox.tell()).as_str());
+            if self
+                .client
+                .received
+                .ack_at()
+                .is_some_and(|at| at <= self.now)
+            {
+                up.text(ShortControl::ack(self.client.received.tell()).as_str());
             }
         }
         if !self.waits_for_resume {
@@ -208,7 +213,7 @@ impl World {
         let (mut up, mut down) = (Stream::default(), Stream::default());
         match &self.client.token {
             Some(token) => {
-                up.text(&resume_frame(token, self.client.inbox.received()));
+                up.text(&resume_frame(token, self.client.received.received()));
                 self.waits_for_resume = true;
             }
             None => {
@@ -233,8 +238,8 @@ impl World {
             return Ok(());
         };
         self.counts.cuts += 1;
-        self.counts.cuts_with_unacknowledged_up += u32::from(!self.client.outbox.is_empty());
-        self.counts.cuts_with_unacknowledged_down += u32::from(!self.session.outbox().is_empty());
+        self.counts.cuts_with_unacknowledged_up += u32::from(!self.client.sent.is_empty());
+        self.counts.cuts_with_unacknowledged_down += u32::from(!self.session.sent().is_empty());
         up.arrived += self.rng.usize(0..=up.in_flight());
         down.arrived += self.rng.usize(0..=down.in_flight());
         // Which side notices first is not known.
@@ -370,7 +375,7 @@ impl World {
             }
             self.at_client += 1;
             self.counts.messages += 1;
-            self.client.inbox.count(sent.len(), self.now);
+            self.client.received.count(sent.len(), self.now);
             return Ok(());
         };
         let frame = GatewayFrame::parse(json).map_err(|e| format!("{e}: {json}"))?;
@@ -386,24 +391,24 @@ impl World {
                 }
                 client.token = Some(hello.resume);
                 client.is_open = true;
-                client.outbox.resume(hello.rx)
+                client.sent.resume(hello.rx)
             }
             GatewayFrame::Ping { number, rx } => {
-                let pong = ShortControl::pong(number, client.inbox.tell());
+                let pong = ShortControl::pong(number, client.received.tell());
                 if let Some((up, _)) = &mut self.link {
                     up.text(pong.as_str());
                 }
-                client.outbox.acknowledge(rx)
+                client.sent.acknowledge(rx)
             }
-            GatewayFrame::Ack(rx) => client.outbox.acknowledge(rx),
+            GatewayFrame::Ack(rx) => client.sent.acknowledge(rx),
             GatewayFrame::End(_) => {
-                client.inbox.count(0, self.now);
+                client.received.count(0, self.now);
                 self.has_end = true;
                 Ok(())
             }
             other => return Err(format!("unexpected: {other:?}")),
         };
-        acked.map_err(|e| format!("the client's outbox: {e}"))
+        acked.map_err(|e| format!("an acknowledgement to the client: {e}"))
     }
 
     fn ping(&mut self) {
@@ -418,12 +423,12 @@ impl World {
 
     fn check_bounds(&self) -> Outcome {
         let most = MESSAGE_MAX + LEDGER_MARGIN_BYTES;
-        for outbox in [&self.client.outbox, self.session.outbox()] {
-            if outbox.bytes() > most {
-                return Err(format!("an outbox has {} bytes", outbox.bytes()));
+        for ledger in [&self.client.sent, self.session.sent()] {
+            if ledger.bytes() > most {
+                return Err(format!("a ledger has {} bytes", ledger.bytes()));
             }
-            if outbox.is_empty() && outbox.allocated() > 0 {
-                return Err("an empty outbox owns memory".to_owned());
+            if ledger.is_empty() && ledger.allocated() > 0 {
+                return Err("an empty ledger owns memory".to_owned());
             }
         }
         Ok(())
@@ -456,7 +461,7 @@ impl World {
             }
             if !has_queued_end && self.client.token.is_some() {
                 has_queued_end = true;
-                let queued = self.session.queue(Entry::End(end.clone()));
+                let queued = self.session.queue(LedgerEntry::End(end.clone()));
                 queued.map_err(|e| e.to_string())?;
             }
             self.now += Micros::from_secs(2);
@@ -478,7 +483,7 @@ impl World {
                 "the client got {got} of {sent} messages, or no end"
             ));
         }
-        match self.client.outbox.is_empty() && self.session.outbox().is_empty() {
+        match self.client.sent.is_empty() && self.session.sent().is_empty() {
             true => self.check_bounds(),
             false => Err("not everything is acknowledged after a quiet time".to_owned()),
         }

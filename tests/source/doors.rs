@@ -37,8 +37,20 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
     ("httparse", &["wire/http/"]),
     ("form_urlencoded", &["host/", "relay/admission.rs"]),
-    ("serde", &["host/auth/", "relay/protocol/", "side/"]),
-    ("serde_json", &["host/auth/", "relay/protocol/", "side/"]),
+    (
+        "serde",
+        &[
+            "base/json_fields.rs",
+            "host/auth/",
+            "pulse/",
+            "relay/protocol/",
+            "side/",
+        ],
+    ),
+    (
+        "serde_json",
+        &["host/auth/", "pulse/", "relay/protocol/", "side/"],
+    ),
     ("simplelog", &["process/logging/logger.rs"]),
     ("lexopt", &["config/arguments.rs"]),
     (

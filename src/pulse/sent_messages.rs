@@ -7,24 +7,24 @@ use crate::wire::Message;
 use std::collections::VecDeque;
 
 /// The most messages that are kept for one side.
-pub const OUTBOX_MESSAGES_MAX: usize = 16_384;
+pub const SENT_MESSAGES_MAX: usize = 16_384;
 
 /// What is sent in order, counted, and kept until it is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the protocol counts these two")]
-pub enum Entry {
+pub enum LedgerEntry {
     /// A message of the application: a text or binary one.
     Message(Message),
     /// The end of the session. It is the last entry.
     End(SessionEnd),
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Returns the length of what is sent, in bytes.
     pub fn len(&self) -> usize {
         match self {
-            Entry::Message(message) => message.len(),
-            Entry::End(end) => end.reason.len(),
+            LedgerEntry::Message(message) => message.len(),
+            LedgerEntry::End(end) => end.reason.len(),
         }
     }
 
@@ -38,7 +38,7 @@ impl Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other side has not acknowledged {bytes} bytes in {messages} messages")]
 #[non_exhaustive]
-pub struct OutboxFull {
+pub struct LedgerFull {
     /// The bytes that are kept.
     pub bytes: usize,
     /// The messages that are kept.
@@ -60,8 +60,8 @@ pub struct InvalidAck {
 
 /// Messages to the other side, from the oldest that it has not acknowledged.
 #[derive(Debug)]
-pub struct Outbox {
-    entries: VecDeque<Entry>,
+pub struct SentMessages {
+    entries: VecDeque<LedgerEntry>,
     /// The bytes of the entries.
     bytes: usize,
     /// How many entries of the session are acknowledged.
@@ -72,10 +72,10 @@ pub struct Outbox {
     message_bytes_max: usize,
 }
 
-impl Outbox {
-    /// Returns an empty outbox for messages of at most so many bytes.
+impl SentMessages {
+    /// Returns an empty ledger for messages of at most so many bytes.
     pub const fn new(message_bytes_max: usize) -> Self {
-        Outbox {
+        SentMessages {
             entries: VecDeque::new(),
             bytes: 0,
             acknowledged: 0,
@@ -87,7 +87,7 @@ impl Outbox {
     /// Returns whether an entry of every allowed size will be taken. The source of the messages is
     /// not read while this is false.
     pub fn has_room(&self) -> bool {
-        self.bytes <= LEDGER_MARGIN_BYTES && self.entries.len() < OUTBOX_MESSAGES_MAX
+        self.bytes <= LEDGER_MARGIN_BYTES && self.entries.len() < SENT_MESSAGES_MAX
     }
 
     /// Adds an entry to be sent.
@@ -95,12 +95,12 @@ impl Outbox {
     /// # Errors
     /// Too much is kept already. This cannot be while [`has_room`](Self::has_room) is true and the
     /// entry is not larger than allowed.
-    pub fn push(&mut self, entry: Entry) -> Result<(), OutboxFull> {
+    pub fn push(&mut self, entry: LedgerEntry) -> Result<(), LedgerFull> {
         let bytes = self.bytes.saturating_add(entry.len());
         let most = self.message_bytes_max.saturating_add(LEDGER_MARGIN_BYTES);
-        let is_end = matches!(entry, Entry::End(_));
-        if !is_end && (bytes > most || self.entries.len() >= OUTBOX_MESSAGES_MAX) {
-            return Err(OutboxFull {
+        let is_end = matches!(entry, LedgerEntry::End(_));
+        if !is_end && (bytes > most || self.entries.len() >= SENT_MESSAGES_MAX) {
+            return Err(LedgerFull {
                 bytes: self.bytes,
                 messages: self.entries.len(),
             });
@@ -111,7 +111,7 @@ impl Outbox {
     }
 
     /// Returns the next entry that was not sent on this connection, and counts it as sent.
-    pub fn send_next(&mut self) -> Option<&Entry> {
+    pub fn send_next(&mut self) -> Option<&LedgerEntry> {
         let at = usize::try_from(self.sent - self.acknowledged).ok()?;
         let entry = self.entries.get(at)?;
         self.sent += 1;
@@ -119,7 +119,7 @@ impl Outbox {
     }
 
     /// Returns the next entry that was not sent on this connection.
-    pub fn peek(&self) -> Option<&Entry> {
+    pub fn peek(&self) -> Option<&LedgerEntry> {
         let at = usize::try_from(self.sent - self.acknowledged).ok()?;
         self.entries.get(at)
     }
@@ -182,7 +182,7 @@ impl Outbox {
 
     /// Returns the memory that is allocated, in bytes.
     pub fn allocated(&self) -> usize {
-        self.bytes + self.entries.capacity() * size_of::<Entry>()
+        self.bytes + self.entries.capacity() * size_of::<LedgerEntry>()
     }
 
     /// Returns how many entries of the session are acknowledged.
@@ -191,7 +191,7 @@ impl Outbox {
     }
 
     /// Removes and returns what is not acknowledged, the oldest first: the session is lost.
-    pub fn take_unacknowledged(&mut self) -> impl Iterator<Item = Entry> {
+    pub fn take_unacknowledged(&mut self) -> impl Iterator<Item = LedgerEntry> {
         self.bytes = 0;
         self.acknowledged = self.sent;
         std::mem::take(&mut self.entries).into_iter()
@@ -202,50 +202,50 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn outbox(messages: u64) -> Outbox {
-        let mut outbox = Outbox::new(1_000);
+    fn ledger_of(messages: u64) -> SentMessages {
+        let mut ledger = SentMessages::new(1_000);
         for n in 0..messages {
-            let pushed = outbox.push(Entry::Message(Message::text(n.to_string())));
+            let pushed = ledger.push(LedgerEntry::Message(Message::text(n.to_string())));
             pushed.expect("room");
         }
-        outbox
+        ledger
     }
 
-    fn sent(outbox: &mut Outbox) -> Vec<String> {
-        let next = || outbox.send_next().map(text_of);
+    fn sent(ledger: &mut SentMessages) -> Vec<String> {
+        let next = || ledger.send_next().map(text_of);
         std::iter::from_fn(next).collect()
     }
 
-    fn text_of(entry: &Entry) -> String {
+    fn text_of(entry: &LedgerEntry) -> String {
         match entry {
-            Entry::Message(message) => message.to_string(),
-            Entry::End(end) => end.reason.to_string(),
+            LedgerEntry::Message(message) => message.to_string(),
+            LedgerEntry::End(end) => end.reason.to_string(),
         }
     }
 
     #[test]
     fn what_is_not_acknowledged_is_sent_again() {
-        let mut outbox = outbox(3);
-        assert_eq!(sent(&mut outbox), ["0", "1", "2"]);
-        outbox.acknowledge(1).expect("sent");
-        outbox.resume(2).expect("sent");
-        assert_eq!(sent(&mut outbox), ["2"]);
-        outbox.acknowledge(3).expect("sent");
-        assert_eq!((outbox.len(), outbox.allocated()), (0, 0));
+        let mut ledger = ledger_of(3);
+        assert_eq!(sent(&mut ledger), ["0", "1", "2"]);
+        ledger.acknowledge(1).expect("sent");
+        ledger.resume(2).expect("sent");
+        assert_eq!(sent(&mut ledger), ["2"]);
+        ledger.acknowledge(3).expect("sent");
+        assert_eq!((ledger.len(), ledger.allocated()), (0, 0));
     }
 
     #[test]
     fn an_acknowledgement_of_what_cannot_have_arrived_is_refused() {
-        let mut outbox = outbox(3);
-        outbox.send_next();
-        let error = outbox.acknowledge(2).expect_err("not sent");
+        let mut ledger = ledger_of(3);
+        ledger.send_next();
+        let error = ledger.acknowledge(2).expect_err("not sent");
         let (rx, from, to) = (2, 0, 1);
         assert_eq!(error, InvalidAck { rx, from, to });
-        outbox.acknowledge(1).expect("sent");
-        outbox.acknowledge(0).expect_err("taken back");
-        outbox.resume(0).expect_err("taken back");
+        ledger.acknowledge(1).expect("sent");
+        ledger.acknowledge(0).expect_err("taken back");
+        ledger.resume(0).expect_err("taken back");
         assert_eq!(
-            sent(&mut outbox),
+            sent(&mut ledger),
             ["1", "2"],
             "a refused resume changes nothing"
         );
@@ -253,29 +253,29 @@ mod tests {
 
     #[test]
     fn with_room_a_message_of_the_largest_size_is_taken() {
-        let mut outbox = Outbox::new(1_000);
-        let largest = || Entry::Message(Message::binary(vec![0; 1_000]));
-        while outbox.has_room() {
-            outbox.push(largest()).expect("room");
+        let mut ledger = SentMessages::new(1_000);
+        let largest = || LedgerEntry::Message(Message::binary(vec![0; 1_000]));
+        while ledger.has_room() {
+            ledger.push(largest()).expect("room");
         }
-        assert!(outbox.bytes() > LEDGER_MARGIN_BYTES);
-        let error = outbox.push(largest()).expect_err("no room");
-        assert_eq!(error.bytes, outbox.bytes());
-        outbox
-            .push(Entry::End(SessionEnd::new(1000, "")))
+        assert!(ledger.bytes() > LEDGER_MARGIN_BYTES);
+        let error = ledger.push(largest()).expect_err("no room");
+        assert_eq!(error.bytes, ledger.bytes());
+        ledger
+            .push(LedgerEntry::End(SessionEnd::new(1000, "")))
             .expect("an end always fits");
     }
 
     #[test]
     fn messages_without_bytes_are_bounded_too() {
-        let mut outbox = Outbox::new(1_000);
-        while outbox.has_room() {
-            outbox
-                .push(Entry::Message(Message::text("")))
+        let mut ledger = SentMessages::new(1_000);
+        while ledger.has_room() {
+            ledger
+                .push(LedgerEntry::Message(Message::text("")))
                 .expect("room");
         }
-        assert_eq!(outbox.len(), OUTBOX_MESSAGES_MAX);
-        assert_eq!(outbox.take_unacknowledged().count(), OUTBOX_MESSAGES_MAX);
-        assert!(outbox.has_room());
+        assert_eq!(ledger.len(), SENT_MESSAGES_MAX);
+        assert_eq!(ledger.take_unacknowledged().count(), SENT_MESSAGES_MAX);
+        assert!(ledger.has_room());
     }
 }

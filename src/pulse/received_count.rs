@@ -9,7 +9,7 @@ const QUIET: Micros = Micros::from_secs(1);
 
 /// How much came from the other side, and how much of it the other side knows of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Inbox {
+pub struct ReceivedCount {
     received: u64,
     /// What the other side was last told.
     told: u64,
@@ -19,9 +19,9 @@ pub struct Inbox {
     last: Micros,
 }
 
-impl Inbox {
+impl ReceivedCount {
     /// Nothing was received.
-    pub const NOTHING: Self = Inbox {
+    pub const NOTHING: Self = ReceivedCount {
         received: 0,
         told: 0,
         bytes: 0,
@@ -76,29 +76,29 @@ mod tests {
 
     #[test]
     fn a_second_of_quiet_acknowledges() {
-        let mut inbox = Inbox::default();
-        assert_eq!(inbox.ack_at(), None);
-        inbox.count(10, T);
-        assert_eq!(inbox.ack_at(), Some(T + QUIET));
-        inbox.count(10, T + Micros(5));
-        assert_eq!(inbox.ack_at(), Some(T + Micros(5) + QUIET));
-        assert_eq!(inbox.tell(), 2);
-        assert_eq!(inbox.ack_at(), None);
+        let mut received = ReceivedCount::default();
+        assert_eq!(received.ack_at(), None);
+        received.count(10, T);
+        assert_eq!(received.ack_at(), Some(T + QUIET));
+        received.count(10, T + Micros(5));
+        assert_eq!(received.ack_at(), Some(T + Micros(5) + QUIET));
+        assert_eq!(received.tell(), 2);
+        assert_eq!(received.ack_at(), None);
     }
 
     #[test]
     fn many_messages_and_many_bytes_are_acknowledged_at_once() {
-        let mut inbox = Inbox::default();
+        let mut received = ReceivedCount::default();
         for _ in 1..ACK_MESSAGES {
-            inbox.count(0, T);
+            received.count(0, T);
         }
-        assert_eq!(inbox.ack_at(), Some(T + QUIET));
-        inbox.count(0, T);
-        assert_eq!(inbox.ack_at(), Some(T));
-        inbox.tell();
-        inbox.count(ACK_BYTES - 1, T);
-        assert_eq!(inbox.ack_at(), Some(T + QUIET));
-        inbox.count(1, T);
-        assert_eq!(inbox.ack_at(), Some(T));
+        assert_eq!(received.ack_at(), Some(T + QUIET));
+        received.count(0, T);
+        assert_eq!(received.ack_at(), Some(T));
+        received.tell();
+        received.count(ACK_BYTES - 1, T);
+        assert_eq!(received.ack_at(), Some(T + QUIET));
+        received.count(1, T);
+        assert_eq!(received.ack_at(), Some(T));
     }
 }
