@@ -1,0 +1,473 @@
+// The life of a socket: the shell around the pure parts.
+import type { Attempt, CloseInfo, Options, Protocols, Session, State, Target } from './api.ts';
+import { type Data, keep, sizeOf } from './data.ts';
+import { type Signal, platform } from './environment.ts';
+import { type GatewayFrame, control, escape, isControl, parse, unescape } from './frames.ts';
+import { createInbox } from './inbox.ts';
+import { guard } from './listeners.ts';
+import { createOutbox } from './outbox.ts';
+import type { Ended } from './report.ts';
+import { type End, createSchedule } from './schedule.ts';
+import type { PulseSocket } from './socket.ts';
+import { type Watchdog, createWatchdog } from './watchdog.ts';
+
+const OPEN_MS = 10_000;
+const HELLO_MS = 2_000;
+const CLOSE_MS = 3_000;
+const STATE_MS = 10_000;
+const LATE_MS = 1_000;
+const BUFFERED_MAX = 1 << 20;
+const ENDED_MAX = 12;
+
+/** More was sent than may wait. The message was not taken. */
+export class QuotaExceededError extends Error {
+    override name = 'QuotaExceededError';
+}
+
+/** What ended, with what the application and the report get to know beside the schedule. */
+interface Loss extends End {
+    reason?: string;
+    wasClean?: boolean;
+    isTimeout?: boolean;
+    isLocal?: boolean;
+}
+
+/** Returns the life of `host`, which it gives its events and facts. */
+export function createCore(
+    host: PulseSocket,
+    target: Target,
+    protocols: Protocols,
+    options: Options,
+    version: string,
+) {
+    const env = { ...platform(), ...options.environment };
+    const schedule = createSchedule(env.random);
+    const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
+    const { quality } = host;
+    const timers: { [name: string]: unknown } = {};
+    let state: State = 'idle';
+    let unlisten: (() => void) | undefined;
+
+    // The session.
+    let isPlain = options.pulse === false;
+    let session: Session | undefined;
+    let token: string | undefined;
+    const outbox = createOutbox();
+    let inbox = createInbox();
+    let wasFull = false;
+
+    // The present connection or try. What comes from one of another turn is ignored.
+    let turn = 0;
+    let raw: WebSocket | undefined;
+    let isUp = false;
+    let dog: Watchdog | undefined;
+    let dogDue = 0;
+    let end: { code: number; reason?: string } | undefined;
+    let triedAt = 0;
+    let openedAt: number | undefined;
+    let ended: Ended[] = [];
+    let told = '{}';
+    let toldAt = -Infinity;
+    let hasWoken = false;
+
+    const emit = (type: string, fields?: object) => host.dispatchEvent({ ...fields, type });
+    const isClosing = () => state === 'closing' || state === 'closed';
+    const buffered = () => outbox.bytes() + ((isPlain && raw?.bufferedAmount) || 0);
+
+    function become(next: State): void {
+        const previous = state;
+        state = next;
+        if (previous !== next) emit('state', { state, previous });
+    }
+
+    function clear(name: string): void {
+        env.clearTimeout(timers[name]);
+        delete timers[name];
+    }
+
+    function after(name: string, ms: number, callback: () => void): void {
+        clear(name);
+        const run = () => {
+            delete timers[name];
+            callback();
+        };
+        timers[name] = env.setTimeout(run, Math.max(0, ms));
+    }
+
+    // ---- connecting
+
+    function start(): void {
+        unlisten = env.listen(onSignal);
+        const now = env.now();
+        if (env.isOffline()) schedule.network(now, false, false);
+        schedule.reopen(now);
+        become('connecting');
+        if (schedule.due() > now) wait();
+        else void connect();
+    }
+
+    async function connect(): Promise<void> {
+        const mine = ++turn;
+        const now = env.now();
+        const attempt: Attempt = {
+            n: schedule.n() + 1,
+            why: schedule.failure() ?? 'start',
+            resume: !!token,
+        };
+        const ask = (value: any) => (typeof value === 'function' ? value(attempt) : value);
+        triedAt = now;
+        openedAt = undefined;
+        schedule.tried(now);
+        const most = options.openTimeoutMs ?? OPEN_MS;
+        after('phase', most, () => lost({ code: 1006, isTimeout: true }));
+        try {
+            const url = `${await ask(target)}`;
+            const names = (await (token ? host.protocol : ask(protocols))) || [];
+            if (mine === turn) open((host.url = url), names);
+        } catch (error) {
+            if (mine === turn) emit('error', { error });
+            if (mine === turn) lost({ code: 1006 });
+        }
+    }
+
+    function open(url: string, names: string | string[]): void {
+        const mine = turn;
+        const on = (handler: (event: any) => void) => (event: any) => {
+            if (mine === turn) handler(event);
+        };
+        if (!isPlain) url += `${url.includes('?') ? '&' : '?'}pulse=1`;
+        // The part of an id before the first dot is the gateway's.
+        if (token) url += `&resume=${session!.id.split('.')[0]}`;
+        const socket: WebSocket = new (options.WebSocket ?? WebSocket)(url, names);
+        raw = socket;
+        socket.binaryType = host.binaryType;
+        socket.onopen = on(onOpen);
+        socket.onmessage = on(({ data }) => onMessage(data));
+        socket.onclose = on(onClose);
+    }
+
+    function onOpen(): void {
+        const now = env.now();
+        openedAt = now;
+        schedule.opened(now);
+        if (isPlain) return plain();
+        if (token) say({ resume: token, rx: inbox.tell() });
+        after('phase', HELLO_MS, () => {
+            if (session) lost({ code: 1006, isTimeout: true });
+            else plain();
+        });
+    }
+
+    /** The other side does not speak pulse. */
+    function plain(): void {
+        if (session) lose();
+        session = undefined;
+        isPlain = true;
+        schedule.proved();
+        up('open');
+    }
+
+    /** Begins or resumes a session. Returns whether the hello agrees with it. */
+    function onHello({ hello }: GatewayFrame): boolean {
+        const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello!;
+        const now = env.now();
+        const before = outbox.sent();
+        if (resumed && !(token && outbox.resume(rx))) return false;
+        if (!resumed && session) lose();
+        session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello!.max_message_bytes };
+        token = hello!.resume;
+        schedule.promised(retry.first_ms, retry.max_ms);
+        dog = createWatchdog(now, ping_ms, grace_ms);
+        // The gateway holds a session once a frame proves that its hello has arrived.
+        say({ rx: inbox.tell() });
+        void report(hello!.report_bytes);
+        told = '{}';
+        toldAt = -Infinity;
+        tell();
+        if (resumed) quality.resumes++;
+        up(resumed ? 'resume' : 'open', { resent: before - outbox.sent() });
+        return true;
+    }
+
+    async function report(most: number): Promise<void> {
+        const mine = turn;
+        const all = ended;
+        const now = env.now();
+        if (!all[0] || !most || options.reports === false) return;
+        ended = [];
+        const frame = (await import('./report.ts')).report(all, now, version, env.facts().net, most);
+        if (mine === turn && frame) say({ report: frame });
+    }
+
+    function up(type: string, fields?: object): void {
+        clear('phase');
+        isUp = true;
+        host.protocol = raw!.protocol;
+        become('open');
+        emit(type, fields);
+        flush();
+        guardDog();
+    }
+
+    // ---- messages
+
+    function send(data: Data): void {
+        if (isClosing()) return;
+        data = keep(data);
+        const size = sizeOf(data);
+        const most = session?.maxMessageBytes ?? Infinity;
+        const isTooMuch = buffered() + size > bufferedMax || outbox.isFull();
+        if (isTooMuch) wasFull = true;
+        if (isTooMuch || size > most) {
+            throw new QuotaExceededError(`${size} bytes are too much`);
+        }
+        outbox.push(data, size);
+        wasFull ||= buffered() > bufferedMax / 2;
+        flush();
+    }
+
+    function flush(): void {
+        if (!isUp || raw?.readyState !== 1 || isClosing()) return;
+        for (let data: any; (data = outbox.next()) !== undefined; ) {
+            raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
+        }
+        schedule.active(env.now());
+        if (isPlain) outbox.acknowledge(outbox.sent());
+    }
+
+    /** Sends a control frame. */
+    function say(frame: object): void {
+        if (raw?.readyState === 1) raw.send(control(frame));
+        schedule.active(env.now());
+    }
+
+    function onMessage(data: any): void {
+        const now = env.now();
+        schedule.active(now);
+        dog?.heard(now);
+        if (!isPlain && typeof data === 'string') {
+            if (isControl(data)) {
+                const frame = parse(data);
+                if (frame ? onFrame(frame, now) : !session) {
+                    if (frame) return guardDog();
+                } else {
+                    return lost({ code: 1002 });
+                }
+            }
+            data = unescape(data);
+        }
+        if (!isUp) plain();
+        if (!isPlain) inbox.count(sizeOf(data), now);
+        emit('message', { data, origin: host.url });
+        acknowledge();
+        guardDog();
+    }
+
+    /** Handles a control frame. Returns whether it agrees with the session. */
+    function onFrame(frame: GatewayFrame, now: number): boolean {
+        const { ping, probe, rx, bye, refused, big } = frame;
+        if (bye) schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
+        if (refused) schedule.refused(refused.status, refused.retry_ms ?? 0);
+        if (frame.hello) return isUp || onHello(frame);
+        if (!dog) return true;
+        if (rx !== undefined && !outbox.acknowledge(rx)) return false;
+        if (ping !== undefined) {
+            dog.pinged(now);
+            say({ pong: ping, rx: inbox.tell() });
+            schedule.proved();
+        }
+        const rtt = probe === undefined ? probe : dog.answered(now, probe);
+        if (rtt !== undefined) {
+            quality.rttMs = rtt;
+            schedule.proved();
+        }
+        if (big !== undefined) dog.big(big);
+        if (frame.end) {
+            end = frame.end;
+            inbox.count(0, now);
+            say({ rx: inbox.tell() });
+        }
+        if (wasFull && buffered() <= bufferedMax / 2) {
+            wasFull = false;
+            emit('drain');
+        }
+        return true;
+    }
+
+    function acknowledge(): void {
+        const ms = inbox.ackAt() - env.now();
+        if (!isUp || isPlain || ms === Infinity) return;
+        if (ms <= 0) say({ rx: inbox.tell() });
+        else if (!timers['ack']) after('ack', ms, acknowledge);
+    }
+
+    // ---- liveness
+
+    function guardDog(): void {
+        const mine = isUp && dog;
+        if (!mine) return;
+        const due = mine.due();
+        const later = due - dogDue;
+        if (timers['dog'] && later >= 0 && later < LATE_MS) return;
+        dogDue = due;
+        after('dog', due - env.now(), () => {
+            const what = mine.fired(env.now(), due);
+            if (what === 'dead') return lost({ code: 1006, watchdog: true, slept: mine.slept() });
+            if (what === 'probe') doProbe();
+            guardDog();
+        });
+    }
+
+    function doProbe(): void {
+        const probe = isUp && dog?.probe(env.now(), raw!.bufferedAmount);
+        if (probe) say({ probe });
+        guardDog();
+    }
+
+    function onSignal(signal: Signal): void {
+        const isWaiting = !!timers['retry'];
+        if (signal === 'online' || signal === 'offline') {
+            schedule.network(env.now(), signal === 'online', isWaiting);
+            if (isWaiting) wait();
+        }
+        if (signal === 'online' || signal === 'wake') doProbe();
+        tell();
+    }
+
+    /** Tells the gateway of the surroundings, if they have changed. */
+    function tell(): void {
+        const facts = { ...env.facts(), want_ms: schedule.wantMs() };
+        const text = JSON.stringify(facts);
+        if (!dog || text === told) return;
+        const now = env.now();
+        if (now < toldAt + STATE_MS) return after('state', toldAt + STATE_MS - now, tell);
+        told = text;
+        toldAt = now;
+        say({ state: facts });
+    }
+
+    // ---- ends
+
+    function onClose({ code, reason, wasClean }: CloseEvent): void {
+        if (state === 'closing') finish({ code, reason, wasClean, class: 'over', n: 0 });
+        else lost({ code, reason, wasClean, ...end });
+    }
+
+    function lost(loss: Loss): void {
+        const now = env.now();
+        const { code, reason = '', wasClean = false } = loss;
+        const failure = schedule.ended(now, loss);
+        const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };
+        const hasEnded = end;
+        note(loss);
+        detach();
+        if (hasEnded || failure === 'rejected' || failure === 'fault') token = undefined;
+        schedule.plan(now, guard(() => options.shouldReconnect?.(info)) as boolean | number);
+        if (isClosing()) return;
+        if (schedule.due() === Infinity) return finish(info);
+        if (hasEnded) lose();
+        suspend(info);
+    }
+
+    /** Waits for the next try. */
+    function suspend(info: object): void {
+        hasWoken = false;
+        wait();
+        if (state !== 'open') return;
+        quality.losses++;
+        become('suspended');
+        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - env.now()) });
+    }
+
+    function wait(): void {
+        const due = schedule.due();
+        after('retry', due - env.now(), () => {
+            const now = env.now();
+            if (hasWoken || Math.abs(now - due) <= LATE_MS) return connect();
+            hasWoken = true;
+            schedule.slept(now);
+            return wait();
+        });
+    }
+
+    /** Remembers an end, or a try that failed, for the report. */
+    function note(loss: Loss): void {
+        const { id: conn } = session ?? {};
+        const isOffline = env.isOffline();
+        const end = { conn, isOffline, triedAt, openedAt, dog, class: schedule.failure() };
+        const one = { ...loss, ...env.facts(), ...end, at: env.now(), wasUp: state === 'open' };
+        ended = [one, ...ended].slice(0, ENDED_MAX);
+    }
+
+    /** Lets go of the connection: nothing that comes from it counts any more. */
+    function detach(): void {
+        const old = raw;
+        turn++;
+        isUp = false;
+        raw = dog = end = undefined;
+        Object.keys(timers).forEach(clear);
+        guard(() => old?.close());
+    }
+
+    /** Takes from a lost session what the gateway has not acknowledged. */
+    function takeBack(): { unconfirmed: Data[]; sent: number } {
+        const sent = outbox.unconfirmed();
+        token = undefined;
+        inbox = createInbox();
+        return { unconfirmed: outbox.take(), sent };
+    }
+
+    function lose(): void {
+        quality.resets++;
+        session = undefined;
+        emit('reset', takeBack());
+    }
+
+    function finish(info: CloseInfo): void {
+        const isOwn = state === 'closing';
+        const left = takeBack();
+        detach();
+        unlisten?.();
+        unlisten = session = undefined;
+        become('closed');
+        if (!isOwn && left.unconfirmed.length) emit('reset', left);
+        emit('close', { ...info, ...left });
+    }
+
+    function close(code = 1000, reason = ''): void {
+        if (isClosing()) return;
+        if (isUp) {
+            if (!isPlain) say({ farewell: true });
+            raw!.close(code, reason);
+        } else {
+            detach();
+        }
+        become('closing');
+        clear('dog');
+        const gone = { code: 1006, reason: '', wasClean: false, class: 'over' as const, n: 0 };
+        after('close', raw ? CLOSE_MS : 0, () => finish(gone));
+    }
+
+    function reconnect(): void {
+        if (state === 'closing') return;
+        if (!unlisten) return start();
+        schedule.reopen(env.now());
+        note({ code: 1000, isLocal: true });
+        detach();
+        suspend({});
+    }
+
+    if (!options.startClosed) start();
+    return {
+        state: () => state,
+        session: () => session ?? null,
+        buffered,
+        /** Passes the type of binary messages on. */
+        setType(type: BinaryType): void {
+            if (raw) raw.binaryType = type;
+        },
+        send,
+        close,
+        reconnect,
+    };
+}

@@ -1,0 +1,70 @@
+// What the client knows of the device, and what a host may replace.
+import type { Uint32Source } from './random.ts';
+
+/** What happens to the device: `wake` when it may have slept, `change` when a fact changed. */
+export type Signal = 'online' | 'offline' | 'wake' | 'change';
+
+/** What the gateway is told: the network, whether the page is seen, and the saving of data. */
+export interface Facts {
+    net?: string;
+    vis?: 'visible' | 'hidden';
+    saver?: boolean;
+}
+
+/** The surroundings of a client. A host gives what its platform knows and this module does not. */
+export interface Environment {
+    /** The clock on the wall, in milliseconds. */
+    now(): number;
+    setTimeout(callback: () => void, ms: number): unknown;
+    clearTimeout(timer: any): void;
+    /** A random number from 0 to 2³² − 1. */
+    random: Uint32Source;
+    /** Whether the device says that it has no network. */
+    isOffline(): boolean;
+    facts(): Facts;
+    /** Calls back on each signal. Returns what stops it. */
+    listen(callback: (signal: Signal) => void): () => void;
+}
+
+/** The gateway's words for networks, where they are not the platform's. */
+const NETWORKS: { [type: string]: string } = {
+    cellular: 'cell',
+    ethernet: 'wired',
+};
+
+/** Listens, where the platform has such events. Returns what stops it. */
+function on(target: any, type: string, listener: () => void): () => void {
+    target?.addEventListener?.(type, listener);
+    return () => target?.removeEventListener?.(type, listener);
+}
+
+/** Returns the environment of the platform, as far as it has one. */
+export function platform(): Environment {
+    const host = globalThis as any;
+    const { document: page, navigator: device } = host;
+    const net = device?.connection;
+    return {
+        now: () => Date.now(),
+        setTimeout: (callback, ms) => setTimeout(callback, ms),
+        clearTimeout: (timer) => clearTimeout(timer),
+        random: () => Math.floor(Math.random() * 2 ** 32),
+        isOffline: () => device?.onLine === false,
+        facts: () => ({
+            net: net?.type && (NETWORKS[net.type] ?? net.type),
+            vis: page?.visibilityState,
+            saver: net?.saveData,
+        }),
+        listen(callback) {
+            const wake = () => callback('wake');
+            const undo = [
+                on(host, 'online', () => callback('online')),
+                on(host, 'offline', () => callback('offline')),
+                on(host, 'pageshow', wake),
+                on(page, 'resume', wake),
+                on(page, 'visibilitychange', () => callback(page.hidden ? 'change' : 'wake')),
+                on(net, 'change', wake),
+            ];
+            return () => undo.forEach((stop) => stop());
+        },
+    };
+}

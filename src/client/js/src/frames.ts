@@ -1,0 +1,77 @@
+// Control frames: text messages that begin with the byte 0x01, followed by a JSON object.
+
+const ESCAPE = '\x01';
+/** The longest control frame, in UTF-16 units; the gateway's are ASCII but for reasons. */
+const CONTROL_MAX = 4_096;
+
+/** What the gateway promises at the beginning of each connection. */
+export interface Hello {
+    v: number;
+    conn: string;
+    resume: string;
+    resumed: boolean;
+    rx: number;
+    ping_ms: number;
+    grace_ms: number;
+    timeout_ms: number;
+    hold_ms: number;
+    max_message_bytes: number;
+    retry: { first_ms: number; max_ms: number };
+    report_bytes: number;
+}
+
+/** A control frame of the gateway. Unknown fields are kept and ignored. */
+export interface GatewayFrame {
+    hello?: Hello;
+    ping?: number;
+    probe?: number;
+    rx?: number;
+    bye?: { why: string; retry_ms: number; spread_ms?: number };
+    refused?: { status: number; retry_ms?: number };
+    big?: number;
+    end?: { code: number; reason?: string };
+}
+
+const HELLO = 'v rx ping_ms grace_ms timeout_ms hold_ms max_message_bytes report_bytes'.split(' ');
+
+/** The numbers that must be in the value of a kind; a kind without a list is a number itself. */
+const NUMBERS: { readonly [kind: string]: string[] | 0 } = {
+    hello: HELLO,
+    ping: 0,
+    probe: 0,
+    big: 0,
+    bye: ['retry_ms'],
+    refused: ['status'],
+    end: ['code'],
+};
+
+const isNumber = (value: any): boolean => Number.isSafeInteger(value) && value >= 0;
+
+/** Returns whether a text message is a control frame. */
+export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1] !== ESCAPE;
+
+/** Parses a control frame; `undefined` if it is not valid. */
+export function parse(text: string): GatewayFrame | undefined {
+    try {
+        const frame = text.length > CONTROL_MAX ? 0 : JSON.parse(text.slice(1));
+        const { rx = frame.ping ?? frame.probe } = frame;
+        const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
+        const isValid = kinds.every((kind) => {
+            const value = frame[kind];
+            const names = NUMBERS[kind];
+            return names ? names.every((name) => isNumber(value[name])) : isNumber(value);
+        });
+        const isCounted = rx === undefined || (isNumber(rx) && 'rx' in frame);
+        if (isValid && isCounted && !kinds[1] && !Array.isArray(frame)) return frame;
+    } catch {}
+    return;
+}
+
+/** Returns a control frame as it is sent. */
+export const control = (frame: object): string => ESCAPE + JSON.stringify(frame);
+
+/** Returns a text of the application as it is sent. */
+export const escape = (text: string): string => (text[0] === ESCAPE ? ESCAPE + text : text);
+
+/** Returns a text of the application as it was sent. */
+export const unescape = (text: string): string => (text[0] === ESCAPE ? text.slice(1) : text);

@@ -1,0 +1,50 @@
+// Numbered messages both ways through a network that breaks: nothing is lost, doubled or reordered. Runs in the client's runtime.
+import { check, make } from "./numbered.mjs";
+
+/**
+ * Runs one session until `count` messages went each way. Returns what happened.
+ * `isDone` is asked whether the disturbances are over; messages go on until then.
+ */
+export async function exactlyOnce(PulseSocket, url, { count, most, options = {}, limitMs = 90000, done = async () => true }) {
+  const socket = new PulseSocket(url, [], { maxBufferedBytes: 4 << 20, ...options });
+  socket.binaryType = "arraybuffer";
+  const seen = { received: 0, sent: 0, faults: [], resumes: 0, resets: 0, opens: 0, suspends: 0, classes: {}, quota: 0, close: null, unconfirmedAtLoss: 0 };
+  let wake = () => {};
+  socket.onopen = () => { seen.opens++; wake(); };
+  socket.onresume = () => { seen.resumes++; wake(); };
+  socket.onreset = () => seen.resets++;
+  socket.onsuspend = (event) => { seen.suspends++; if (socket.bufferedAmount) seen.unconfirmedAtLoss++; seen.classes[event.class] = (seen.classes[event.class] ?? 0) + 1; };
+  socket.ondrain = () => wake();
+  socket.onclose = (event) => { seen.close = event.code; wake(); };
+  let tail = null;
+  socket.onmessage = ({ data }) => {
+    if (typeof data === "string" && data.startsWith("count:")) { tail = data; return wake(); }
+    const fault = check("s", seen.received, data, most);
+    if (fault) seen.faults.push(fault);
+    seen.received++;
+    if (seen.received % 4 === 0) trySend(`\x01seen:${seen.received}`);
+  };
+  const trySend = (data) => {
+    try { socket.send(data); return true; } catch (error) {
+      if (error.name !== "QuotaExceededError") throw error;
+      seen.quota++;
+      return false;
+    }
+  };
+  const deadline = Date.now() + limitMs;
+  const pause = (ms) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, ms); });
+  socket.send(`do:send ${count}`);
+  while (Date.now() < deadline && seen.close === null) {
+    while (seen.sent < count && socket.bufferedAmount < 2 << 20 && trySend(make("c", seen.sent, most))) seen.sent++;
+    if (seen.sent === count && seen.received >= count && (await done())) break;
+    if (seen.received < count) trySend(`\x01seen:${seen.received}`);
+    await pause(20);
+  }
+  socket.send("do:count");
+  while (tail === null && Date.now() < deadline && seen.close === null) await pause(20);
+  const [, counted, faults, first] = (tail ?? "::none:").split(":");
+  const quality = { ...socket.quality };
+  socket.close(1000, "done");
+  while (seen.close === null && Date.now() < deadline + 5000) await pause(20);
+  return { ...seen, count, counted: Number(counted), serviceFaults: faults, firstServiceFault: first, quality };
+}
