@@ -44,6 +44,7 @@ const NUMBERS: { readonly [kind: string]: string[] | 0 } = {
     refused: ['status'],
     end: ['code'],
 };
+const HINT = ['first_ms', 'max_ms'];
 
 const isNumber = (value: any): boolean => Number.isSafeInteger(value) && value >= 0;
 
@@ -56,11 +57,12 @@ export function parse(text: string): GatewayFrame | undefined {
         const frame = text.length > CONTROL_MAX ? 0 : JSON.parse(text.slice(1));
         const { rx = frame.ping ?? frame.probe } = frame;
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
+        const have = (value: any, names: string[]) => names.every((name) => isNumber(value[name]));
         const isValid = kinds.every((kind) => {
-            const value = frame[kind];
             const names = NUMBERS[kind];
-            return names ? names.every((name) => isNumber(value[name])) : isNumber(value);
+            return names ? have(frame[kind], names) : isNumber(frame[kind]);
         });
+        if (frame.hello && !have(frame.hello.retry, HINT)) return;
         const isCounted = rx === undefined || (isNumber(rx) && 'rx' in frame);
         if (isValid && isCounted && !kinds[1] && !Array.isArray(frame)) return frame;
     } catch {}

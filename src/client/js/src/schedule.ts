@@ -222,10 +222,8 @@ export function createSchedule(next: Uint32Source) {
 
         /** Decides when to try after an end. */
         plan(now: number, verdict?: Verdict): void {
-            let ms = wait(now);
-            if (verdict === false) ms = Infinity;
-            else if (verdict && ms === Infinity) ms = blip();
-            if (typeof verdict === 'number') ms = verdict;
+            let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait(now);
+            if (verdict === true && ms === Infinity) ms = blip();
             if (ms < Infinity) limit(now, now + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
             else due = ms;
         },
