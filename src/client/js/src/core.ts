@@ -19,6 +19,9 @@ const LATE_MS = 1_000;
 const BUFFERED_MAX = 1 << 20;
 const ENDED_MAX = 12;
 
+/** The end of a socket that the application has closed without a connection. */
+const GONE: CloseInfo = { code: 1006, reason: '', wasClean: false, class: 'over', n: 0 };
+
 /** More was sent than may wait. The message was not taken. */
 export class QuotaExceededError extends Error {
     override name = 'QuotaExceededError';
@@ -114,7 +117,7 @@ export function createCore(
             why: schedule.failure() ?? 'start',
             resume: !!token,
         };
-        const ask = (value: any) => (typeof value === 'function' ? value(attempt) : value);
+        const ask = async (value: any) => (typeof value === 'function' ? value(attempt) : value);
         triedAt = now;
         openedAt = undefined;
         schedule.tried(now);
@@ -444,12 +447,11 @@ export function createCore(
         }
         become('closing');
         clear('dog');
-        const gone = { code: 1006, reason: '', wasClean: false, class: 'over' as const, n: 0 };
-        after('close', raw ? CLOSE_MS : 0, () => finish(gone));
+        after('close', raw ? CLOSE_MS : 0, () => finish(GONE));
     }
 
     function reconnect(): void {
-        if (state === 'closing') return;
+        if (state === 'closing') finish(GONE);
         if (!unlisten) return start();
         schedule.reopen(env.now());
         note({ code: 1000, isLocal: true });

@@ -1,0 +1,404 @@
+// A gateway, a network and a clock in memory, for tests of applications.
+import type { Options } from './api.ts';
+import { type Data, keep, sizeOf } from './data.ts';
+import type { Environment, Facts, Signal } from './environment.ts';
+import { type Hello, control, escape, isControl, unescape } from './frames.ts';
+import { mulberry32 } from './random.ts';
+
+/** A clock that stands still until the test moves it. */
+export class VirtualClock {
+    now = 1_000_000;
+    #timers = new Map<number, { at: number; run: () => void }>();
+    #count = 0;
+
+    setTimeout(run: () => void, ms: number): number {
+        this.#timers.set(++this.#count, { at: this.now + Math.max(0, Math.ceil(ms)), run });
+        return this.#count;
+    }
+
+    clearTimeout(timer: number | undefined): void {
+        if (timer) this.#timers.delete(timer);
+    }
+
+    /** Lets so many milliseconds pass. Runs what is due, each at its time. */
+    async advance(ms: number): Promise<void> {
+        const end = this.now + ms;
+        for (;;) {
+            // What waits for a promise runs before the next timer.
+            for (let i = 0; i < 8; i++) await undefined;
+            const next = this.#first();
+            if (!next || next[1].at > end) break;
+            this.now = Math.max(this.now, next[1].at);
+            this.#timers.delete(next[0]);
+            next[1].run();
+        }
+        this.now = end;
+    }
+
+    #first() {
+        let first: [number, { at: number; run: () => void }] | undefined;
+        for (const entry of this.#timers) if (!first || entry[1].at < first[1].at) first = entry;
+        return first;
+    }
+
+    /** Lets time pass in which nothing runs, as on a device that sleeps. */
+    sleep(ms: number): void {
+        this.now += ms;
+    }
+}
+
+/** How the fake gateway and network behave. */
+export interface FakeOptions {
+    /** The values of the hello that differ from the usual ones. */
+    hello?: Partial<Hello>;
+    /** The time that a message takes in each direction, in milliseconds. */
+    latencyMs?: number;
+    /** The seed of the client's random numbers. */
+    seed?: number;
+    /** `false`: the gateway is a plain service that does not speak pulse. */
+    pulse?: boolean;
+}
+
+interface Entry {
+    data?: Data;
+    end?: { code: number; reason: string };
+}
+
+/** The gateway's side of a session. */
+interface FakeSession {
+    /** The token that the client is known to have, and the one of the last hello. */
+    proven: string | undefined;
+    offered: string;
+    outbox: Entry[];
+    acknowledged: number;
+    sent: number;
+    received: number;
+    socket: FakeSocket | undefined;
+    hold: number | undefined;
+}
+
+/** A gateway with one client, on a virtual clock. */
+export class FakePulse {
+    readonly clock = new VirtualClock();
+    /** Options for the `PulseSocket` under test. */
+    readonly options: Options;
+    /** What the service has received, in all sessions. */
+    readonly received: Data[] = [];
+    /** The addresses of all tries. */
+    readonly tries: { at: number; url: string; protocols: string[] }[] = [];
+    /** The facts of the device. Call `signal('change')` after a change. */
+    facts: Facts = {};
+    /** Whether tries fail, as without a network. */
+    isUnreachable = false;
+    /** What the next tries are refused with. */
+    refusal: { status: number; retry_ms?: number } | undefined;
+    /** The frames of the client that are no messages. */
+    readonly frames: any[] = [];
+
+    latencyMs: number;
+    #hello: Partial<Hello>;
+    #isPulse: boolean;
+    #isOffline = false;
+    #listeners = new Set<(signal: Signal) => void>();
+    #session: FakeSession | undefined;
+    #socket: FakeSocket | undefined;
+    #count = 0;
+
+    constructor(options: FakeOptions = {}) {
+        this.latencyMs = options.latencyMs ?? 0;
+        this.#hello = options.hello ?? {};
+        this.#isPulse = options.pulse !== false;
+        const { clock } = this;
+        const fake = this;
+        const environment: Environment = {
+            now: () => clock.now,
+            setTimeout: (run, ms) => clock.setTimeout(run, ms),
+            clearTimeout: (timer) => clock.clearTimeout(timer),
+            random: mulberry32(options.seed ?? 1),
+            isOffline: () => this.#isOffline,
+            facts: () => this.facts,
+            listen: (callback) => {
+                this.#listeners.add(callback);
+                return () => this.#listeners.delete(callback);
+            },
+        };
+        const WebSocket = class extends FakeSocket {
+            constructor(url: string, protocols: string | string[] = []) {
+                super(fake, url, protocols);
+            }
+        };
+        this.options = { WebSocket, environment, reports: false };
+    }
+
+    // ---- what a test does
+
+    /** Lets time pass. */
+    advance(ms: number): Promise<void> {
+        return this.clock.advance(ms);
+    }
+
+    /** The service sends a message. It waits while there is no connection. */
+    send(data: Data): void {
+        if (this.#isPulse) this.#queue({ data: keep(data) });
+        else this.#socket?.deliver(data);
+    }
+
+    /** The service closes the session. */
+    end(code = 1000, reason = ''): void {
+        if (this.#isPulse) this.#queue({ end: { code, reason } });
+        else this.#socket?.drop(code, reason);
+    }
+
+    /** The connection is lost: at once (`1006`), or without a sign. What is under way is lost. */
+    cut(how: 'close' | 'silence' = 'close'): void {
+        const socket = this.#socket;
+        if (!socket) return;
+        this.#detach();
+        if (how === 'close') socket.drop(1006, '');
+        else socket.isSilent = true;
+    }
+
+    /** The gateway says goodbye, forgets the session and closes. */
+    bye(bye: { why: string; retry_ms: number; spread_ms?: number }, code = 1012): void {
+        const socket = this.#socket;
+        socket?.deliver(control({ bye }));
+        this.loseSession();
+        socket?.drop(code, bye.why);
+    }
+
+    /** The gateway forgets the session, as after a restart. */
+    loseSession(): void {
+        this.#detach();
+        this.clock.clearTimeout(this.#session?.hold);
+        this.#session = undefined;
+    }
+
+    /** The device loses its network, or gets one. Its connections do not notice by themselves. */
+    setOnline(isOnline: boolean): void {
+        this.#isOffline = !isOnline;
+        this.signal(isOnline ? 'online' : 'offline');
+    }
+
+    /** Something happens to the device. */
+    signal(signal: Signal): void {
+        for (const listener of [...this.#listeners]) listener(signal);
+    }
+
+    /** The client's connection, as far as the gateway knows. */
+    get connection(): FakeSocket | undefined {
+        return this.#socket;
+    }
+
+    // ---- the gateway
+
+    /** @internal */
+    opened(socket: FakeSocket): void {
+        this.#socket = socket;
+        if (!this.#isPulse) return;
+        if (this.refusal) {
+            socket.deliver(control({ refused: this.refusal }));
+            socket.drop(4000 + this.refusal.status, 'refused');
+        } else if (!/[?&]resume=/.test(socket.url)) {
+            this.#attach(socket, this.#begin(), false);
+        }
+    }
+
+    /** @internal */
+    arrived(socket: FakeSocket, data: Data): void {
+        const session = this.#session;
+        const isFrame = this.#isPulse && typeof data === 'string' && isControl(data);
+        const frame = isFrame ? JSON.parse((data as string).slice(1)) : undefined;
+        if (frame) this.frames.push(frame);
+        if (frame?.resume) {
+            const isKnown = !!session && [session.proven, session.offered].includes(frame.resume);
+            if (isKnown) this.#resume(session, frame);
+            return this.#attach(socket, isKnown ? session : this.#begin(), isKnown);
+        }
+        if (socket !== this.#socket) return;
+        if (session) session.proven = session.offered;
+        if (!isFrame) return this.#receive(data);
+        if (!session) return;
+        if (frame.rx !== undefined) this.#acknowledge(session, frame.rx);
+        if (frame.probe) socket.deliver(control({ probe: frame.probe, rx: session.received }));
+        if (frame.farewell) this.loseSession();
+    }
+
+    /** @internal */
+    closed(socket: FakeSocket): void {
+        if (socket === this.#socket) this.#detach();
+    }
+
+    #begin(): FakeSession {
+        this.loseSession();
+        const counts = { acknowledged: 0, sent: 0, received: 0 };
+        const none = { proven: undefined, socket: undefined, hold: undefined };
+        this.#session = { ...none, ...counts, offered: '', outbox: [] };
+        return this.#session;
+    }
+
+    #resume(session: FakeSession, { resume, rx }: { resume: string; rx: number }): void {
+        session.proven = resume;
+        this.#acknowledge(session, rx);
+        session.sent = rx;
+    }
+
+    #attach(socket: FakeSocket, session: FakeSession, resumed: boolean): void {
+        this.clock.clearTimeout(session.hold);
+        this.#socket = session.socket = socket;
+        const hello: Hello = {
+            v: 1,
+            conn: `fake.1.${++this.#count}`,
+            resume: (session.offered = `token-${this.#count}`),
+            resumed,
+            rx: session.received,
+            ping_ms: 15_000,
+            grace_ms: 10_000,
+            timeout_ms: 45_000,
+            hold_ms: 60_000,
+            max_message_bytes: 1 << 20,
+            retry: { first_ms: 0, max_ms: 30_000 },
+            report_bytes: 0,
+            ...this.#hello,
+        };
+        socket.deliver(control({ hello }));
+        this.#ping(socket, hello.ping_ms);
+        this.#flush(session);
+    }
+
+    #ping(socket: FakeSocket, every: number): void {
+        this.clock.setTimeout(() => {
+            if (socket !== this.#socket || !this.#session) return;
+            socket.deliver(control({ ping: ++this.#count, rx: this.#session.received }));
+            this.#ping(socket, every);
+        }, every);
+    }
+
+    #detach(): void {
+        const session = this.#session;
+        this.#socket = undefined;
+        if (!session?.socket) return;
+        session.socket = undefined;
+        const hold = this.#hello.hold_ms ?? 60_000;
+        session.hold = this.clock.setTimeout(() => this.loseSession(), hold);
+    }
+
+    #queue(entry: Entry): void {
+        const session = this.#session;
+        if (!session) throw new Error('there is no session');
+        session.outbox.push(entry);
+        this.#flush(session);
+    }
+
+    #flush(session: FakeSession): void {
+        const { socket } = session;
+        if (!socket) return;
+        for (;;) {
+            const entry = session.outbox[session.sent - session.acknowledged];
+            if (!entry) return;
+            session.sent++;
+            const { data, end } = entry;
+            if (end) socket.deliver(control({ end }));
+            else this.#deliver(socket, data!);
+        }
+    }
+
+    #deliver(socket: FakeSocket, data: Data): void {
+        const size = sizeOf(data);
+        if (size > 16 << 10) socket.deliver(control({ big: size }));
+        socket.deliver(typeof data === 'string' ? escape(data) : data);
+    }
+
+    #acknowledge(session: FakeSession, rx: number): void {
+        if (rx < session.acknowledged || rx > session.sent) {
+            throw new Error(`the client says rx ${rx}, ${session.sent} were sent`);
+        }
+        const gone = session.outbox.splice(0, rx - session.acknowledged);
+        session.acknowledged = rx;
+        const end = gone.find((entry) => entry.end)?.end;
+        const { socket } = session;
+        if (!end) return;
+        this.loseSession();
+        socket?.drop(end.code, end.reason);
+    }
+
+    #receive(data: Data): void {
+        this.received.push(this.#isPulse && typeof data === 'string' ? unescape(data) : data);
+        const session = this.#session;
+        if (!session) return;
+        session.received++;
+        if (session.received % 64 === 0) this.#socket!.deliver(control({ rx: session.received }));
+        else this.#acknowledgeLater(session);
+    }
+
+    #acknowledgeLater(session: FakeSession): void {
+        const { received, socket } = session;
+        this.clock.setTimeout(() => {
+            if (session.received !== received || session.socket !== socket) return;
+            socket?.deliver(control({ rx: received }));
+        }, 1_000);
+    }
+}
+
+/** The platform's WebSocket, as far as a `PulseSocket` uses it. */
+export class FakeSocket {
+    readonly url: string;
+    readyState = 0;
+    protocol: string;
+    binaryType = 'blob';
+    readonly bufferedAmount = 0;
+    isSilent = false;
+    onopen: ((event: object) => void) | null = null;
+    onmessage: ((event: object) => void) | null = null;
+    onclose: ((event: object) => void) | null = null;
+    #fake: FakePulse;
+
+    constructor(fake: FakePulse, url: string, protocols: string | string[]) {
+        const offered = [protocols].flat();
+        this.#fake = fake;
+        this.url = url;
+        this.protocol = offered[0] ?? '';
+        fake.tries.push({ at: fake.clock.now, url, protocols: offered });
+        this.#later(() => {
+            if (this.readyState) return;
+            if (fake.isUnreachable) return this.drop(1006, '');
+            this.readyState = 1;
+            this.onopen?.({});
+            fake.opened(this);
+        });
+    }
+
+    #later(run: () => void): void {
+        this.#fake.clock.setTimeout(() => {
+            if (!this.isSilent) run();
+        }, this.#fake.latencyMs);
+    }
+
+    /** What the gateway sends. */
+    deliver(data: Data): void {
+        this.#later(() => this.readyState < 3 && this.onmessage?.({ data }));
+    }
+
+    /** The gateway or the network ends the connection. */
+    drop(code: number, reason: string): void {
+        const isClean = code !== 1006;
+        const end = () => {
+            if (this.readyState > 2) return;
+            this.readyState = 3;
+            this.isSilent = true;
+            this.#fake.closed(this);
+            this.onclose?.({ code, reason, wasClean: isClean });
+        };
+        if (isClean) this.#later(end);
+        else end();
+    }
+
+    send(data: Data): void {
+        if (this.readyState === 1) this.#later(() => this.#fake.arrived(this, data));
+    }
+
+    close(code = 1005, reason = ''): void {
+        if (this.readyState > 1) return;
+        this.readyState = 2;
+        this.#later(() => this.drop(code, reason));
+    }
+}
