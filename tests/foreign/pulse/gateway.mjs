@@ -6,14 +6,14 @@ import { WebSocket, WebSocketServer } from "ws";
 
 const ESCAPE = "\x01";
 const ROOM = 128 << 10;
-const DEFAULTS = { ping_ms: 15000, grace_ms: 10000, timeout_ms: 45000, hold_ms: 60000, max_message_bytes: 1 << 20, first_ms: 0, max_ms: 30000, report_bytes: 2048, pulse: true };
+const DEFAULTS = { ping_ms: 15000, grace_ms: 10000, timeout_ms: 45000, hold_ms: 60000, max_message_bytes: 1 << 20, first_ms: 0, max_ms: 30000, report_bytes: 2048, pulse: true, speed: 1 };
 
 /** A gateway in front of the service at `upstream`. `options` are the hello's values. */
 export async function gateway(upstream, options = {}) {
   const values = { ...DEFAULTS, ...options };
   const self = {
     boot: randomBytes(4).toString("hex"), values, upstream, sessions: new Map(), count: 0, opened: [], reports: [], states: [], faults: [],
-    resumed: 0, resets: 0, farewells: 0, resentToClient: 0, resentByClient: 0, refuse: null, silent: false, legs: new Set(),
+    resumed: 0, resets: 0, farewells: 0, dirtyLosses: 0, losses: 0, refuse: null, silent: false, legs: new Set(),
   };
   const server = createServer((_, response) => response.writeHead(404).end());
   const sockets = new WebSocketServer({
@@ -132,7 +132,6 @@ class Session {
   resume(client, { resume, rx }) {
     // The older leg is cut, and never read again, before what it brought is counted.
     this.detach(true);
-    this.self.resentToClient += this.sent - rx;
     this.acknowledge(rx);
     this.sent = rx;
     this.proven = resume;
@@ -156,7 +155,7 @@ class Session {
       if (Date.now() - this.heard > self.values.timeout_ms) return client.terminate();
       this.told = this.received;
       client.send(control({ ping: ++self.count, rx: this.received }));
-    }, ping_ms);
+    }, ping_ms / self.values.speed);
     this.acking = setInterval(() => this.received > this.told && this.tell(), 250);
     this.flush();
   }
@@ -190,8 +189,10 @@ class Session {
   detach(isCut) {
     clearInterval(this.pinging);
     clearInterval(this.acking);
-    const { client } = this;
+    const { client, self } = this;
     this.client = null;
+    if (client) self.losses++;
+    if (client && this.outbox.length) self.dirtyLosses++;
     if (isCut) client?.terminate();
   }
 

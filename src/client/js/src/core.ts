@@ -7,7 +7,7 @@ import { createInbox } from './inbox.ts';
 import { guard } from './listeners.ts';
 import { createOutbox } from './outbox.ts';
 import type { Ended } from './report.ts';
-import { type End, createSchedule } from './schedule.ts';
+import { type End, type Verdict, createSchedule } from './schedule.ts';
 import type { PulseSocket } from './socket.ts';
 import { type Watchdog, createWatchdog } from './watchdog.ts';
 
@@ -44,6 +44,7 @@ export function createCore(
     version: string,
 ) {
     const env = { ...platform(), ...options.environment };
+    const { now: clock, setTimeout, clearTimeout, facts, isOffline } = env;
     const schedule = createSchedule(env.random);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
     const { quality } = host;
@@ -84,7 +85,7 @@ export function createCore(
     }
 
     function clear(name: string): void {
-        env.clearTimeout(timers[name]);
+        clearTimeout(timers[name]);
         delete timers[name];
     }
 
@@ -94,15 +95,15 @@ export function createCore(
             delete timers[name];
             callback();
         };
-        timers[name] = env.setTimeout(run, Math.max(0, ms));
+        timers[name] = setTimeout(run, Math.max(0, ms));
     }
 
     // ---- connecting
 
     function start(): void {
         unlisten = env.listen(onSignal);
-        const now = env.now();
-        if (env.isOffline()) schedule.network(now, false, false);
+        const now = clock();
+        if (isOffline()) schedule.network(now, false, false);
         schedule.reopen(now);
         become('connecting');
         if (schedule.due() > now) wait();
@@ -111,7 +112,7 @@ export function createCore(
 
     async function connect(): Promise<void> {
         const mine = ++turn;
-        const now = env.now();
+        const now = clock();
         const attempt: Attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
@@ -150,7 +151,7 @@ export function createCore(
     }
 
     function onOpen(): void {
-        const now = env.now();
+        const now = clock();
         openedAt = now;
         schedule.opened(now);
         if (isPlain) return plain();
@@ -173,7 +174,7 @@ export function createCore(
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
     function onHello({ hello }: GatewayFrame): boolean {
         const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello!;
-        const now = env.now();
+        const now = clock();
         const before = outbox.sent();
         if (resumed && !(token && outbox.resume(rx))) return false;
         if (!resumed && session) lose();
@@ -195,10 +196,10 @@ export function createCore(
     async function report(most: number): Promise<void> {
         const mine = turn;
         const all = ended;
-        const now = env.now();
+        const now = clock();
         if (!all[0] || !most || options.reports === false) return;
         ended = [];
-        const frame = (await import('./report.ts')).report(all, now, version, env.facts().net, most);
+        const frame = (await import('./report.ts')).report(all, now, version, facts().net, most);
         if (mine === turn && frame) say({ report: frame });
     }
 
@@ -234,18 +235,18 @@ export function createCore(
         for (let data: any; (data = outbox.next()) !== undefined; ) {
             raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
         }
-        schedule.active(env.now());
+        schedule.active(clock());
         if (isPlain) outbox.acknowledge(outbox.sent());
     }
 
     /** Sends a control frame. */
     function say(frame: object): void {
         if (raw?.readyState === 1) raw.send(control(frame));
-        schedule.active(env.now());
+        schedule.active(clock());
     }
 
     function onMessage(data: any): void {
-        const now = env.now();
+        const now = clock();
         schedule.active(now);
         dog?.heard(now);
         if (!isPlain && typeof data === 'string') {
@@ -298,7 +299,7 @@ export function createCore(
     }
 
     function acknowledge(): void {
-        const ms = inbox.ackAt() - env.now();
+        const ms = inbox.ackAt() - clock();
         if (!isUp || isPlain || ms === Infinity) return;
         if (ms <= 0) say({ rx: inbox.tell() });
         else if (!timers['ack']) after('ack', ms, acknowledge);
@@ -313,8 +314,8 @@ export function createCore(
         const later = due - dogDue;
         if (timers['dog'] && later >= 0 && later < LATE_MS) return;
         dogDue = due;
-        after('dog', due - env.now(), () => {
-            const what = mine.fired(env.now(), due);
+        after('dog', due - clock(), () => {
+            const what = mine.fired(clock(), due);
             if (what === 'dead') return lost({ code: 1006, watchdog: true, slept: mine.slept() });
             if (what === 'probe') doProbe();
             guardDog();
@@ -322,7 +323,7 @@ export function createCore(
     }
 
     function doProbe(): void {
-        const probe = isUp && dog?.probe(env.now(), raw!.bufferedAmount);
+        const probe = isUp && dog?.probe(clock(), raw!.bufferedAmount);
         if (probe) say({ probe });
         guardDog();
     }
@@ -330,7 +331,7 @@ export function createCore(
     function onSignal(signal: Signal): void {
         const isWaiting = !!timers['retry'];
         if (signal === 'online' || signal === 'offline') {
-            schedule.network(env.now(), signal === 'online', isWaiting);
+            schedule.network(clock(), signal === 'online', isWaiting);
             if (isWaiting) wait();
         }
         if (signal === 'online' || signal === 'wake') doProbe();
@@ -339,14 +340,14 @@ export function createCore(
 
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell(): void {
-        const facts = { ...env.facts(), want_ms: schedule.wantMs() };
-        const text = JSON.stringify(facts);
+        const now = clock();
+        const state = { ...facts(), want_ms: schedule.wantMs() };
+        const text = JSON.stringify(state);
         if (!dog || text === told) return;
-        const now = env.now();
         if (now < toldAt + STATE_MS) return after('state', toldAt + STATE_MS - now, tell);
         told = text;
         toldAt = now;
-        say({ state: facts });
+        say({ state });
     }
 
     // ---- ends
@@ -357,7 +358,7 @@ export function createCore(
     }
 
     function lost(loss: Loss): void {
-        const now = env.now();
+        const now = clock();
         const { code, reason = '', wasClean = false } = loss;
         const failure = schedule.ended(now, loss);
         const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };
@@ -365,7 +366,9 @@ export function createCore(
         note(loss);
         detach();
         if (hasEnded || failure === 'rejected' || failure === 'fault') token = undefined;
-        schedule.plan(now, guard(() => options.shouldReconnect?.(info)) as boolean | number);
+        let verdict: Verdict | void;
+        void guard(() => (verdict = options.shouldReconnect?.(info)));
+        schedule.plan(now, verdict as Verdict);
         if (isClosing()) return;
         if (schedule.due() === Infinity) return finish(info);
         if (hasEnded) lose();
@@ -379,13 +382,13 @@ export function createCore(
         if (state !== 'open') return;
         quality.losses++;
         become('suspended');
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - env.now()) });
+        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - clock()) });
     }
 
     function wait(): void {
         const due = schedule.due();
-        after('retry', due - env.now(), () => {
-            const now = env.now();
+        after('retry', due - clock(), () => {
+            const now = clock();
             if (hasWoken || Math.abs(now - due) <= LATE_MS) return connect();
             hasWoken = true;
             schedule.slept(now);
@@ -396,9 +399,8 @@ export function createCore(
     /** Remembers an end, or a try that failed, for the report. */
     function note(loss: Loss): void {
         const { id: conn } = session ?? {};
-        const isOffline = env.isOffline();
-        const end = { conn, isOffline, triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...env.facts(), ...end, at: env.now(), wasUp: state === 'open' };
+        const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
+        const one = { ...loss, ...facts(), ...end, at: clock(), wasUp: state === 'open' };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
 
@@ -409,7 +411,7 @@ export function createCore(
         isUp = false;
         raw = dog = end = undefined;
         Object.keys(timers).forEach(clear);
-        guard(() => old?.close());
+        old?.close();
     }
 
     /** Takes from a lost session what the gateway has not acknowledged. */
@@ -453,7 +455,7 @@ export function createCore(
     function reconnect(): void {
         if (state === 'closing') finish(GONE);
         if (!unlisten) return start();
-        schedule.reopen(env.now());
+        schedule.reopen(clock());
         note({ code: 1000, isLocal: true });
         detach();
         suspend({});

@@ -11,7 +11,10 @@ export interface Facts {
     saver?: boolean;
 }
 
-/** The surroundings of a client. A host gives what its platform knows and this module does not. */
+/**
+ * The surroundings of a client. A host gives what its platform knows and this module does not.
+ * The functions are called without `this`.
+ */
 export interface Environment {
     /** The clock on the wall, in milliseconds. */
     now(): number;
@@ -32,21 +35,15 @@ const NETWORKS: { [type: string]: string } = {
     ethernet: 'wired',
 };
 
-/** Listens, where the platform has such events. Returns what stops it. */
-function on(target: any, type: string, listener: () => void): () => void {
-    target?.addEventListener?.(type, listener);
-    return () => target?.removeEventListener?.(type, listener);
-}
-
 /** Returns the environment of the platform, as far as it has one. */
 export function platform(): Environment {
     const host = globalThis as any;
     const { document: page, navigator: device } = host;
     const net = device?.connection;
     return {
-        now: () => Date.now(),
-        setTimeout: (callback, ms) => setTimeout(callback, ms),
-        clearTimeout: (timer) => clearTimeout(timer),
+        now: Date.now,
+        setTimeout: host.setTimeout,
+        clearTimeout: host.clearTimeout,
         random: () => Math.floor(Math.random() * 2 ** 32),
         isOffline: () => device?.onLine === false,
         facts: () => ({
@@ -55,16 +52,20 @@ export function platform(): Environment {
             saver: net?.saveData,
         }),
         listen(callback) {
-            const wake = () => callback('wake');
-            const undo = [
-                on(host, 'online', () => callback('online')),
-                on(host, 'offline', () => callback('offline')),
-                on(host, 'pageshow', wake),
-                on(page, 'resume', wake),
-                on(page, 'visibilitychange', () => callback(page.hidden ? 'change' : 'wake')),
-                on(net, 'change', wake),
-            ];
-            return () => undo.forEach((stop) => stop());
+            const abort = new AbortController();
+            const on = (target: any, type: string, signal: Signal) =>
+                target?.addEventListener?.(
+                    type,
+                    () => callback(page?.hidden && signal === 'wake' ? 'change' : signal),
+                    abort,
+                );
+            on(host, 'online', 'online');
+            on(host, 'offline', 'offline');
+            on(host, 'pageshow', 'wake');
+            on(page, 'resume', 'wake');
+            on(page, 'visibilitychange', 'wake');
+            on(net, 'change', 'wake');
+            return () => abort.abort();
         },
     };
 }

@@ -32,21 +32,24 @@ export interface GatewayFrame {
     end?: { code: number; reason?: string };
 }
 
-const HELLO = 'v rx ping_ms grace_ms timeout_ms hold_ms max_message_bytes report_bytes'.split(' ');
-
-/** The numbers that must be in the value of a kind; a kind without a list is a number itself. */
-const NUMBERS: { readonly [kind: string]: string[] | 0 } = {
-    hello: HELLO,
-    ping: 0,
-    probe: 0,
-    big: 0,
-    bye: ['retry_ms'],
-    refused: ['status'],
-    end: ['code'],
+/** The numbers that must be in the value of a kind. A kind without a list is a number itself. */
+const NUMBERS: { readonly [kind: string]: string } = {
+    hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes',
+    ping: '',
+    probe: '',
+    big: '',
+    bye: 'retry_ms',
+    refused: 'status',
+    end: 'code',
+    retry: 'first_ms max_ms',
 };
-const HINT = ['first_ms', 'max_ms'];
 
 const isNumber = (value: any): boolean => Number.isSafeInteger(value) && value >= 0;
+
+function isKind(kind: string, value: any): boolean {
+    const names = NUMBERS[kind]!;
+    return names ? names.split(' ').every((name) => isNumber(value[name])) : isNumber(value);
+}
 
 /** Returns whether a text message is a control frame. */
 export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1] !== ESCAPE;
@@ -54,17 +57,12 @@ export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1
 /** Parses a control frame; `undefined` if it is not valid. */
 export function parse(text: string): GatewayFrame | undefined {
     try {
-        const frame = text.length > CONTROL_MAX ? 0 : JSON.parse(text.slice(1));
-        const { rx = frame.ping ?? frame.probe } = frame;
+        const frame = JSON.parse(text.length > CONTROL_MAX ? '' : text.slice(1));
+        const { hello, rx = frame.ping ?? frame.probe } = frame;
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
-        const have = (value: any, names: string[]) => names.every((name) => isNumber(value[name]));
-        const isValid = kinds.every((kind) => {
-            const names = NUMBERS[kind];
-            return names ? have(frame[kind], names) : isNumber(frame[kind]);
-        });
-        if (frame.hello && !have(frame.hello.retry, HINT)) return;
-        const isCounted = rx === undefined || (isNumber(rx) && 'rx' in frame);
-        if (isValid && isCounted && !kinds[1] && !Array.isArray(frame)) return frame;
+        const isCounted = rx === undefined || ('rx' in frame && isNumber(rx));
+        const isValid = isCounted && !kinds[1] && kinds.every((kind) => isKind(kind, frame[kind]));
+        if (isValid && (!hello || isKind('retry', hello.retry)) && !Array.isArray(frame)) return frame;
     } catch {}
     return;
 }

@@ -34,20 +34,13 @@ export class Listeners<M> {
         Object.assign(event, { target: this, currentTarget: this });
         for (const [listener, once] of handler ? [[handler] as const, ...list] : list) {
             if (once) this.removeEventListener(type, listener);
-            guard(() => (listener.handleEvent ? listener.handleEvent(event) : listener.call(this, event)));
+            void guard(() => (listener.handleEvent ?? listener).call(listener.handleEvent ? listener : this, event));
         }
         return true;
     }
 }
 
-/** Calls what a host gave. What it throws is reported as an uncaught error of the platform. */
-export function guard<T>(call: () => T): T | undefined {
-    try {
-        return call();
-    } catch (error) {
-        setTimeout(() => {
-            throw error;
-        });
-        return;
-    }
+/** Calls what a host gave. What it throws is an unhandled rejection of the platform. */
+export async function guard(call: () => void): Promise<void> {
+    call();
 }

@@ -42,22 +42,15 @@ const FLAP_OPENINGS = 5;
 const FLAP_WINDOW = 300_000;
 const GAP_MIN = 1_000;
 
-/** The classes of close codes. */
-const CODES: { readonly [code: number]: FailureClass } = {
-    1000: 'over',
-    1002: 'fault',
-    1003: 'fault',
-    1007: 'fault',
-    1008: 'rejected',
-    1009: 'fault',
-    1011: 'overload',
-    1012: 'restart',
-    1013: 'overload',
-    4401: 'rejected',
-    4403: 'rejected',
-};
-/** The close codes that stand for the HTTP statuses of refusals. */
-const REFUSALS: { readonly [status: number]: number } = { 401: 4401, 403: 4403, 429: 1013, 503: 1013 };
+/** The classes of close codes, and of the HTTP statuses of refusals. The first that matches counts. */
+const CODES: [pattern: RegExp, failure: FailureClass][] = [
+    [/^1000/, 'over'],
+    [/^(1008|440[13]|refused 40[13])$/, 'rejected'],
+    [/^100[2379]/, 'fault'],
+    [/^1012/, 'restart'],
+    [/^(101[13]|refused (429|503))$/, 'overload'],
+    [/^4...$/, 'over'],
+];
 /** The classes whose wait ends when a network comes. */
 const WAITS_FOR_NETWORK = /^(of|sl|id|bl|un)/;
 
@@ -115,10 +108,9 @@ export function createSchedule(next: Uint32Source) {
 
     function classify(now: number, { code, watchdog, slept }: End): FailureClass {
         if (retry) return code === 4003 && !refusal ? 'replaced' : 'told';
-        if (refusal) code = REFUSALS[refusal] ?? 0;
-        const isFinal = code > 3999 && code < 5000;
-        const known = CODES[code] ?? (isFinal ? 'over' : undefined);
-        if (known) return known;
+        const sign = refusal ? `refused ${refusal}` : `${code}`;
+        const known = CODES.find(([pattern]) => pattern.test(sign));
+        if (known) return known[1];
         if (isOffline) return 'offline';
         if (slept) return 'slept';
         const isIdleCut = code === 1006 && !watchdog && countGap(now - activeAt);

@@ -11,7 +11,7 @@ export const VERSION = '0.1.0';
 
 type Handler<K extends keyof PulseEventMap> = ((event: PulseEventMap[K]) => void) | null;
 
-const STATES = ['connecting', 'open', 'closing', 'closed'];
+const STATES: { [state in State]?: number } = { connecting: 0, closing: 2, closed: 3, idle: 3 };
 
 /** A WebSocket whose session outlives its connections. */
 export class PulseSocket extends Listeners<PulseEventMap> {
@@ -61,8 +61,7 @@ export class PulseSocket extends Listeners<PulseEventMap> {
 
     /** As of a WebSocket: 1 during a flap, 3 before the first start. */
     get readyState(): number {
-        const { state } = this;
-        return state === 'suspended' ? 1 : state === 'idle' ? 3 : STATES.indexOf(state);
+        return STATES[this.state] ?? 1;
     }
 
     /** The bytes that wait to be sent or acknowledged. */

@@ -1,0 +1,49 @@
+/** What the gateway promises at the beginning of each connection. */
+export interface Hello {
+    v: number;
+    conn: string;
+    resume: string;
+    resumed: boolean;
+    rx: number;
+    ping_ms: number;
+    grace_ms: number;
+    timeout_ms: number;
+    hold_ms: number;
+    max_message_bytes: number;
+    retry: {
+        first_ms: number;
+        max_ms: number;
+    };
+    report_bytes: number;
+}
+/** A control frame of the gateway. Unknown fields are kept and ignored. */
+export interface GatewayFrame {
+    hello?: Hello;
+    ping?: number;
+    probe?: number;
+    rx?: number;
+    bye?: {
+        why: string;
+        retry_ms: number;
+        spread_ms?: number;
+    };
+    refused?: {
+        status: number;
+        retry_ms?: number;
+    };
+    big?: number;
+    end?: {
+        code: number;
+        reason?: string;
+    };
+}
+/** Returns whether a text message is a control frame. */
+export declare const isControl: (text: string) => boolean;
+/** Parses a control frame; `undefined` if it is not valid. */
+export declare function parse(text: string): GatewayFrame | undefined;
+/** Returns a control frame as it is sent. */
+export declare const control: (frame: object) => string;
+/** Returns a text of the application as it is sent. */
+export declare const escape: (text: string) => string;
+/** Returns a text of the application as it was sent. */
+export declare const unescape: (text: string) => string;

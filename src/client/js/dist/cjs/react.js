@@ -1,0 +1,58 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.usePulseSocket = usePulseSocket;
+// A hook of React. It is safe in StrictMode: a component that is mounted twice connects once.
+const react_1 = require("react");
+const socket_ts_1 = require("./socket.js");
+const TYPES = [
+    'open',
+    'resume',
+    'suspend',
+    'reset',
+    'message',
+    'drain',
+    'error',
+    'close',
+    'state',
+];
+/** The sockets whose components have gone, and the timers that close them. */
+const leaving = new WeakMap();
+/**
+ * Keeps a socket open while the component is mounted. The socket is the same until the address
+ * changes; functions for the address and the subprotocols may change with each rendering.
+ * `options` are read when the socket is made.
+ */
+function usePulseSocket(target, protocols, handlers = {}, options = {}) {
+    const latest = (0, react_1.useRef)({ target, protocols, handlers });
+    (0, react_1.useEffect)(() => {
+        latest.current = { target, protocols, handlers };
+    });
+    const key = typeof target === 'function' ? '' : `${target}`;
+    const socket = (0, react_1.useMemo)(() => {
+        const ask = (value, attempt) => typeof value === 'function' ? value(attempt) : value;
+        return new socket_ts_1.PulseSocket((attempt) => ask(latest.current.target, attempt), (attempt) => ask(latest.current.protocols, attempt), { ...options, startClosed: true });
+    }, [key]);
+    (0, react_1.useEffect)(() => {
+        const undo = TYPES.map((type) => {
+            const listener = (event) => latest.current.handlers[type]?.(event);
+            socket.addEventListener(type, listener);
+            return () => socket.removeEventListener(type, listener);
+        });
+        return () => undo.forEach((stop) => stop());
+    }, [socket]);
+    (0, react_1.useEffect)(() => {
+        clearTimeout(leaving.get(socket));
+        if (socket.readyState > 1)
+            socket.reconnect();
+        return () => {
+            // StrictMode mounts again at once: then the socket stays.
+            const close = () => socket.close(1000);
+            leaving.set(socket, setTimeout(close, 0));
+        };
+    }, [socket]);
+    const state = (0, react_1.useSyncExternalStore)((changed) => {
+        socket.addEventListener('state', changed);
+        return () => socket.removeEventListener('state', changed);
+    }, () => socket.state, () => 'idle');
+    return { socket, state };
+}

@@ -1,0 +1,76 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.report = report;
+const ENDED_MAX = 3;
+const TRIES_MAX = 8;
+const REPORT_MAX = 2_048;
+/** Returns the report about `all`, the newest first, as long as the gateway takes it. */
+function report(all, now, lib, net, most) {
+    const ended = [];
+    let tries = [];
+    for (const one of all) {
+        if (!one.wasUp) {
+            tries.unshift(describeTry(one, now));
+        }
+        else {
+            ended.push({ ...describe(one, now, net), tries: tries.slice(-TRIES_MAX) });
+            tries = [];
+        }
+    }
+    const first = all.at(-1);
+    if (tries.length && !ended.length) {
+        const ended_ago = now - first.at;
+        ended.push({ end: 'never_open', ended_ago, class: first.class, tries: tries.slice(-TRIES_MAX) });
+    }
+    ended.splice(ENDED_MAX);
+    for (; ended.length; ended.pop()) {
+        const report = { v: 1, rt: runtime(), lib, start: 'same', ended };
+        if (JSON.stringify(report).length <= Math.min(most, REPORT_MAX))
+            return report;
+    }
+    return;
+}
+function describe(one, now, net) {
+    const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
+    const ago = (at) => at && Math.max(0, now - at);
+    return {
+        conn: one.conn,
+        end: cause(one),
+        code: one.code,
+        opened_ago: ago(one.openedAt),
+        heard_ago: ago(heardAt),
+        ended_ago: ago(one.at),
+        clock_gap: gap,
+        pings,
+        rtt: rtts?.length ? summary(rtts) : undefined,
+        net: one.net && net && { then: one.net, now: net },
+        page: one.vis && { vis: one.vis },
+        class: one.class,
+    };
+}
+function cause(one) {
+    if (one.isLocal)
+        return 'local';
+    if (one.isOffline)
+        return 'offline';
+    if (one.slept)
+        return 'sleep';
+    return one.watchdog ? 'watchdog' : one.wasClean ? 'close' : 'error';
+}
+const describeTry = (one, now) => ({
+    ago: now - one.triedAt,
+    phase: one.openedAt === undefined ? undefined : 'hello',
+    ms: one.at - one.triedAt,
+    why: one.isTimeout ? 'timeout' : 'other',
+});
+function summary(rtts) {
+    const sorted = [...rtts].sort((a, b) => a - b);
+    return { p50: sorted[sorted.length >> 1], max: sorted.at(-1) };
+}
+/** What the program runs on. */
+function runtime() {
+    const { document, navigator, Deno, Bun, process } = globalThis;
+    if (navigator?.product === 'ReactNative')
+        return 'react_native';
+    return Deno ? 'deno' : Bun ? 'bun' : document ? 'browser' : process ? 'node' : 'other';
+}

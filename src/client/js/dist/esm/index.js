@@ -1,0 +1,1 @@
+export { PulseSocket, PulseSocket as default, QuotaExceededError, VERSION } from './socket.js';

@@ -1,0 +1,12 @@
+// Random numbers that are the same in every client with the same seed.
+/** Returns the generator mulberry32. */
+export function mulberry32(seed) {
+    return () => {
+        seed = (seed + 0x6d2b79f5) | 0;
+        let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+        t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+        return (t ^ (t >>> 14)) >>> 0;
+    };
+}
+/** U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Takes one number. */
+export const uniform = (next, a, b) => a + Math.floor((next() * (b - a)) / 2 ** 32);

