@@ -351,14 +351,17 @@ test("listeners are those of an EventTarget", async () => {
 test("a listener that throws loses nothing", async () => {
   const { gateway, socket, events } = rig();
   const thrown = [];
-  const platform = globalThis.setTimeout;
-  globalThis.setTimeout = (run) => { try { run(); } catch (error) { thrown.push(error.message); } };
+  const others = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection");
+  process.on("unhandledRejection", (error) => thrown.push(error.message));
   await gateway.advance(10);
   socket.onmessage = () => { throw new Error("of the application"); };
   gateway.send("1");
   gateway.send("2");
   await gateway.advance(1100);
-  globalThis.setTimeout = platform;
+  await new Promise(setImmediate);
+  process.removeAllListeners("unhandledRejection");
+  others.forEach((listener) => process.on("unhandledRejection", listener));
   assert.deepEqual(thrown, ["of the application", "of the application"]);
   assert.deepEqual([events, gateway.frames.at(-1).rx], [["open", "message 1", "message 2"], 2]);
 });

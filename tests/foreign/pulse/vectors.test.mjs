@@ -51,33 +51,36 @@ each("outbox", (one) => {
 });
 
 each("inbox", (one) => {
-  const inbox = createInbox();
+  let at = 0;
+  const inbox = createInbox(() => at);
   steps(one, (step, message) => {
-    if (step.do === "count") inbox.count(step.bytes, step.at);
+    at = step.at ?? at;
+    if (step.do === "count") inbox.count(step.bytes);
     if (step.do === "tell") assert.equal(inbox.tell(), step.rx, message);
     if ("ack_at" in step) assert.equal(inbox.ackAt(), step.ack_at ?? Infinity, message);
   });
 });
 
 each("schedule", (one) => {
-  const schedule = createSchedule(mulberry32(one.seed));
+  const schedule = createSchedule(mulberry32(one.seed), () => at);
+  let at = 0;
   const numbers = mulberry32(one.seed);
   let isWaiting = false;
   steps(one, (step, message) => {
-    const { at } = step;
-    if (step.do === "try") { schedule.tried(at); isWaiting = false; }
-    if (step.do === "open") schedule.opened(at);
+    at = step.at;
+    if (step.do === "try") { schedule.tried(); isWaiting = false; }
+    if (step.do === "open") schedule.opened();
     if (step.do === "hello") schedule.promised(step.first_ms, step.max_ms);
     if (step.do === "proved") schedule.proved();
-    if (step.do === "active") schedule.active(at);
+    if (step.do === "active") schedule.active();
     if (step.do === "bye") schedule.told(step.retry_ms, step.spread_ms ?? 0);
     if (step.do === "refused") schedule.refused(step.status, step.retry_ms ?? 0);
-    if (step.do === "offline" || step.do === "online") schedule.network(at, step.do === "online", isWaiting);
-    if (step.do === "late") schedule.slept(at);
-    if (step.do === "reopen") schedule.reopen(at);
+    if (step.do === "offline" || step.do === "online") schedule.network(step.do === "online", isWaiting);
+    if (step.do === "late") schedule.slept();
+    if (step.do === "reopen") schedule.reopen();
     if (step.do === "end") {
-      schedule.ended(at, step);
-      schedule.plan(at, step.verdict);
+      schedule.ended(step);
+      schedule.plan(step.verdict);
       isWaiting = schedule.due() !== Infinity;
     }
     if (!step.then) return;
@@ -91,14 +94,16 @@ each("schedule", (one) => {
 });
 
 each("watchdog", (one) => {
-  const dog = createWatchdog(0, one.ping_ms, one.grace_ms);
+  let at = 0;
+  const dog = createWatchdog(one.ping_ms, one.grace_ms, () => at);
   steps(one, (step, message) => {
-    const { at } = step;
-    if (step.do === "heard") dog.heard(at);
+    at = step.at;
+    if (step.do === "heard") dog.heard();
+    if (step.do === "ping") dog.pinged();
     if (step.do === "big") dog.big(step.bytes);
-    if (step.do === "probe") assert.equal(dog.probe(at, step.buffered), step.number, message);
-    if (step.do === "answer") assert.equal(dog.answered(at, step.number), step.rtt_ms, message);
-    if (step.do === "timer") assert.equal(dog.fired(at, step.ms), step.what, message);
+    if (step.do === "probe") assert.equal(dog.probe(step.buffered), step.number, message);
+    if (step.do === "answer") assert.equal(dog.answered(step.number), step.rtt_ms, message);
+    if (step.do === "timer") assert.equal(dog.fired(step.ms), step.what, message);
     if ("due" in step) assert.equal(dog.due(), step.due, message);
     if ("slept" in step) assert.equal(dog.slept(), step.slept, message);
   });

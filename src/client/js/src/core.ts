@@ -44,8 +44,8 @@ export function createCore(
     version: string,
 ) {
     const env = { ...platform(), ...options.environment };
-    const { now: clock, setTimeout, clearTimeout, facts, isOffline } = env;
-    const schedule = createSchedule(env.random);
+    const { now, setTimeout, clearTimeout, facts, isOffline } = env;
+    const schedule = createSchedule(env.random, now);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
     const { quality } = host;
     const timers: { [name: string]: unknown } = {};
@@ -57,7 +57,7 @@ export function createCore(
     let session: Session | undefined;
     let token: string | undefined;
     const outbox = createOutbox();
-    let inbox = createInbox();
+    let inbox = createInbox(now);
     let wasFull = false;
 
     // The present connection or try. What comes from one of another turn is ignored.
@@ -68,7 +68,7 @@ export function createCore(
     let dogDue = 0;
     let end: { code: number; reason?: string } | undefined;
     let triedAt = 0;
-    let openedAt: number | undefined;
+    let openedAt = 0;
     let ended: Ended[] = [];
     let told = '{}';
     let toldAt = -Infinity;
@@ -89,48 +89,48 @@ export function createCore(
         delete timers[name];
     }
 
-    function after(name: string, ms: number, callback: () => void): void {
+    /** Calls back at a time of the clock. A later call for the same name replaces this one. */
+    function at(name: string, due: number, callback: () => void): void {
         clear(name);
         const run = () => {
             delete timers[name];
             callback();
         };
-        timers[name] = setTimeout(run, Math.max(0, ms));
+        timers[name] = setTimeout(run, Math.max(0, due - now()));
     }
 
     // ---- connecting
 
     function start(): void {
         unlisten = env.listen(onSignal);
-        const now = clock();
-        if (isOffline()) schedule.network(now, false, false);
-        schedule.reopen(now);
+        if (isOffline()) schedule.network(false, false);
+        schedule.reopen();
         become('connecting');
-        if (schedule.due() > now) wait();
-        else void connect();
+        wait();
     }
 
     async function connect(): Promise<void> {
         const mine = ++turn;
-        const now = clock();
         const attempt: Attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
             resume: !!token,
         };
         const ask = async (value: any) => (typeof value === 'function' ? value(attempt) : value);
-        triedAt = now;
-        openedAt = undefined;
-        schedule.tried(now);
-        const most = options.openTimeoutMs ?? OPEN_MS;
-        after('phase', most, () => lost({ code: 1006, isTimeout: true }));
+        triedAt = now();
+        openedAt = 0;
+        schedule.tried();
+        const isTimeout = true;
+        const due = triedAt + (options.openTimeoutMs ?? OPEN_MS);
+        at('phase', due, () => lost({ code: 1006, isTimeout }));
         try {
             const url = `${await ask(target)}`;
             const names = (await (token ? host.protocol : ask(protocols))) || [];
             if (mine === turn) open((host.url = url), names);
         } catch (error) {
-            if (mine === turn) emit('error', { error });
-            if (mine === turn) lost({ code: 1006 });
+            if (mine !== turn) return;
+            lost({ code: 1006 });
+            emit('error', { error });
         }
     }
 
@@ -151,15 +151,12 @@ export function createCore(
     }
 
     function onOpen(): void {
-        const now = clock();
-        openedAt = now;
-        schedule.opened(now);
+        openedAt = now();
+        schedule.opened();
         if (isPlain) return plain();
         if (token) say({ resume: token, rx: inbox.tell() });
-        after('phase', HELLO_MS, () => {
-            if (session) lost({ code: 1006, isTimeout: true });
-            else plain();
-        });
+        const isTimeout = true;
+        at('phase', openedAt + HELLO_MS, () => (session ? lost({ code: 1006, isTimeout }) : plain()));
     }
 
     /** The other side does not speak pulse. */
@@ -174,14 +171,13 @@ export function createCore(
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
     function onHello({ hello }: GatewayFrame): boolean {
         const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello!;
-        const now = clock();
         const before = outbox.sent();
         if (resumed && !(token && outbox.resume(rx))) return false;
         if (!resumed && session) lose();
         session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello!.max_message_bytes };
         token = hello!.resume;
         schedule.promised(retry.first_ms, retry.max_ms);
-        dog = createWatchdog(now, ping_ms, grace_ms);
+        dog = createWatchdog(ping_ms, grace_ms, now);
         // The gateway holds a session once a frame proves that its hello has arrived.
         say({ rx: inbox.tell() });
         void report(hello!.report_bytes);
@@ -196,10 +192,9 @@ export function createCore(
     async function report(most: number): Promise<void> {
         const mine = turn;
         const all = ended;
-        const now = clock();
         if (!all[0] || !most || options.reports === false) return;
         ended = [];
-        const frame = (await import('./report.ts')).report(all, now, version, facts().net, most);
+        const frame = (await import('./report.ts')).report(all, now(), version, facts().net, most);
         if (mine === turn && frame) say({ report: frame });
     }
 
@@ -235,24 +230,23 @@ export function createCore(
         for (let data: any; (data = outbox.next()) !== undefined; ) {
             raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
         }
-        schedule.active(clock());
+        schedule.active();
         if (isPlain) outbox.acknowledge(outbox.sent());
     }
 
     /** Sends a control frame. */
     function say(frame: object): void {
         if (raw?.readyState === 1) raw.send(control(frame));
-        schedule.active(clock());
+        schedule.active();
     }
 
     function onMessage(data: any): void {
-        const now = clock();
-        schedule.active(now);
-        dog?.heard(now);
+        schedule.active();
+        dog?.heard();
         if (!isPlain && typeof data === 'string') {
             if (isControl(data)) {
                 const frame = parse(data);
-                if (frame ? onFrame(frame, now) : !session) {
+                if (frame ? onFrame(frame) : !session) {
                     if (frame) return guardDog();
                 } else {
                     return lost({ code: 1002 });
@@ -261,14 +255,14 @@ export function createCore(
             data = unescape(data);
         }
         if (!isUp) plain();
-        if (!isPlain) inbox.count(sizeOf(data), now);
+        if (!isPlain) inbox.count(sizeOf(data));
         emit('message', { data, origin: host.url });
         acknowledge();
         guardDog();
     }
 
     /** Handles a control frame. Returns whether it agrees with the session. */
-    function onFrame(frame: GatewayFrame, now: number): boolean {
+    function onFrame(frame: GatewayFrame): boolean {
         const { ping, probe, rx, bye, refused, big } = frame;
         if (bye) schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
         if (refused) schedule.refused(refused.status, refused.retry_ms ?? 0);
@@ -276,11 +270,11 @@ export function createCore(
         if (!dog) return true;
         if (rx !== undefined && !outbox.acknowledge(rx)) return false;
         if (ping !== undefined) {
-            dog.pinged(now);
+            dog.pinged();
             say({ pong: ping, rx: inbox.tell() });
             schedule.proved();
         }
-        const rtt = probe === undefined ? probe : dog.answered(now, probe);
+        const rtt = probe === undefined ? probe : dog.answered(probe);
         if (rtt !== undefined) {
             quality.rttMs = rtt;
             schedule.proved();
@@ -288,7 +282,7 @@ export function createCore(
         if (big !== undefined) dog.big(big);
         if (frame.end) {
             end = frame.end;
-            inbox.count(0, now);
+            inbox.count(0);
             say({ rx: inbox.tell() });
         }
         if (wasFull && buffered() <= bufferedMax / 2) {
@@ -299,10 +293,9 @@ export function createCore(
     }
 
     function acknowledge(): void {
-        const ms = inbox.ackAt() - clock();
-        if (!isUp || isPlain || ms === Infinity) return;
-        if (ms <= 0) say({ rx: inbox.tell() });
-        else if (!timers['ack']) after('ack', ms, acknowledge);
+        const due = inbox.ackAt();
+        if (due <= now()) say({ rx: inbox.tell() });
+        else if (due < Infinity && !timers['ack']) at('ack', due, acknowledge);
     }
 
     // ---- liveness
@@ -314,8 +307,8 @@ export function createCore(
         const later = due - dogDue;
         if (timers['dog'] && later >= 0 && later < LATE_MS) return;
         dogDue = due;
-        after('dog', due - clock(), () => {
-            const what = mine.fired(clock(), due);
+        at('dog', due, () => {
+            const what = mine.fired(due);
             if (what === 'dead') return lost({ code: 1006, watchdog: true, slept: mine.slept() });
             if (what === 'probe') doProbe();
             guardDog();
@@ -323,7 +316,7 @@ export function createCore(
     }
 
     function doProbe(): void {
-        const probe = isUp && dog?.probe(clock(), raw!.bufferedAmount);
+        const probe = isUp && dog?.probe(raw!.bufferedAmount);
         if (probe) say({ probe });
         guardDog();
     }
@@ -331,7 +324,7 @@ export function createCore(
     function onSignal(signal: Signal): void {
         const isWaiting = !!timers['retry'];
         if (signal === 'online' || signal === 'offline') {
-            schedule.network(clock(), signal === 'online', isWaiting);
+            schedule.network(signal === 'online', isWaiting);
             if (isWaiting) wait();
         }
         if (signal === 'online' || signal === 'wake') doProbe();
@@ -340,13 +333,12 @@ export function createCore(
 
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell(): void {
-        const now = clock();
         const state = { ...facts(), want_ms: schedule.wantMs() };
         const text = JSON.stringify(state);
         if (!dog || text === told) return;
-        if (now < toldAt + STATE_MS) return after('state', toldAt + STATE_MS - now, tell);
+        if (now() < toldAt + STATE_MS) return at('state', toldAt + STATE_MS, tell);
         told = text;
-        toldAt = now;
+        toldAt = now();
         say({ state });
     }
 
@@ -358,9 +350,8 @@ export function createCore(
     }
 
     function lost(loss: Loss): void {
-        const now = clock();
         const { code, reason = '', wasClean = false } = loss;
-        const failure = schedule.ended(now, loss);
+        const failure = schedule.ended(loss);
         const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };
         const hasEnded = end;
         note(loss);
@@ -368,7 +359,7 @@ export function createCore(
         if (hasEnded || failure === 'rejected' || failure === 'fault') token = undefined;
         let verdict: Verdict | void;
         void guard(() => (verdict = options.shouldReconnect?.(info)));
-        schedule.plan(now, verdict as Verdict);
+        schedule.plan(verdict as Verdict);
         if (isClosing()) return;
         if (schedule.due() === Infinity) return finish(info);
         if (hasEnded) lose();
@@ -382,16 +373,15 @@ export function createCore(
         if (state !== 'open') return;
         quality.losses++;
         become('suspended');
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - clock()) });
+        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
     }
 
     function wait(): void {
         const due = schedule.due();
-        after('retry', due - clock(), () => {
-            const now = clock();
-            if (hasWoken || Math.abs(now - due) <= LATE_MS) return connect();
+        at('retry', due, () => {
+            if (hasWoken || Math.abs(now() - due) <= LATE_MS) return connect();
             hasWoken = true;
-            schedule.slept(now);
+            schedule.slept();
             return wait();
         });
     }
@@ -400,7 +390,7 @@ export function createCore(
     function note(loss: Loss): void {
         const { id: conn } = session ?? {};
         const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...facts(), ...end, at: clock(), wasUp: state === 'open' };
+        const one = { ...loss, ...facts(), ...end, at: now(), wasUp: state === 'open' };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
 
@@ -418,7 +408,7 @@ export function createCore(
     function takeBack(): { unconfirmed: Data[]; sent: number } {
         const sent = outbox.unconfirmed();
         token = undefined;
-        inbox = createInbox();
+        inbox = createInbox(now);
         return { unconfirmed: outbox.take(), sent };
     }
 
@@ -449,13 +439,13 @@ export function createCore(
         }
         become('closing');
         clear('dog');
-        after('close', raw ? CLOSE_MS : 0, () => finish(GONE));
+        at('close', raw ? now() + CLOSE_MS : 0, () => finish(GONE));
     }
 
     function reconnect(): void {
         if (state === 'closing') finish(GONE);
         if (!unlisten) return start();
-        schedule.reopen(clock());
+        schedule.reopen();
         note({ code: 1000, isLocal: true });
         detach();
         suspend({});

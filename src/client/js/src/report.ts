@@ -20,7 +20,8 @@ export interface Ended extends Facts {
     isLocal?: boolean;
     isOffline: boolean;
     triedAt: number;
-    openedAt: number | undefined;
+    /** 0: it was not open. */
+    openedAt: number;
     at: number;
     dog: Watchdog | undefined;
     class: FailureClass | undefined;
@@ -53,7 +54,7 @@ export function report(all: Ended[], now: number, lib: string, net: string | und
 
 function describe(one: Ended, now: number, net: string | undefined) {
     const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
-    const ago = (at: number | undefined) => at && Math.max(0, now - at);
+    const ago = (at: number | undefined) => (at ? Math.max(0, now - at) : undefined);
     return {
         conn: one.conn,
         end: cause(one),
@@ -79,7 +80,7 @@ function cause(one: Ended): string {
 
 const describeTry = (one: Ended, now: number) => ({
     ago: now - one.triedAt,
-    phase: one.openedAt === undefined ? undefined : 'hello',
+    phase: one.openedAt ? 'hello' : undefined,
     ms: one.at - one.triedAt,
     why: one.isTimeout ? 'timeout' : 'other',
 });

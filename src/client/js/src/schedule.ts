@@ -58,7 +58,7 @@ const WAITS_FOR_NETWORK = /^(of|sl|id|bl|un)/;
 export type Schedule = ReturnType<typeof createSchedule>;
 
 /** Returns a schedule that takes its random numbers from `next`. */
-export function createSchedule(next: Uint32Source) {
+export function createSchedule(next: Uint32Source, now: () => number) {
     let failure: FailureClass | undefined;
     let n = -1;
     let due = 0;
@@ -68,8 +68,8 @@ export function createSchedule(next: Uint32Source) {
     let firstMs = 0;
     let maxMs = 0;
     let wasOpen = false;
-    // The connection or try of now.
-    let openedAt: number | undefined;
+    // The present connection or try.
+    let openedAt = -1;
     let isProven = false;
     let activeAt = 0;
     let retry: [wait: number, spread: number] | undefined;
@@ -83,14 +83,14 @@ export function createSchedule(next: Uint32Source) {
 
     const random = (a: number, b: number) => uniform(next, a, b);
 
-    function limit(now: number, at: number): void {
-        const oldest = tries.filter((at) => at <= now).at(-TRIES_PER_MINUTE);
+    function limit(at: number): void {
+        const oldest = tries.filter((at) => at <= now()).at(-TRIES_PER_MINUTE);
         due = Math.max(at, oldest === undefined ? at : oldest + MINUTE);
     }
 
-    function countOpening(now: number, age: number): void {
+    function countOpening(age: number): void {
         if (age < SHORT_OPENING) {
-            short = [...short, now].slice(-FLAP_OPENINGS);
+            short = [...short, now()].slice(-FLAP_OPENINGS);
         } else {
             short = [];
             flaps = 0;
@@ -106,26 +106,26 @@ export function createSchedule(next: Uint32Source) {
         return true;
     }
 
-    function classify(now: number, { code, watchdog, slept }: End): FailureClass {
+    function classify({ code, watchdog, slept }: End): FailureClass {
         if (retry) return code === 4003 && !refusal ? 'replaced' : 'told';
         const sign = refusal ? `refused ${refusal}` : `${code}`;
         const known = CODES.find(([pattern]) => pattern.test(sign));
         if (known) return known[1];
         if (isOffline) return 'offline';
         if (slept) return 'slept';
-        const isIdleCut = code === 1006 && !watchdog && countGap(now - activeAt);
-        const isFlap = flaps || (short.length === FLAP_OPENINGS && now - short[0]! <= FLAP_WINDOW);
+        const isIdleCut = code === 1006 && !watchdog && countGap(now() - activeAt);
+        const isFlap = flaps || (short.length === FLAP_OPENINGS && now() - short[0]! <= FLAP_WINDOW);
         return isFlap ? 'flap' : isIdleCut ? 'idle_cut' : 'blip';
     }
 
     function blip(): number {
         const width = Math.min(maxMs || 30_000, 500 * 2 ** n);
-        return random(0, openedAt === undefined ? width : Math.max(width, firstMs));
+        return random(0, openedAt < 0 ? width : Math.max(width, firstMs));
     }
 
-    function wait(now: number): number {
+    function wait(): number {
         const half = (most: number) => random(most / 2, most);
-        const isFirst = openedAt !== undefined || retry;
+        const isFirst = openedAt >= 0 || retry;
         if (failure === 'over' || failure === 'replaced') return Infinity;
         if (failure === 'fault') return faults > 2 ? Infinity : 15_000 * 2 ** faults;
         if (failure === 'overload') return half(Math.min(120_000, 5_000 * 2 ** n));
@@ -136,8 +136,8 @@ export function createSchedule(next: Uint32Source) {
         if (failure === 'offline' && isOffline) return MINUTE;
         if (isFirst && retry) return random(retry[0], retry[0] + retry[1]);
         if (isFirst && failure === 'rejected') {
-            const isAgain = now - rejectedAt < MINUTE;
-            rejectedAt = now;
+            const isAgain = now() - rejectedAt < MINUTE;
+            rejectedAt = now();
             return isAgain ? Infinity : 0;
         }
         if (isFirst && failure === 'restart' && !n) return random(0, firstMs);
@@ -156,16 +156,17 @@ export function createSchedule(next: Uint32Source) {
         wantMs: () => wantMs,
 
         /** A try begins. */
-        tried(now: number): void {
-            tries = [...tries, now].filter((at) => at <= now && at > now - MINUTE);
-            openedAt = retry = undefined;
+        tried(): void {
+            tries = [...tries, now()].filter((at) => at <= now() && at > now() - MINUTE);
+            retry = undefined;
+            openedAt = -1;
             refusal = 0;
             isProven = false;
         },
 
         /** The WebSocket is open. */
-        opened(now: number): void {
-            openedAt = activeAt = now;
+        opened(): void {
+            openedAt = activeAt = now();
             wasOpen = true;
         },
 
@@ -181,8 +182,8 @@ export function createSchedule(next: Uint32Source) {
         },
 
         /** A frame came or was sent. */
-        active(now: number): void {
-            activeAt = now;
+        active(): void {
+            activeAt = now();
         },
 
         /** The gateway says when to come back. */
@@ -197,14 +198,14 @@ export function createSchedule(next: Uint32Source) {
         },
 
         /** The connection or try has ended. Returns its class; `plan` follows. */
-        ended(now: number, end: End): FailureClass {
-            const age = now - (openedAt ?? now);
+        ended(end: End): FailureClass {
+            const age = now() - openedAt;
             const isStable = isProven && age >= 10_000;
-            const isAnswered = openedAt !== undefined || retry || refusal;
+            const isOpen = openedAt >= 0;
             n = isStable ? 0 : n + 1;
-            if (isAnswered) {
-                if (!refusal) countOpening(now, age);
-                failure = classify(now, end);
+            if (isOpen || retry || refusal) {
+                if (isOpen && !refusal) countOpening(age);
+                failure = classify(end);
                 faults = failure === 'fault' ? (isStable ? 1 : faults + 1) : 0;
             }
             failure ??= wasOpen ? 'blip' : 'unreachable';
@@ -213,36 +214,36 @@ export function createSchedule(next: Uint32Source) {
         },
 
         /** Decides when to try after an end. */
-        plan(now: number, verdict?: Verdict): void {
-            let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait(now);
+        plan(verdict?: Verdict): void {
+            let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait();
             if (verdict === true && ms === Infinity) ms = blip();
-            if (ms < Infinity) limit(now, now + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
+            if (ms < Infinity) limit(now() + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
             else due = ms;
         },
 
         /** The environment says whether there is a network. */
-        network(now: number, isOnline: boolean, isWaiting: boolean): void {
+        network(isOnline: boolean, isWaiting: boolean): void {
             isOffline = !isOnline;
             if (!isWaiting) return;
-            const soon = now + (isOnline ? random(0, 300) : MINUTE);
+            const soon = now() + (isOnline ? random(0, 300) : MINUTE);
             const isForward = isOnline && WAITS_FOR_NETWORK.test(failure!);
-            limit(now, isForward ? soon : Math.max(due, soon));
+            limit(isForward ? soon : Math.max(due, soon));
         },
 
         /** The timer of a wait was more than a second late. */
-        slept(now: number): void {
-            limit(now, now + random(0, 1_000));
+        slept(): void {
+            limit(now() + random(0, 1_000));
         },
 
         /** The host opens again, or wants another connection at once. */
-        reopen(now: number): void {
+        reopen(): void {
             if (due === Infinity) {
                 failure = undefined;
                 n = -1;
                 faults = 0;
                 rejectedAt = -Infinity;
             }
-            limit(now, now);
+            limit(now());
         },
     };
 }

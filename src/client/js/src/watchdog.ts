@@ -14,17 +14,17 @@ const BYTES_PER_MS = 2.048;
 export type Watchdog = ReturnType<typeof createWatchdog>;
 
 /** Returns the watchdog of a connection whose hello came now. */
-export function createWatchdog(now: number, pingMs: number, graceMs: number) {
-    let heardAt = now;
+export function createWatchdog(pingMs: number, graceMs: number, now: () => number) {
+    let heardAt = now();
     /** What the deadline counts from. */
-    let from = now;
+    let from = now();
     let big = 0;
     let probes = 0;
     let probedAt = -1;
     let probeDue = Infinity;
     let slept = false;
     let gap = 0;
-    let pingedAt = now;
+    let pingedAt = now();
     const pings = { seen: 0, late: 0 };
     const rtts: number[] = [];
 
@@ -39,19 +39,19 @@ export function createWatchdog(now: number, pingMs: number, graceMs: number) {
         facts: () => ({ heardAt, gap, pings, rtts }),
 
         /** A ping came. */
-        pinged(now: number): void {
+        pinged(): void {
             pings.seen++;
-            if (now - pingedAt > pingMs + LATE_MS) pings.late++;
-            pingedAt = now;
+            if (now() - pingedAt > pingMs + LATE_MS) pings.late++;
+            pingedAt = now();
         },
 
         /** A frame came. */
-        heard(now: number): void {
-            heardAt = from = now;
+        heard(): void {
+            heardAt = from = now();
             big = 0;
             // What comes this long after the probe did not lie in a buffer of this device.
-            if (probedAt >= 0 && now - probedAt >= LATE_MS) {
-                probeDue = Math.max(probeDue, now + PROBE_MS);
+            if (probedAt >= 0 && now() - probedAt >= LATE_MS) {
+                probeDue = Math.max(probeDue, now() + PROBE_MS);
             }
         },
 
@@ -65,17 +65,17 @@ export function createWatchdog(now: number, pingMs: number, graceMs: number) {
          * The device woke up, or its network changed. Returns the number of the probe to send
          * behind `buffered` unsent bytes; 0 while the answer to another one is awaited.
          */
-        probe(now: number, buffered: number): number {
+        probe(buffered: number): number {
             if (probedAt >= 0) return 0;
-            probedAt = now;
-            probeDue = big ? Infinity : now + Math.max(PROBE_MS, Math.ceil(buffered / BYTES_PER_MS));
+            probedAt = now();
+            probeDue = big ? Infinity : now() + Math.max(PROBE_MS, Math.ceil(buffered / BYTES_PER_MS));
             return ++probes;
         },
 
         /** A probe was answered. Returns its round-trip time, in milliseconds. */
-        answered(now: number, number: number): number | undefined {
+        answered(number: number): number | undefined {
             if (number !== probes || probedAt < 0) return;
-            const rtt = now - probedAt;
+            const rtt = now() - probedAt;
             rtts.push(rtt);
             probedAt = -1;
             probeDue = Infinity;
@@ -84,13 +84,13 @@ export function createWatchdog(now: number, pingMs: number, graceMs: number) {
         },
 
         /** The timer that was set for `at` fires. Returns what to do. */
-        fired(now: number, at: number): 'wait' | 'probe' | 'dead' {
-            const error = Math.abs(now - at);
-            if (error <= LATE_MS) return now < due() ? 'wait' : 'dead';
+        fired(at: number): 'wait' | 'probe' | 'dead' {
+            const error = Math.abs(now() - at);
+            if (error <= LATE_MS) return now() < due() ? 'wait' : 'dead';
             slept = true;
             gap = Math.max(gap, error);
-            from = now;
-            if (probedAt >= 0 && Math.abs(now - probedAt) <= LATE_MS) return 'wait';
+            from = now();
+            if (probedAt >= 0 && Math.abs(now() - probedAt) <= LATE_MS) return 'wait';
             probedAt = -1;
             return 'probe';
         },
