@@ -311,6 +311,52 @@ test("a gateway that contradicts the session ends it", async () => {
   }
 });
 
+/** A life with every event. */
+async function life({ gateway, socket }) {
+  socket.send("12345678");
+  await gateway.advance(1100);
+  if (gateway.connection) gateway.send("x");
+  await gateway.advance(10);
+  gateway.cut();
+  await gateway.advance(1000);
+  if (gateway.connection) gateway.end(1001, "moved");
+  await gateway.advance(1000);
+  gateway.cut();
+  gateway.loseSession();
+  await gateway.advance(1000);
+  if (gateway.connection) gateway.end(1000, "done");
+  await gateway.advance(1000);
+}
+
+for (const type of ["open", "resume", "suspend", "reset", "message", "drain", "state"]) {
+  for (const nth of [1, 2, 3]) {
+    test(`the application closes or reconnects in handler ${nth} of ${type}`, async () => {
+      for (const call of ["close", "reconnect"]) {
+        const it = rig({ options: { maxBufferedBytes: 10 } });
+        let count = 0;
+        it.socket.addEventListener(type, () => { if (++count === nth) it.socket[call](); });
+        await life(it);
+        const { tries } = it.gateway;
+        const made = tries.length;
+        await it.gateway.advance(600_000);
+        if (call === "close" && count >= nth) assert.deepEqual([it.socket.state, tries.length], ["closed", made]);
+        else assert.ok(["open", "closed"].includes(it.socket.state), it.socket.state);
+        assert.ok(it.events.filter((event) => event.startsWith("close")).length < 2);
+      }
+    });
+  }
+}
+
+test("a watchdog that barks while the socket closes does not open it again", async () => {
+  const { gateway, socket, events } = rig();
+  await gateway.advance(10);
+  socket.onmessage = () => socket.close();
+  gateway.send("x");
+  gateway.latencyMs = 1e9;
+  await gateway.advance(600_000);
+  assert.deepEqual([events, socket.state, gateway.tries.length], [["open", "message x", "close over"], "closed", 1]);
+});
+
 test("the surroundings are told on change, at most once in 10 s", async () => {
   const { gateway } = rig();
   const states = () => gateway.frames.filter((frame) => frame.state).map((frame) => frame.state);

@@ -161,8 +161,7 @@ export function createCore(
 
     /** The other side does not speak pulse. */
     function plain(): void {
-        if (session) lose();
-        session = undefined;
+        if (!renew()) return;
         isPlain = true;
         schedule.proved();
         up('open');
@@ -173,7 +172,7 @@ export function createCore(
         const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello!;
         const before = outbox.sent();
         if (resumed && !(token && outbox.resume(rx))) return false;
-        if (!resumed && session) lose();
+        if (!resumed && !renew()) return true;
         session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello!.max_message_bytes };
         token = hello!.resume;
         schedule.promised(retry.first_ms, retry.max_ms);
@@ -202,8 +201,9 @@ export function createCore(
         clear('phase');
         isUp = true;
         host.protocol = raw!.protocol;
+        const mine = turn;
         become('open');
-        emit(type, fields);
+        if (mine === turn) emit(type, fields);
         flush();
         guardDog();
     }
@@ -350,6 +350,7 @@ export function createCore(
     }
 
     function lost(loss: Loss): void {
+        if (state === 'closing') return finish(GONE);
         const { code, reason = '', wasClean = false } = loss;
         const failure = schedule.ended(loss);
         const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };
@@ -361,9 +362,8 @@ export function createCore(
         void guard(() => (verdict = options.shouldReconnect?.(info)));
         schedule.plan(verdict as Verdict);
         if (isClosing()) return;
-        if (schedule.due() === Infinity) return finish(info);
-        if (hasEnded) lose();
-        suspend(info);
+        if (schedule.due() === Infinity) finish(info);
+        else if (!hasEnded || renew()) suspend(info);
     }
 
     /** Waits for the next try. */
@@ -412,10 +412,15 @@ export function createCore(
         return { unconfirmed: outbox.take(), sent };
     }
 
-    function lose(): void {
-        quality.resets++;
-        session = undefined;
-        emit('reset', takeBack());
+    /** Ends the session, if there is one. Returns whether the application goes on. */
+    function renew(): boolean {
+        const mine = turn;
+        if (session) {
+            quality.resets++;
+            session = undefined;
+            emit('reset', takeBack());
+        }
+        return mine === turn && !isClosing();
     }
 
     function finish(info: CloseInfo): void {

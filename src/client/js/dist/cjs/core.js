@@ -60,8 +60,8 @@ exports.QuotaExceededError = QuotaExceededError;
 /** Returns the life of `host`, which it gives its events and facts. */
 function createCore(host, target, protocols, options, version) {
     const env = { ...(0, environment_ts_1.platform)(), ...options.environment };
-    const { now: clock, setTimeout, clearTimeout, facts, isOffline } = env;
-    const schedule = (0, schedule_ts_1.createSchedule)(env.random);
+    const { now, setTimeout, clearTimeout, facts, isOffline } = env;
+    const schedule = (0, schedule_ts_1.createSchedule)(env.random, now);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
     const { quality } = host;
     const timers = {};
@@ -72,7 +72,7 @@ function createCore(host, target, protocols, options, version) {
     let session;
     let token;
     const outbox = (0, outbox_ts_1.createOutbox)();
-    let inbox = (0, inbox_ts_1.createInbox)();
+    let inbox = (0, inbox_ts_1.createInbox)(now);
     let wasFull = false;
     // The present connection or try. What comes from one of another turn is ignored.
     let turn = 0;
@@ -82,7 +82,7 @@ function createCore(host, target, protocols, options, version) {
     let dogDue = 0;
     let end;
     let triedAt = 0;
-    let openedAt;
+    let openedAt = 0;
     let ended = [];
     let told = '{}';
     let toldAt = -Infinity;
@@ -100,41 +100,38 @@ function createCore(host, target, protocols, options, version) {
         clearTimeout(timers[name]);
         delete timers[name];
     }
-    function after(name, ms, callback) {
+    /** Calls back at a time of the clock. A later call for the same name replaces this one. */
+    function at(name, due, callback) {
         clear(name);
         const run = () => {
             delete timers[name];
             callback();
         };
-        timers[name] = setTimeout(run, Math.max(0, ms));
+        timers[name] = setTimeout(run, Math.max(0, due - now()));
     }
     // ---- connecting
     function start() {
         unlisten = env.listen(onSignal);
-        const now = clock();
         if (isOffline())
-            schedule.network(now, false, false);
-        schedule.reopen(now);
+            schedule.network(false, false);
+        schedule.reopen();
         become('connecting');
-        if (schedule.due() > now)
-            wait();
-        else
-            void connect();
+        wait();
     }
     async function connect() {
         const mine = ++turn;
-        const now = clock();
         const attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
             resume: !!token,
         };
         const ask = async (value) => (typeof value === 'function' ? value(attempt) : value);
-        triedAt = now;
-        openedAt = undefined;
-        schedule.tried(now);
-        const most = options.openTimeoutMs ?? OPEN_MS;
-        after('phase', most, () => lost({ code: 1006, isTimeout: true }));
+        triedAt = now();
+        openedAt = 0;
+        schedule.tried();
+        const isTimeout = true;
+        const due = triedAt + (options.openTimeoutMs ?? OPEN_MS);
+        at('phase', due, () => lost({ code: 1006, isTimeout }));
         try {
             const url = `${await ask(target)}`;
             const names = (await (token ? host.protocol : ask(protocols))) || [];
@@ -142,10 +139,10 @@ function createCore(host, target, protocols, options, version) {
                 open((host.url = url), names);
         }
         catch (error) {
-            if (mine === turn)
-                emit('error', { error });
-            if (mine === turn)
-                lost({ code: 1006 });
+            if (mine !== turn)
+                return;
+            lost({ code: 1006 });
+            emit('error', { error });
         }
     }
     function open(url, names) {
@@ -167,25 +164,19 @@ function createCore(host, target, protocols, options, version) {
         socket.onclose = on(onClose);
     }
     function onOpen() {
-        const now = clock();
-        openedAt = now;
-        schedule.opened(now);
+        openedAt = now();
+        schedule.opened();
         if (isPlain)
             return plain();
         if (token)
             say({ resume: token, rx: inbox.tell() });
-        after('phase', HELLO_MS, () => {
-            if (session)
-                lost({ code: 1006, isTimeout: true });
-            else
-                plain();
-        });
+        const isTimeout = true;
+        at('phase', openedAt + HELLO_MS, () => (session ? lost({ code: 1006, isTimeout }) : plain()));
     }
     /** The other side does not speak pulse. */
     function plain() {
-        if (session)
-            lose();
-        session = undefined;
+        if (!renew())
+            return;
         isPlain = true;
         schedule.proved();
         up('open');
@@ -193,16 +184,15 @@ function createCore(host, target, protocols, options, version) {
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
     function onHello({ hello }) {
         const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello;
-        const now = clock();
         const before = outbox.sent();
         if (resumed && !(token && outbox.resume(rx)))
             return false;
-        if (!resumed && session)
-            lose();
+        if (!resumed && !renew())
+            return true;
         session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello.max_message_bytes };
         token = hello.resume;
         schedule.promised(retry.first_ms, retry.max_ms);
-        dog = (0, watchdog_ts_1.createWatchdog)(now, ping_ms, grace_ms);
+        dog = (0, watchdog_ts_1.createWatchdog)(ping_ms, grace_ms, now);
         // The gateway holds a session once a frame proves that its hello has arrived.
         say({ rx: inbox.tell() });
         void report(hello.report_bytes);
@@ -217,11 +207,10 @@ function createCore(host, target, protocols, options, version) {
     async function report(most) {
         const mine = turn;
         const all = ended;
-        const now = clock();
         if (!all[0] || !most || options.reports === false)
             return;
         ended = [];
-        const frame = (await Promise.resolve().then(() => __importStar(require('./report.js')))).report(all, now, version, facts().net, most);
+        const frame = (await Promise.resolve().then(() => __importStar(require('./report.js')))).report(all, now(), version, facts().net, most);
         if (mine === turn && frame)
             say({ report: frame });
     }
@@ -229,8 +218,10 @@ function createCore(host, target, protocols, options, version) {
         clear('phase');
         isUp = true;
         host.protocol = raw.protocol;
+        const mine = turn;
         become('open');
-        emit(type, fields);
+        if (mine === turn)
+            emit(type, fields);
         flush();
         guardDog();
     }
@@ -257,7 +248,7 @@ function createCore(host, target, protocols, options, version) {
         for (let data; (data = outbox.next()) !== undefined;) {
             raw.send(typeof data === 'string' && !isPlain ? (0, frames_ts_1.escape)(data) : data);
         }
-        schedule.active(clock());
+        schedule.active();
         if (isPlain)
             outbox.acknowledge(outbox.sent());
     }
@@ -265,16 +256,15 @@ function createCore(host, target, protocols, options, version) {
     function say(frame) {
         if (raw?.readyState === 1)
             raw.send((0, frames_ts_1.control)(frame));
-        schedule.active(clock());
+        schedule.active();
     }
     function onMessage(data) {
-        const now = clock();
-        schedule.active(now);
-        dog?.heard(now);
+        schedule.active();
+        dog?.heard();
         if (!isPlain && typeof data === 'string') {
             if ((0, frames_ts_1.isControl)(data)) {
                 const frame = (0, frames_ts_1.parse)(data);
-                if (frame ? onFrame(frame, now) : !session) {
+                if (frame ? onFrame(frame) : !session) {
                     if (frame)
                         return guardDog();
                 }
@@ -287,13 +277,13 @@ function createCore(host, target, protocols, options, version) {
         if (!isUp)
             plain();
         if (!isPlain)
-            inbox.count((0, data_ts_1.sizeOf)(data), now);
+            inbox.count((0, data_ts_1.sizeOf)(data));
         emit('message', { data, origin: host.url });
         acknowledge();
         guardDog();
     }
     /** Handles a control frame. Returns whether it agrees with the session. */
-    function onFrame(frame, now) {
+    function onFrame(frame) {
         const { ping, probe, rx, bye, refused, big } = frame;
         if (bye)
             schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
@@ -306,11 +296,11 @@ function createCore(host, target, protocols, options, version) {
         if (rx !== undefined && !outbox.acknowledge(rx))
             return false;
         if (ping !== undefined) {
-            dog.pinged(now);
+            dog.pinged();
             say({ pong: ping, rx: inbox.tell() });
             schedule.proved();
         }
-        const rtt = probe === undefined ? probe : dog.answered(now, probe);
+        const rtt = probe === undefined ? probe : dog.answered(probe);
         if (rtt !== undefined) {
             quality.rttMs = rtt;
             schedule.proved();
@@ -319,7 +309,7 @@ function createCore(host, target, protocols, options, version) {
             dog.big(big);
         if (frame.end) {
             end = frame.end;
-            inbox.count(0, now);
+            inbox.count(0);
             say({ rx: inbox.tell() });
         }
         if (wasFull && buffered() <= bufferedMax / 2) {
@@ -329,13 +319,11 @@ function createCore(host, target, protocols, options, version) {
         return true;
     }
     function acknowledge() {
-        const ms = inbox.ackAt() - clock();
-        if (!isUp || isPlain || ms === Infinity)
-            return;
-        if (ms <= 0)
+        const due = inbox.ackAt();
+        if (due <= now())
             say({ rx: inbox.tell() });
-        else if (!timers['ack'])
-            after('ack', ms, acknowledge);
+        else if (due < Infinity && !timers['ack'])
+            at('ack', due, acknowledge);
     }
     // ---- liveness
     function guardDog() {
@@ -347,8 +335,8 @@ function createCore(host, target, protocols, options, version) {
         if (timers['dog'] && later >= 0 && later < LATE_MS)
             return;
         dogDue = due;
-        after('dog', due - clock(), () => {
-            const what = mine.fired(clock(), due);
+        at('dog', due, () => {
+            const what = mine.fired(due);
             if (what === 'dead')
                 return lost({ code: 1006, watchdog: true, slept: mine.slept() });
             if (what === 'probe')
@@ -357,7 +345,7 @@ function createCore(host, target, protocols, options, version) {
         });
     }
     function doProbe() {
-        const probe = isUp && dog?.probe(clock(), raw.bufferedAmount);
+        const probe = isUp && dog?.probe(raw.bufferedAmount);
         if (probe)
             say({ probe });
         guardDog();
@@ -365,7 +353,7 @@ function createCore(host, target, protocols, options, version) {
     function onSignal(signal) {
         const isWaiting = !!timers['retry'];
         if (signal === 'online' || signal === 'offline') {
-            schedule.network(clock(), signal === 'online', isWaiting);
+            schedule.network(signal === 'online', isWaiting);
             if (isWaiting)
                 wait();
         }
@@ -375,15 +363,14 @@ function createCore(host, target, protocols, options, version) {
     }
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell() {
-        const now = clock();
         const state = { ...facts(), want_ms: schedule.wantMs() };
         const text = JSON.stringify(state);
         if (!dog || text === told)
             return;
-        if (now < toldAt + STATE_MS)
-            return after('state', toldAt + STATE_MS - now, tell);
+        if (now() < toldAt + STATE_MS)
+            return at('state', toldAt + STATE_MS, tell);
         told = text;
-        toldAt = now;
+        toldAt = now();
         say({ state });
     }
     // ---- ends
@@ -394,9 +381,10 @@ function createCore(host, target, protocols, options, version) {
             lost({ code, reason, wasClean, ...end });
     }
     function lost(loss) {
-        const now = clock();
+        if (state === 'closing')
+            return finish(GONE);
         const { code, reason = '', wasClean = false } = loss;
-        const failure = schedule.ended(now, loss);
+        const failure = schedule.ended(loss);
         const info = { code, reason, wasClean, class: failure, n: schedule.n() };
         const hasEnded = end;
         note(loss);
@@ -405,14 +393,13 @@ function createCore(host, target, protocols, options, version) {
             token = undefined;
         let verdict;
         void (0, listeners_ts_1.guard)(() => (verdict = options.shouldReconnect?.(info)));
-        schedule.plan(now, verdict);
+        schedule.plan(verdict);
         if (isClosing())
             return;
         if (schedule.due() === Infinity)
-            return finish(info);
-        if (hasEnded)
-            lose();
-        suspend(info);
+            finish(info);
+        else if (!hasEnded || renew())
+            suspend(info);
     }
     /** Waits for the next try. */
     function suspend(info) {
@@ -422,16 +409,15 @@ function createCore(host, target, protocols, options, version) {
             return;
         quality.losses++;
         become('suspended');
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - clock()) });
+        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
     }
     function wait() {
         const due = schedule.due();
-        after('retry', due - clock(), () => {
-            const now = clock();
-            if (hasWoken || Math.abs(now - due) <= LATE_MS)
+        at('retry', due, () => {
+            if (hasWoken || Math.abs(now() - due) <= LATE_MS)
                 return connect();
             hasWoken = true;
-            schedule.slept(now);
+            schedule.slept();
             return wait();
         });
     }
@@ -439,7 +425,7 @@ function createCore(host, target, protocols, options, version) {
     function note(loss) {
         const { id: conn } = session ?? {};
         const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...facts(), ...end, at: clock(), wasUp: state === 'open' };
+        const one = { ...loss, ...facts(), ...end, at: now(), wasUp: state === 'open' };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
     /** Lets go of the connection: nothing that comes from it counts any more. */
@@ -455,13 +441,18 @@ function createCore(host, target, protocols, options, version) {
     function takeBack() {
         const sent = outbox.unconfirmed();
         token = undefined;
-        inbox = (0, inbox_ts_1.createInbox)();
+        inbox = (0, inbox_ts_1.createInbox)(now);
         return { unconfirmed: outbox.take(), sent };
     }
-    function lose() {
-        quality.resets++;
-        session = undefined;
-        emit('reset', takeBack());
+    /** Ends the session, if there is one. Returns whether the application goes on. */
+    function renew() {
+        const mine = turn;
+        if (session) {
+            quality.resets++;
+            session = undefined;
+            emit('reset', takeBack());
+        }
+        return mine === turn && !isClosing();
     }
     function finish(info) {
         const isOwn = state === 'closing';
@@ -487,14 +478,14 @@ function createCore(host, target, protocols, options, version) {
         }
         become('closing');
         clear('dog');
-        after('close', raw ? CLOSE_MS : 0, () => finish(GONE));
+        at('close', raw ? now() + CLOSE_MS : 0, () => finish(GONE));
     }
     function reconnect() {
         if (state === 'closing')
             finish(GONE);
         if (!unlisten)
             return start();
-        schedule.reopen(clock());
+        schedule.reopen();
         note({ code: 1000, isLocal: true });
         detach();
         suspend({});

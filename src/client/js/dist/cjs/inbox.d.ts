@@ -1,7 +1,7 @@
 /** Returns an inbox that has received nothing. */
-export declare function createInbox(): {
+export declare function createInbox(now: () => number): {
     /** Counts a message that was received whole and is handed on. */
-    count(size: number, now: number): void;
+    count(size: number): void;
     /** Returns how many messages of the session were received, and notes that it was said. */
     tell(): number;
     /** Returns when to acknowledge; `Infinity` if the gateway knows of everything. */

@@ -32,7 +32,7 @@ function report(all, now, lib, net, most) {
 }
 function describe(one, now, net) {
     const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
-    const ago = (at) => at && Math.max(0, now - at);
+    const ago = (at) => (at ? Math.max(0, now - at) : undefined);
     return {
         conn: one.conn,
         end: cause(one),
@@ -59,7 +59,7 @@ function cause(one) {
 }
 const describeTry = (one, now) => ({
     ago: now - one.triedAt,
-    phase: one.openedAt === undefined ? undefined : 'hello',
+    phase: one.openedAt ? 'hello' : undefined,
     ms: one.at - one.triedAt,
     why: one.isTimeout ? 'timeout' : 'other',
 });

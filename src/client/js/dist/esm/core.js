@@ -22,8 +22,8 @@ export class QuotaExceededError extends Error {
 /** Returns the life of `host`, which it gives its events and facts. */
 export function createCore(host, target, protocols, options, version) {
     const env = { ...platform(), ...options.environment };
-    const { now: clock, setTimeout, clearTimeout, facts, isOffline } = env;
-    const schedule = createSchedule(env.random);
+    const { now, setTimeout, clearTimeout, facts, isOffline } = env;
+    const schedule = createSchedule(env.random, now);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
     const { quality } = host;
     const timers = {};
@@ -34,7 +34,7 @@ export function createCore(host, target, protocols, options, version) {
     let session;
     let token;
     const outbox = createOutbox();
-    let inbox = createInbox();
+    let inbox = createInbox(now);
     let wasFull = false;
     // The present connection or try. What comes from one of another turn is ignored.
     let turn = 0;
@@ -44,7 +44,7 @@ export function createCore(host, target, protocols, options, version) {
     let dogDue = 0;
     let end;
     let triedAt = 0;
-    let openedAt;
+    let openedAt = 0;
     let ended = [];
     let told = '{}';
     let toldAt = -Infinity;
@@ -62,41 +62,38 @@ export function createCore(host, target, protocols, options, version) {
         clearTimeout(timers[name]);
         delete timers[name];
     }
-    function after(name, ms, callback) {
+    /** Calls back at a time of the clock. A later call for the same name replaces this one. */
+    function at(name, due, callback) {
         clear(name);
         const run = () => {
             delete timers[name];
             callback();
         };
-        timers[name] = setTimeout(run, Math.max(0, ms));
+        timers[name] = setTimeout(run, Math.max(0, due - now()));
     }
     // ---- connecting
     function start() {
         unlisten = env.listen(onSignal);
-        const now = clock();
         if (isOffline())
-            schedule.network(now, false, false);
-        schedule.reopen(now);
+            schedule.network(false, false);
+        schedule.reopen();
         become('connecting');
-        if (schedule.due() > now)
-            wait();
-        else
-            void connect();
+        wait();
     }
     async function connect() {
         const mine = ++turn;
-        const now = clock();
         const attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
             resume: !!token,
         };
         const ask = async (value) => (typeof value === 'function' ? value(attempt) : value);
-        triedAt = now;
-        openedAt = undefined;
-        schedule.tried(now);
-        const most = options.openTimeoutMs ?? OPEN_MS;
-        after('phase', most, () => lost({ code: 1006, isTimeout: true }));
+        triedAt = now();
+        openedAt = 0;
+        schedule.tried();
+        const isTimeout = true;
+        const due = triedAt + (options.openTimeoutMs ?? OPEN_MS);
+        at('phase', due, () => lost({ code: 1006, isTimeout }));
         try {
             const url = `${await ask(target)}`;
             const names = (await (token ? host.protocol : ask(protocols))) || [];
@@ -104,10 +101,10 @@ export function createCore(host, target, protocols, options, version) {
                 open((host.url = url), names);
         }
         catch (error) {
-            if (mine === turn)
-                emit('error', { error });
-            if (mine === turn)
-                lost({ code: 1006 });
+            if (mine !== turn)
+                return;
+            lost({ code: 1006 });
+            emit('error', { error });
         }
     }
     function open(url, names) {
@@ -129,25 +126,19 @@ export function createCore(host, target, protocols, options, version) {
         socket.onclose = on(onClose);
     }
     function onOpen() {
-        const now = clock();
-        openedAt = now;
-        schedule.opened(now);
+        openedAt = now();
+        schedule.opened();
         if (isPlain)
             return plain();
         if (token)
             say({ resume: token, rx: inbox.tell() });
-        after('phase', HELLO_MS, () => {
-            if (session)
-                lost({ code: 1006, isTimeout: true });
-            else
-                plain();
-        });
+        const isTimeout = true;
+        at('phase', openedAt + HELLO_MS, () => (session ? lost({ code: 1006, isTimeout }) : plain()));
     }
     /** The other side does not speak pulse. */
     function plain() {
-        if (session)
-            lose();
-        session = undefined;
+        if (!renew())
+            return;
         isPlain = true;
         schedule.proved();
         up('open');
@@ -155,16 +146,15 @@ export function createCore(host, target, protocols, options, version) {
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
     function onHello({ hello }) {
         const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello;
-        const now = clock();
         const before = outbox.sent();
         if (resumed && !(token && outbox.resume(rx)))
             return false;
-        if (!resumed && session)
-            lose();
+        if (!resumed && !renew())
+            return true;
         session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello.max_message_bytes };
         token = hello.resume;
         schedule.promised(retry.first_ms, retry.max_ms);
-        dog = createWatchdog(now, ping_ms, grace_ms);
+        dog = createWatchdog(ping_ms, grace_ms, now);
         // The gateway holds a session once a frame proves that its hello has arrived.
         say({ rx: inbox.tell() });
         void report(hello.report_bytes);
@@ -179,11 +169,10 @@ export function createCore(host, target, protocols, options, version) {
     async function report(most) {
         const mine = turn;
         const all = ended;
-        const now = clock();
         if (!all[0] || !most || options.reports === false)
             return;
         ended = [];
-        const frame = (await import('./report.js')).report(all, now, version, facts().net, most);
+        const frame = (await import('./report.js')).report(all, now(), version, facts().net, most);
         if (mine === turn && frame)
             say({ report: frame });
     }
@@ -191,8 +180,10 @@ export function createCore(host, target, protocols, options, version) {
         clear('phase');
         isUp = true;
         host.protocol = raw.protocol;
+        const mine = turn;
         become('open');
-        emit(type, fields);
+        if (mine === turn)
+            emit(type, fields);
         flush();
         guardDog();
     }
@@ -219,7 +210,7 @@ export function createCore(host, target, protocols, options, version) {
         for (let data; (data = outbox.next()) !== undefined;) {
             raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
         }
-        schedule.active(clock());
+        schedule.active();
         if (isPlain)
             outbox.acknowledge(outbox.sent());
     }
@@ -227,16 +218,15 @@ export function createCore(host, target, protocols, options, version) {
     function say(frame) {
         if (raw?.readyState === 1)
             raw.send(control(frame));
-        schedule.active(clock());
+        schedule.active();
     }
     function onMessage(data) {
-        const now = clock();
-        schedule.active(now);
-        dog?.heard(now);
+        schedule.active();
+        dog?.heard();
         if (!isPlain && typeof data === 'string') {
             if (isControl(data)) {
                 const frame = parse(data);
-                if (frame ? onFrame(frame, now) : !session) {
+                if (frame ? onFrame(frame) : !session) {
                     if (frame)
                         return guardDog();
                 }
@@ -249,13 +239,13 @@ export function createCore(host, target, protocols, options, version) {
         if (!isUp)
             plain();
         if (!isPlain)
-            inbox.count(sizeOf(data), now);
+            inbox.count(sizeOf(data));
         emit('message', { data, origin: host.url });
         acknowledge();
         guardDog();
     }
     /** Handles a control frame. Returns whether it agrees with the session. */
-    function onFrame(frame, now) {
+    function onFrame(frame) {
         const { ping, probe, rx, bye, refused, big } = frame;
         if (bye)
             schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
@@ -268,11 +258,11 @@ export function createCore(host, target, protocols, options, version) {
         if (rx !== undefined && !outbox.acknowledge(rx))
             return false;
         if (ping !== undefined) {
-            dog.pinged(now);
+            dog.pinged();
             say({ pong: ping, rx: inbox.tell() });
             schedule.proved();
         }
-        const rtt = probe === undefined ? probe : dog.answered(now, probe);
+        const rtt = probe === undefined ? probe : dog.answered(probe);
         if (rtt !== undefined) {
             quality.rttMs = rtt;
             schedule.proved();
@@ -281,7 +271,7 @@ export function createCore(host, target, protocols, options, version) {
             dog.big(big);
         if (frame.end) {
             end = frame.end;
-            inbox.count(0, now);
+            inbox.count(0);
             say({ rx: inbox.tell() });
         }
         if (wasFull && buffered() <= bufferedMax / 2) {
@@ -291,13 +281,11 @@ export function createCore(host, target, protocols, options, version) {
         return true;
     }
     function acknowledge() {
-        const ms = inbox.ackAt() - clock();
-        if (!isUp || isPlain || ms === Infinity)
-            return;
-        if (ms <= 0)
+        const due = inbox.ackAt();
+        if (due <= now())
             say({ rx: inbox.tell() });
-        else if (!timers['ack'])
-            after('ack', ms, acknowledge);
+        else if (due < Infinity && !timers['ack'])
+            at('ack', due, acknowledge);
     }
     // ---- liveness
     function guardDog() {
@@ -309,8 +297,8 @@ export function createCore(host, target, protocols, options, version) {
         if (timers['dog'] && later >= 0 && later < LATE_MS)
             return;
         dogDue = due;
-        after('dog', due - clock(), () => {
-            const what = mine.fired(clock(), due);
+        at('dog', due, () => {
+            const what = mine.fired(due);
             if (what === 'dead')
                 return lost({ code: 1006, watchdog: true, slept: mine.slept() });
             if (what === 'probe')
@@ -319,7 +307,7 @@ export function createCore(host, target, protocols, options, version) {
         });
     }
     function doProbe() {
-        const probe = isUp && dog?.probe(clock(), raw.bufferedAmount);
+        const probe = isUp && dog?.probe(raw.bufferedAmount);
         if (probe)
             say({ probe });
         guardDog();
@@ -327,7 +315,7 @@ export function createCore(host, target, protocols, options, version) {
     function onSignal(signal) {
         const isWaiting = !!timers['retry'];
         if (signal === 'online' || signal === 'offline') {
-            schedule.network(clock(), signal === 'online', isWaiting);
+            schedule.network(signal === 'online', isWaiting);
             if (isWaiting)
                 wait();
         }
@@ -337,15 +325,14 @@ export function createCore(host, target, protocols, options, version) {
     }
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell() {
-        const now = clock();
         const state = { ...facts(), want_ms: schedule.wantMs() };
         const text = JSON.stringify(state);
         if (!dog || text === told)
             return;
-        if (now < toldAt + STATE_MS)
-            return after('state', toldAt + STATE_MS - now, tell);
+        if (now() < toldAt + STATE_MS)
+            return at('state', toldAt + STATE_MS, tell);
         told = text;
-        toldAt = now;
+        toldAt = now();
         say({ state });
     }
     // ---- ends
@@ -356,9 +343,10 @@ export function createCore(host, target, protocols, options, version) {
             lost({ code, reason, wasClean, ...end });
     }
     function lost(loss) {
-        const now = clock();
+        if (state === 'closing')
+            return finish(GONE);
         const { code, reason = '', wasClean = false } = loss;
-        const failure = schedule.ended(now, loss);
+        const failure = schedule.ended(loss);
         const info = { code, reason, wasClean, class: failure, n: schedule.n() };
         const hasEnded = end;
         note(loss);
@@ -367,14 +355,13 @@ export function createCore(host, target, protocols, options, version) {
             token = undefined;
         let verdict;
         void guard(() => (verdict = options.shouldReconnect?.(info)));
-        schedule.plan(now, verdict);
+        schedule.plan(verdict);
         if (isClosing())
             return;
         if (schedule.due() === Infinity)
-            return finish(info);
-        if (hasEnded)
-            lose();
-        suspend(info);
+            finish(info);
+        else if (!hasEnded || renew())
+            suspend(info);
     }
     /** Waits for the next try. */
     function suspend(info) {
@@ -384,16 +371,15 @@ export function createCore(host, target, protocols, options, version) {
             return;
         quality.losses++;
         become('suspended');
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - clock()) });
+        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
     }
     function wait() {
         const due = schedule.due();
-        after('retry', due - clock(), () => {
-            const now = clock();
-            if (hasWoken || Math.abs(now - due) <= LATE_MS)
+        at('retry', due, () => {
+            if (hasWoken || Math.abs(now() - due) <= LATE_MS)
                 return connect();
             hasWoken = true;
-            schedule.slept(now);
+            schedule.slept();
             return wait();
         });
     }
@@ -401,7 +387,7 @@ export function createCore(host, target, protocols, options, version) {
     function note(loss) {
         const { id: conn } = session ?? {};
         const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...facts(), ...end, at: clock(), wasUp: state === 'open' };
+        const one = { ...loss, ...facts(), ...end, at: now(), wasUp: state === 'open' };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
     /** Lets go of the connection: nothing that comes from it counts any more. */
@@ -417,13 +403,18 @@ export function createCore(host, target, protocols, options, version) {
     function takeBack() {
         const sent = outbox.unconfirmed();
         token = undefined;
-        inbox = createInbox();
+        inbox = createInbox(now);
         return { unconfirmed: outbox.take(), sent };
     }
-    function lose() {
-        quality.resets++;
-        session = undefined;
-        emit('reset', takeBack());
+    /** Ends the session, if there is one. Returns whether the application goes on. */
+    function renew() {
+        const mine = turn;
+        if (session) {
+            quality.resets++;
+            session = undefined;
+            emit('reset', takeBack());
+        }
+        return mine === turn && !isClosing();
     }
     function finish(info) {
         const isOwn = state === 'closing';
@@ -449,14 +440,14 @@ export function createCore(host, target, protocols, options, version) {
         }
         become('closing');
         clear('dog');
-        after('close', raw ? CLOSE_MS : 0, () => finish(GONE));
+        at('close', raw ? now() + CLOSE_MS : 0, () => finish(GONE));
     }
     function reconnect() {
         if (state === 'closing')
             finish(GONE);
         if (!unlisten)
             return start();
-        schedule.reopen(clock());
+        schedule.reopen();
         note({ code: 1000, isLocal: true });
         detach();
         suspend({});

@@ -3,17 +3,17 @@ const ACK_MESSAGES = 64;
 const ACK_BYTES = 64 << 10;
 const QUIET_MS = 1_000;
 /** Returns an inbox that has received nothing. */
-export function createInbox() {
+export function createInbox(now) {
     let received = 0;
     let told = 0;
     let bytes = 0;
     let last = 0;
     return {
         /** Counts a message that was received whole and is handed on. */
-        count(size, now) {
+        count(size) {
             received++;
             bytes += size;
-            last = now;
+            last = now();
         },
         /** Returns how many messages of the session were received, and notes that it was said. */
         tell() {

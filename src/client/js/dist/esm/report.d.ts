@@ -14,7 +14,8 @@ export interface Ended extends Facts {
     isLocal?: boolean;
     isOffline: boolean;
     triedAt: number;
-    openedAt: number | undefined;
+    /** 0: it was not open. */
+    openedAt: number;
     at: number;
     dog: Watchdog | undefined;
     class: FailureClass | undefined;

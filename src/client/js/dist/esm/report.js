@@ -29,7 +29,7 @@ export function report(all, now, lib, net, most) {
 }
 function describe(one, now, net) {
     const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
-    const ago = (at) => at && Math.max(0, now - at);
+    const ago = (at) => (at ? Math.max(0, now - at) : undefined);
     return {
         conn: one.conn,
         end: cause(one),
@@ -56,7 +56,7 @@ function cause(one) {
 }
 const describeTry = (one, now) => ({
     ago: now - one.triedAt,
-    phase: one.openedAt === undefined ? undefined : 'hello',
+    phase: one.openedAt ? 'hello' : undefined,
     ms: one.at - one.triedAt,
     why: one.isTimeout ? 'timeout' : 'other',
 });

@@ -15,7 +15,7 @@ export type Verdict = boolean | number | undefined;
 /** The schedule of one socket. All times are milliseconds of one clock. */
 export type Schedule = ReturnType<typeof createSchedule>;
 /** Returns a schedule that takes its random numbers from `next`. */
-export declare function createSchedule(next: Uint32Source): {
+export declare function createSchedule(next: Uint32Source, now: () => number): {
     /** Returns the class of the last end; `undefined` before the first one. */
     failure: () => FailureClass | undefined;
     /** Returns how many ends there were since the last stable connection, less one. */
@@ -25,27 +25,27 @@ export declare function createSchedule(next: Uint32Source): {
     /** Returns the time between pings that would have kept idle connections open. */
     wantMs: () => number | undefined;
     /** A try begins. */
-    tried(now: number): void;
+    tried(): void;
     /** The WebSocket is open. */
-    opened(now: number): void;
+    opened(): void;
     /** The hello came. */
     promised(first: number, most: number): void;
     /** A ping was answered; or the connection is a plain one, which shows no pings. */
     proved(): void;
     /** A frame came or was sent. */
-    active(now: number): void;
+    active(): void;
     /** The gateway says when to come back. */
     told(retryMs: number, spreadMs: number): void;
     /** The gateway does not admit the client. */
     refused(status: number, retryMs: number): void;
     /** The connection or try has ended. Returns its class; `plan` follows. */
-    ended(now: number, end: End): FailureClass;
+    ended(end: End): FailureClass;
     /** Decides when to try after an end. */
-    plan(now: number, verdict?: Verdict): void;
+    plan(verdict?: Verdict): void;
     /** The environment says whether there is a network. */
-    network(now: number, isOnline: boolean, isWaiting: boolean): void;
+    network(isOnline: boolean, isWaiting: boolean): void;
     /** The timer of a wait was more than a second late. */
-    slept(now: number): void;
+    slept(): void;
     /** The host opens again, or wants another connection at once. */
-    reopen(now: number): void;
+    reopen(): void;
 };

@@ -23,7 +23,7 @@ const CODES = [
 /** The classes whose wait ends when a network comes. */
 const WAITS_FOR_NETWORK = /^(of|sl|id|bl|un)/;
 /** Returns a schedule that takes its random numbers from `next`. */
-export function createSchedule(next) {
+export function createSchedule(next, now) {
     let failure;
     let n = -1;
     let due = 0;
@@ -33,8 +33,8 @@ export function createSchedule(next) {
     let firstMs = 0;
     let maxMs = 0;
     let wasOpen = false;
-    // The connection or try of now.
-    let openedAt;
+    // The present connection or try.
+    let openedAt = -1;
     let isProven = false;
     let activeAt = 0;
     let retry;
@@ -46,13 +46,13 @@ export function createSchedule(next) {
     let flaps = 0;
     let gaps = [];
     const random = (a, b) => uniform(next, a, b);
-    function limit(now, at) {
-        const oldest = tries.filter((at) => at <= now).at(-TRIES_PER_MINUTE);
+    function limit(at) {
+        const oldest = tries.filter((at) => at <= now()).at(-TRIES_PER_MINUTE);
         due = Math.max(at, oldest === undefined ? at : oldest + MINUTE);
     }
-    function countOpening(now, age) {
+    function countOpening(age) {
         if (age < SHORT_OPENING) {
-            short = [...short, now].slice(-FLAP_OPENINGS);
+            short = [...short, now()].slice(-FLAP_OPENINGS);
         }
         else {
             short = [];
@@ -69,7 +69,7 @@ export function createSchedule(next) {
         wantMs = Math.floor(0.6 * Math.min(...gaps));
         return true;
     }
-    function classify(now, { code, watchdog, slept }) {
+    function classify({ code, watchdog, slept }) {
         if (retry)
             return code === 4003 && !refusal ? 'replaced' : 'told';
         const sign = refusal ? `refused ${refusal}` : `${code}`;
@@ -80,17 +80,17 @@ export function createSchedule(next) {
             return 'offline';
         if (slept)
             return 'slept';
-        const isIdleCut = code === 1006 && !watchdog && countGap(now - activeAt);
-        const isFlap = flaps || (short.length === FLAP_OPENINGS && now - short[0] <= FLAP_WINDOW);
+        const isIdleCut = code === 1006 && !watchdog && countGap(now() - activeAt);
+        const isFlap = flaps || (short.length === FLAP_OPENINGS && now() - short[0] <= FLAP_WINDOW);
         return isFlap ? 'flap' : isIdleCut ? 'idle_cut' : 'blip';
     }
     function blip() {
         const width = Math.min(maxMs || 30_000, 500 * 2 ** n);
-        return random(0, openedAt === undefined ? width : Math.max(width, firstMs));
+        return random(0, openedAt < 0 ? width : Math.max(width, firstMs));
     }
-    function wait(now) {
+    function wait() {
         const half = (most) => random(most / 2, most);
-        const isFirst = openedAt !== undefined || retry;
+        const isFirst = openedAt >= 0 || retry;
         if (failure === 'over' || failure === 'replaced')
             return Infinity;
         if (failure === 'fault')
@@ -107,8 +107,8 @@ export function createSchedule(next) {
         if (isFirst && retry)
             return random(retry[0], retry[0] + retry[1]);
         if (isFirst && failure === 'rejected') {
-            const isAgain = now - rejectedAt < MINUTE;
-            rejectedAt = now;
+            const isAgain = now() - rejectedAt < MINUTE;
+            rejectedAt = now();
             return isAgain ? Infinity : 0;
         }
         if (isFirst && failure === 'restart' && !n)
@@ -127,15 +127,16 @@ export function createSchedule(next) {
         /** Returns the time between pings that would have kept idle connections open. */
         wantMs: () => wantMs,
         /** A try begins. */
-        tried(now) {
-            tries = [...tries, now].filter((at) => at <= now && at > now - MINUTE);
-            openedAt = retry = undefined;
+        tried() {
+            tries = [...tries, now()].filter((at) => at <= now() && at > now() - MINUTE);
+            retry = undefined;
+            openedAt = -1;
             refusal = 0;
             isProven = false;
         },
         /** The WebSocket is open. */
-        opened(now) {
-            openedAt = activeAt = now;
+        opened() {
+            openedAt = activeAt = now();
             wasOpen = true;
         },
         /** The hello came. */
@@ -148,8 +149,8 @@ export function createSchedule(next) {
             isProven = true;
         },
         /** A frame came or was sent. */
-        active(now) {
-            activeAt = now;
+        active() {
+            activeAt = now();
         },
         /** The gateway says when to come back. */
         told(retryMs, spreadMs) {
@@ -162,15 +163,15 @@ export function createSchedule(next) {
                 retry = [retryMs, 0];
         },
         /** The connection or try has ended. Returns its class; `plan` follows. */
-        ended(now, end) {
-            const age = now - (openedAt ?? now);
+        ended(end) {
+            const age = now() - openedAt;
             const isStable = isProven && age >= 10_000;
-            const isAnswered = openedAt !== undefined || retry || refusal;
+            const isOpen = openedAt >= 0;
             n = isStable ? 0 : n + 1;
-            if (isAnswered) {
-                if (!refusal)
-                    countOpening(now, age);
-                failure = classify(now, end);
+            if (isOpen || retry || refusal) {
+                if (isOpen && !refusal)
+                    countOpening(age);
+                failure = classify(end);
                 faults = failure === 'fault' ? (isStable ? 1 : faults + 1) : 0;
             }
             failure ??= wasOpen ? 'blip' : 'unreachable';
@@ -179,37 +180,37 @@ export function createSchedule(next) {
             return failure;
         },
         /** Decides when to try after an end. */
-        plan(now, verdict) {
-            let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait(now);
+        plan(verdict) {
+            let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait();
             if (verdict === true && ms === Infinity)
                 ms = blip();
             if (ms < Infinity)
-                limit(now, now + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
+                limit(now() + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
             else
                 due = ms;
         },
         /** The environment says whether there is a network. */
-        network(now, isOnline, isWaiting) {
+        network(isOnline, isWaiting) {
             isOffline = !isOnline;
             if (!isWaiting)
                 return;
-            const soon = now + (isOnline ? random(0, 300) : MINUTE);
+            const soon = now() + (isOnline ? random(0, 300) : MINUTE);
             const isForward = isOnline && WAITS_FOR_NETWORK.test(failure);
-            limit(now, isForward ? soon : Math.max(due, soon));
+            limit(isForward ? soon : Math.max(due, soon));
         },
         /** The timer of a wait was more than a second late. */
-        slept(now) {
-            limit(now, now + random(0, 1_000));
+        slept() {
+            limit(now() + random(0, 1_000));
         },
         /** The host opens again, or wants another connection at once. */
-        reopen(now) {
+        reopen() {
             if (due === Infinity) {
                 failure = undefined;
                 n = -1;
                 faults = 0;
                 rejectedAt = -Infinity;
             }
-            limit(now, now);
+            limit(now());
         },
     };
 }

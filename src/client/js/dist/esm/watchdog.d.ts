@@ -1,6 +1,6 @@
 export type Watchdog = ReturnType<typeof createWatchdog>;
 /** Returns the watchdog of a connection whose hello came now. */
-export declare function createWatchdog(now: number, pingMs: number, graceMs: number): {
+export declare function createWatchdog(pingMs: number, graceMs: number, now: () => number): {
     /** Returns when to call `fired`. */
     due: () => number;
     /** Returns whether a timer was late since the last answer to a probe. */
@@ -16,18 +16,18 @@ export declare function createWatchdog(now: number, pingMs: number, graceMs: num
         rtts: number[];
     };
     /** A ping came. */
-    pinged(now: number): void;
+    pinged(): void;
     /** A frame came. */
-    heard(now: number): void;
+    heard(): void;
     /** The gateway announces a message of so many bytes. */
     big(bytes: number): void;
     /**
      * The device woke up, or its network changed. Returns the number of the probe to send
      * behind `buffered` unsent bytes; 0 while the answer to another one is awaited.
      */
-    probe(now: number, buffered: number): number;
+    probe(buffered: number): number;
     /** A probe was answered. Returns its round-trip time, in milliseconds. */
-    answered(now: number, number: number): number | undefined;
+    answered(number: number): number | undefined;
     /** The timer that was set for `at` fires. Returns what to do. */
-    fired(now: number, at: number): 'wait' | 'probe' | 'dead';
+    fired(at: number): 'wait' | 'probe' | 'dead';
 };

@@ -10,17 +10,17 @@ const LATE_MS = 1_000;
 /** What the slowest supported network carries: 2 KiB/s. */
 const BYTES_PER_MS = 2.048;
 /** Returns the watchdog of a connection whose hello came now. */
-export function createWatchdog(now, pingMs, graceMs) {
-    let heardAt = now;
+export function createWatchdog(pingMs, graceMs, now) {
+    let heardAt = now();
     /** What the deadline counts from. */
-    let from = now;
+    let from = now();
     let big = 0;
     let probes = 0;
     let probedAt = -1;
     let probeDue = Infinity;
     let slept = false;
     let gap = 0;
-    let pingedAt = now;
+    let pingedAt = now();
     const pings = { seen: 0, late: 0 };
     const rtts = [];
     const due = () => Math.min(from + Math.max(pingMs + graceMs, big), probeDue);
@@ -32,19 +32,19 @@ export function createWatchdog(now, pingMs, graceMs) {
         /** Returns what the report says of the connection. */
         facts: () => ({ heardAt, gap, pings, rtts }),
         /** A ping came. */
-        pinged(now) {
+        pinged() {
             pings.seen++;
-            if (now - pingedAt > pingMs + LATE_MS)
+            if (now() - pingedAt > pingMs + LATE_MS)
                 pings.late++;
-            pingedAt = now;
+            pingedAt = now();
         },
         /** A frame came. */
-        heard(now) {
-            heardAt = from = now;
+        heard() {
+            heardAt = from = now();
             big = 0;
             // What comes this long after the probe did not lie in a buffer of this device.
-            if (probedAt >= 0 && now - probedAt >= LATE_MS) {
-                probeDue = Math.max(probeDue, now + PROBE_MS);
+            if (probedAt >= 0 && now() - probedAt >= LATE_MS) {
+                probeDue = Math.max(probeDue, now() + PROBE_MS);
             }
         },
         /** The gateway announces a message of so many bytes. */
@@ -56,18 +56,18 @@ export function createWatchdog(now, pingMs, graceMs) {
          * The device woke up, or its network changed. Returns the number of the probe to send
          * behind `buffered` unsent bytes; 0 while the answer to another one is awaited.
          */
-        probe(now, buffered) {
+        probe(buffered) {
             if (probedAt >= 0)
                 return 0;
-            probedAt = now;
-            probeDue = big ? Infinity : now + Math.max(PROBE_MS, Math.ceil(buffered / BYTES_PER_MS));
+            probedAt = now();
+            probeDue = big ? Infinity : now() + Math.max(PROBE_MS, Math.ceil(buffered / BYTES_PER_MS));
             return ++probes;
         },
         /** A probe was answered. Returns its round-trip time, in milliseconds. */
-        answered(now, number) {
+        answered(number) {
             if (number !== probes || probedAt < 0)
                 return;
-            const rtt = now - probedAt;
+            const rtt = now() - probedAt;
             rtts.push(rtt);
             probedAt = -1;
             probeDue = Infinity;
@@ -75,14 +75,14 @@ export function createWatchdog(now, pingMs, graceMs) {
             return rtt;
         },
         /** The timer that was set for `at` fires. Returns what to do. */
-        fired(now, at) {
-            const error = Math.abs(now - at);
+        fired(at) {
+            const error = Math.abs(now() - at);
             if (error <= LATE_MS)
-                return now < due() ? 'wait' : 'dead';
+                return now() < due() ? 'wait' : 'dead';
             slept = true;
             gap = Math.max(gap, error);
-            from = now;
-            if (probedAt >= 0 && Math.abs(now - probedAt) <= LATE_MS)
+            from = now();
+            if (probedAt >= 0 && Math.abs(now() - probedAt) <= LATE_MS)
                 return 'wait';
             probedAt = -1;
             return 'probe';
