@@ -12,7 +12,7 @@ const DEFAULTS = { ping_ms: 15000, grace_ms: 10000, timeout_ms: 45000, hold_ms: 
 export async function gateway(upstream, options = {}) {
   const values = { ...DEFAULTS, ...options };
   const self = {
-    boot: randomBytes(4).toString("hex"), values, upstream, sessions: new Map(), count: 0, opened: [], reports: [], states: [], faults: [],
+    boot: randomBytes(4).toString("hex"), values, upstream, sessions: new Map(), count: 0, opened: [], reports: [], states: [], faults: [], closed: [],
     resumed: 0, resets: 0, farewells: 0, dirtyLosses: 0, losses: 0, refuse: null, silent: false, legs: new Set(),
   };
   const server = createServer((_, response) => response.writeHead(404).end());
@@ -44,7 +44,7 @@ function accept(self, client, request) {
   const resume = url.searchParams.get("resume");
   self.opened.push({ at: Date.now(), url: request.url, resume, protocol: client.protocol });
   self.legs.add(client);
-  client.on("close", () => self.legs.delete(client));
+  client.on("close", (code) => { self.legs.delete(client); self.closed.push({ at: Date.now(), code }); });
   client.on("error", () => {});
   if (self.silent) return;
   url.searchParams.delete("pulse");

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The TypeScript client of pulse: its vectors and its life on a virtual clock, its package, and random cuts in Node 22, Deno, Bun and
-# Chromium, against a gateway of ours.
+# The TypeScript client of pulse: its vectors and its life on a virtual clock, its package, random cuts in Node 22, Deno, Bun and
+# Chromium, and what happens to a page, against a gateway of ours.
 #
 #   run.sh [RUNTIME...]       run.sh node chromium
 #
 # Installs what is pinned here by npm (../install.sh), and Chromium by apt where it is missing. PULSE_CUTS: disturbances in each run
 # (8; in full 300). PULSE_SEED: of the cuts. PULSE_WALK_STEPS: steps on the virtual clock (4 000; in full 1 000 000).
-# Some 90 s. Exit: 0 all held; 1 something did not; 2 set-up.
+# PULSE_PAGE: short or full (16 minutes). Some 100 s. Exit: 0 all held; 1 something did not; 2 set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
@@ -33,3 +33,4 @@ timeout 300 "$NODE" --disable-warning=ExperimentalWarning --test --test-reporter
 grep -E '^. (tests|pass|fail) ' "$WORK/tests.log"
 PULSE_PLACE="$PLACE/node_modules" PULSE_DIST="$ROOT/src/client/js/dist" timeout $((300 + CUTS * 60)) "$NODE" cuts.mjs "$CUTS" "$SEED" "$@" ||
     { echo "run.sh: the seed was $SEED" >&2; exit 1; }
+PULSE_DIST="$ROOT/src/client/js/dist" timeout 3600 "$NODE" page.mjs "${PULSE_PAGE:-short}"

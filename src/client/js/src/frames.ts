@@ -32,24 +32,21 @@ export interface GatewayFrame {
     end?: { code: number; reason?: string };
 }
 
-/** The numbers that must be in the value of a kind. A kind without a list is a number itself. */
+/** The numbers in the value of each kind. A kind without a list is a number itself. */
 const NUMBERS: { readonly [kind: string]: string } = {
     hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes',
-    ping: '',
-    probe: '',
-    big: '',
     bye: 'retry_ms',
     refused: 'status',
     end: 'code',
-    retry: 'first_ms max_ms',
+    ping: '',
+    probe: '',
+    big: '',
+    rx: '',
 };
 
 const isNumber = (value: any): boolean => Number.isSafeInteger(value) && value >= 0;
-
-function isKind(kind: string, value: any): boolean {
-    const names = NUMBERS[kind]!;
-    return names ? names.split(' ').every((name) => isNumber(value[name])) : isNumber(value);
-}
+const haveAll = (value: any, names: string): boolean =>
+    names.split(' ').every((name) => isNumber(name ? value[name] : value));
 
 /** Returns whether a text message is a control frame. */
 export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1] !== ESCAPE;
@@ -58,11 +55,14 @@ export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1
 export function parse(text: string): GatewayFrame | undefined {
     try {
         const frame = JSON.parse(text.length > CONTROL_MAX ? '' : text.slice(1));
-        const { hello, rx = frame.ping ?? frame.probe } = frame;
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
-        const isCounted = rx === undefined || ('rx' in frame && isNumber(rx));
-        const isValid = isCounted && !kinds[1] && kinds.every((kind) => isKind(kind, frame[kind]));
-        if (isValid && (!hello || isKind('retry', hello.retry)) && !Array.isArray(frame)) return frame;
+        const { hello, ping, probe, rx } = frame;
+        const isValid =
+            kinds.every((kind) => haveAll(frame[kind], NUMBERS[kind]!)) &&
+            (!hello || haveAll(hello.retry, 'first_ms max_ms')) &&
+            kinds.length < (rx === undefined ? 2 : 3) &&
+            (ping ?? probe ?? rx) === undefined === (rx === undefined);
+        if (isValid && !Array.isArray(frame)) return frame;
     } catch {}
     return;
 }

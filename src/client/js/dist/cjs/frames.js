@@ -6,22 +6,19 @@ exports.parse = parse;
 const ESCAPE = '\x01';
 /** The longest control frame, in UTF-16 units; the gateway's are ASCII but for reasons. */
 const CONTROL_MAX = 4_096;
-/** The numbers that must be in the value of a kind. A kind without a list is a number itself. */
+/** The numbers in the value of each kind. A kind without a list is a number itself. */
 const NUMBERS = {
     hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes',
-    ping: '',
-    probe: '',
-    big: '',
     bye: 'retry_ms',
     refused: 'status',
     end: 'code',
-    retry: 'first_ms max_ms',
+    ping: '',
+    probe: '',
+    big: '',
+    rx: '',
 };
 const isNumber = (value) => Number.isSafeInteger(value) && value >= 0;
-function isKind(kind, value) {
-    const names = NUMBERS[kind];
-    return names ? names.split(' ').every((name) => isNumber(value[name])) : isNumber(value);
-}
+const haveAll = (value, names) => names.split(' ').every((name) => isNumber(name ? value[name] : value));
 /** Returns whether a text message is a control frame. */
 const isControl = (text) => text[0] === ESCAPE && text[1] !== ESCAPE;
 exports.isControl = isControl;
@@ -29,11 +26,13 @@ exports.isControl = isControl;
 function parse(text) {
     try {
         const frame = JSON.parse(text.length > CONTROL_MAX ? '' : text.slice(1));
-        const { hello, rx = frame.ping ?? frame.probe } = frame;
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
-        const isCounted = rx === undefined || ('rx' in frame && isNumber(rx));
-        const isValid = isCounted && !kinds[1] && kinds.every((kind) => isKind(kind, frame[kind]));
-        if (isValid && (!hello || isKind('retry', hello.retry)) && !Array.isArray(frame))
+        const { hello, ping, probe, rx } = frame;
+        const isValid = kinds.every((kind) => haveAll(frame[kind], NUMBERS[kind])) &&
+            (!hello || haveAll(hello.retry, 'first_ms max_ms')) &&
+            kinds.length < (rx === undefined ? 2 : 3) &&
+            (ping ?? probe ?? rx) === undefined === (rx === undefined);
+        if (isValid && !Array.isArray(frame))
             return frame;
     }
     catch { }
