@@ -123,9 +123,9 @@ test("no hello within 2 s: a plain reconnecting socket", async () => {
 test("another first message: plain at once", async () => {
   const { gateway, events, socket } = rig({ fake: { pulse: false } });
   await gateway.advance(100);
-  gateway.send("welcome");
+  gateway.send("\x01welcome");
   await gateway.advance(0);
-  assert.deepEqual(events, ["open", "message welcome"]);
+  assert.deepEqual(events, ["open", "message \x01welcome"]);
   assert.equal(socket.readyState, 1);
 });
 
@@ -145,6 +145,46 @@ test("a client with a session does not become plain when a hello is late", async
   gateway.arrived = opened;
   await gateway.advance(3000);
   assert.deepEqual([socket.state, events], ["open", ["open", "suspend blip", "resume"]]);
+});
+
+test("a client of a gateway does not become plain when its session has ended", async () => {
+  const { gateway, socket } = rig();
+  await gateway.advance(100);
+  gateway.end(1001);
+  await gateway.advance(1);
+  const { opened } = gateway;
+  gateway.opened = () => {};
+  await gateway.advance(2600);
+  gateway.opened = opened;
+  await gateway.advance(5000);
+  assert.notEqual(socket.session, null);
+});
+
+test("a hello that comes too late makes a pulse socket of a plain one, and is no message", async () => {
+  const { gateway, socket, events } = rig();
+  const { opened } = gateway;
+  gateway.opened = (raw) => gateway.clock.setTimeout(() => opened.call(gateway, raw), 2500);
+  await gateway.advance(2100);
+  assert.deepEqual([events, socket.session], [["open"], null]);
+  gateway.opened = opened;
+  await gateway.advance(2000);
+  assert.deepEqual(events, ["open", "suspend blip", "open"]);
+  assert.deepEqual([socket.session.id, gateway.frames.some((frame) => frame.farewell)], ["fake.1.2", true]);
+});
+
+test("a refusal whose close is late does not make a plain socket", async () => {
+  const { gateway, socket } = rig();
+  gateway.opened = (raw) => raw.deliver('\x01{"refused":{"status":503}}');
+  await gateway.advance(2500);
+  assert.equal(socket.state, "connecting");
+});
+
+test("close takes the codes that a WebSocket takes", async () => {
+  const { gateway, socket } = rig();
+  await gateway.advance(10);
+  for (const code of [0, 999, 1001, 2999, 5000]) assert.throws(() => socket.close(code), { name: "InvalidAccessError" });
+  assert.equal(socket.state, "open");
+  socket.close(3000);
 });
 
 test("send beyond the limit throws and takes nothing; drain follows", async () => {

@@ -54,6 +54,8 @@ export function createCore(
 
     // The session.
     let isPlain = options.pulse === false;
+    /** Whether a gateway has ever spoken pulse here. Then a late hello does not make a plain socket. */
+    let hasSpoken = false;
     let session: Session | undefined;
     let token: string | undefined;
     const outbox = createOutbox();
@@ -156,7 +158,7 @@ export function createCore(
         if (isPlain) return plain();
         if (token) say({ resume: token, rx: inbox.tell() });
         const isTimeout = true;
-        at('phase', openedAt + HELLO_MS, () => (session ? lost({ code: 1006, isTimeout }) : plain()));
+        at('phase', openedAt + HELLO_MS, () => (hasSpoken ? lost({ code: 1006, isTimeout }) : plain()));
     }
 
     /** The other side does not speak pulse. */
@@ -165,6 +167,14 @@ export function createCore(
         isPlain = true;
         schedule.proved();
         up('open');
+    }
+
+    /** The gateway speaks pulse after all, but later than it must. */
+    function onLateHello(): void {
+        isPlain = false;
+        hasSpoken = true;
+        say({ farewell: true });
+        lost({ code: 1006 });
     }
 
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
@@ -243,19 +253,21 @@ export function createCore(
     function onMessage(data: any): void {
         schedule.active();
         dog?.heard();
-        if (!isPlain && typeof data === 'string') {
-            if (isControl(data)) {
-                const frame = parse(data);
-                if (frame ? onFrame(frame) : !session) {
-                    if (frame) return guardDog();
-                } else {
-                    return lost({ code: 1002 });
-                }
-            }
-            data = unescape(data);
+        const isText = typeof data === 'string';
+        const isFrame = isText && isControl(data);
+        const frame = isFrame && options.pulse !== false ? parse(data) : undefined;
+        if (isPlain) {
+            if (frame?.hello) return onLateHello();
+        } else if (frame || (hasSpoken && isFrame)) {
+            hasSpoken = true;
+            if (!frame || !onFrame(frame)) lost({ code: 1002 });
+            return guardDog();
         }
         if (!isUp) plain();
-        if (!isPlain) inbox.count(sizeOf(data));
+        if (!isPlain) {
+            inbox.count(sizeOf(data));
+            if (isText) data = unescape(data);
+        }
         emit('message', { data, origin: host.url });
         acknowledge();
         guardDog();
@@ -435,6 +447,9 @@ export function createCore(
     }
 
     function close(code = 1000, reason = ''): void {
+        if (code !== 1000 && !(code > 2999 && code < 5000)) {
+            throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
+        }
         if (isClosing()) return;
         if (isUp) {
             if (!isPlain) say({ farewell: true });

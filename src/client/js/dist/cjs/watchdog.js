@@ -10,6 +10,8 @@ exports.createWatchdog = createWatchdog;
 const PROBE_MS = 3_000;
 /** A timer that is wrong by more says that the device was asleep. */
 const LATE_MS = 1_000;
+/** No deadline is later, whatever a gateway says: a timer of JavaScript has 31 bits. */
+const SPAN_MAX = 3_600_000;
 /** What the slowest supported network carries: 2 KiB/s. */
 const BYTES_PER_MS = 2.048;
 /** Returns the watchdog of a connection whose hello came now. */
@@ -26,7 +28,8 @@ function createWatchdog(pingMs, graceMs, now) {
     let pingedAt = now();
     const pings = { seen: 0, late: 0 };
     const rtts = [];
-    const due = () => Math.min(from + Math.max(pingMs + graceMs, big), probeDue);
+    const span = () => Math.min(Math.max(pingMs + graceMs, big), SPAN_MAX);
+    const due = () => Math.min(from + span(), probeDue);
     return {
         /** Returns when to call `fired`. */
         due,

@@ -31,6 +31,8 @@ export function createCore(host, target, protocols, options, version) {
     let unlisten;
     // The session.
     let isPlain = options.pulse === false;
+    /** Whether a gateway has ever spoken pulse here. Then a late hello does not make a plain socket. */
+    let hasSpoken = false;
     let session;
     let token;
     const outbox = createOutbox();
@@ -133,7 +135,7 @@ export function createCore(host, target, protocols, options, version) {
         if (token)
             say({ resume: token, rx: inbox.tell() });
         const isTimeout = true;
-        at('phase', openedAt + HELLO_MS, () => (session ? lost({ code: 1006, isTimeout }) : plain()));
+        at('phase', openedAt + HELLO_MS, () => (hasSpoken ? lost({ code: 1006, isTimeout }) : plain()));
     }
     /** The other side does not speak pulse. */
     function plain() {
@@ -142,6 +144,13 @@ export function createCore(host, target, protocols, options, version) {
         isPlain = true;
         schedule.proved();
         up('open');
+    }
+    /** The gateway speaks pulse after all, but later than it must. */
+    function onLateHello() {
+        isPlain = false;
+        hasSpoken = true;
+        say({ farewell: true });
+        lost({ code: 1006 });
     }
     /** Begins or resumes a session. Returns whether the hello agrees with it. */
     function onHello({ hello }) {
@@ -223,23 +232,26 @@ export function createCore(host, target, protocols, options, version) {
     function onMessage(data) {
         schedule.active();
         dog?.heard();
-        if (!isPlain && typeof data === 'string') {
-            if (isControl(data)) {
-                const frame = parse(data);
-                if (frame ? onFrame(frame) : !session) {
-                    if (frame)
-                        return guardDog();
-                }
-                else {
-                    return lost({ code: 1002 });
-                }
-            }
-            data = unescape(data);
+        const isText = typeof data === 'string';
+        const isFrame = isText && isControl(data);
+        const frame = isFrame && options.pulse !== false ? parse(data) : undefined;
+        if (isPlain) {
+            if (frame?.hello)
+                return onLateHello();
+        }
+        else if (frame || (hasSpoken && isFrame)) {
+            hasSpoken = true;
+            if (!frame || !onFrame(frame))
+                lost({ code: 1002 });
+            return guardDog();
         }
         if (!isUp)
             plain();
-        if (!isPlain)
+        if (!isPlain) {
             inbox.count(sizeOf(data));
+            if (isText)
+                data = unescape(data);
+        }
         emit('message', { data, origin: host.url });
         acknowledge();
         guardDog();
@@ -428,6 +440,9 @@ export function createCore(host, target, protocols, options, version) {
         emit('close', { ...info, ...left });
     }
     function close(code = 1000, reason = '') {
+        if (code !== 1000 && !(code > 2999 && code < 5000)) {
+            throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
+        }
         if (isClosing())
             return;
         if (isUp) {
