@@ -117,7 +117,7 @@ test("no hello within 2 s: a plain reconnecting socket", async () => {
   socket.send("while away");
   await gateway.advance(600);
   assert.deepEqual(events, ["open", "message \x01 as it is", "suspend blip", "open"]);
-  assert.deepEqual([gateway.received.at(-1), gateway.tries[1].url], ["while away", URL]);
+  assert.deepEqual([gateway.received.at(-1), gateway.tries[1].url, socket.bufferedAmount], ["while away", URL, 0]);
 });
 
 test("another first message: plain at once", async () => {
@@ -198,6 +198,41 @@ test("send beyond the limit throws and takes nothing; drain follows", async () =
   assert.throws(() => socket.send("123456789"), QuotaExceededError, "max_message_bytes");
   for (let i = 0; i < 16_384; i++) socket.send("");
   assert.throws(() => socket.send(""), QuotaExceededError, "messages without bytes are bounded too");
+});
+
+test("drain follows whenever more than half had to wait", async () => {
+  const { gateway, socket, events } = rig({ options: { maxBufferedBytes: 10 } });
+  socket.send("12345");
+  await gateway.advance(1100);
+  assert.deepEqual(events, ["open"]);
+  socket.send("123456");
+  await gateway.advance(1100);
+  assert.deepEqual(events, ["open", "drain"]);
+});
+
+test("timers that are always late, as in a hidden page, do not keep it from coming back", async () => {
+  const gateway = new FakePulse();
+  const { environment } = gateway.options;
+  const late = { ...environment, setTimeout: (run, ms) => environment.setTimeout(run, ms + 30_000) };
+  const socket = new PulseSocket(URL, [], { ...gateway.options, environment: late });
+  await gateway.advance(61_000);
+  assert.equal(socket.state, "open");
+  gateway.cut();
+  await gateway.advance(62_000);
+  assert.deepEqual([socket.state, gateway.tries.length], ["open", 2]);
+});
+
+test("a device that is offline at the start tries once a minute", async () => {
+  const gateway = new FakePulse();
+  gateway.setOnline(false);
+  gateway.isUnreachable = true;
+  const socket = new PulseSocket(URL, [], gateway.options);
+  await gateway.advance(150_000);
+  assert.deepEqual(gateway.tries.map(({ at }) => at - gateway.tries[0].at), [0, 60_000, 120_000]);
+  gateway.isUnreachable = false;
+  gateway.setOnline(true);
+  await gateway.advance(300);
+  assert.equal(socket.state, "open");
 });
 
 test("what was sent cannot be changed later, and arrives as it was", async () => {
@@ -374,12 +409,13 @@ for (const type of ["open", "resume", "suspend", "reset", "message", "drain", "s
       for (const call of ["close", "reconnect"]) {
         const it = rig({ options: { maxBufferedBytes: 10 } });
         let count = 0;
-        it.socket.addEventListener(type, () => { if (++count === nth) it.socket[call](); });
+        let before;
+        it.socket.addEventListener(type, () => { if (++count === nth) { before = it.events.length; it.socket[call](); } });
         await life(it);
         const { tries } = it.gateway;
         const made = tries.length;
         await it.gateway.advance(600_000);
-        if (call === "close" && count >= nth) assert.deepEqual([it.socket.state, tries.length], ["closed", made]);
+        if (call === "close" && count >= nth) assert.deepEqual([it.socket.state, tries.length, it.events.slice(before).filter((event) => !/^(message|drain)/.test(event))], ["closed", made, ["close over"]]);
         else assert.ok(["open", "closed"].includes(it.socket.state), it.socket.state);
         assert.ok(it.events.filter((event) => event.startsWith("close")).length < 2);
       }
@@ -388,7 +424,7 @@ for (const type of ["open", "resume", "suspend", "reset", "message", "drain", "s
 }
 
 test("a watchdog that barks while the socket closes does not open it again", async () => {
-  const { gateway, socket, events } = rig();
+  const { gateway, socket, events } = rig({ fake: { hello: { ping_ms: 500, grace_ms: 500 } } });
   await gateway.advance(10);
   socket.onmessage = () => socket.close();
   gateway.send("x");

@@ -112,7 +112,7 @@ export function createCore(
     }
 
     async function connect(): Promise<void> {
-        const mine = ++turn;
+        const mine = turn;
         const attempt: Attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
@@ -211,9 +211,8 @@ export function createCore(
         clear('phase');
         isUp = true;
         host.protocol = raw!.protocol;
-        const mine = turn;
         become('open');
-        if (mine === turn) emit(type, fields);
+        if (state === 'open') emit(type, fields);
         flush();
         guardDog();
     }
@@ -385,6 +384,7 @@ export function createCore(
         if (state !== 'open') return;
         quality.losses++;
         become('suspended');
+        if (isClosing()) return;
         emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
     }
 

@@ -83,7 +83,7 @@ export function createCore(host, target, protocols, options, version) {
         wait();
     }
     async function connect() {
-        const mine = ++turn;
+        const mine = turn;
         const attempt = {
             n: schedule.n() + 1,
             why: schedule.failure() ?? 'start',
@@ -189,9 +189,8 @@ export function createCore(host, target, protocols, options, version) {
         clear('phase');
         isUp = true;
         host.protocol = raw.protocol;
-        const mine = turn;
         become('open');
-        if (mine === turn)
+        if (state === 'open')
             emit(type, fields);
         flush();
         guardDog();
@@ -383,6 +382,8 @@ export function createCore(host, target, protocols, options, version) {
             return;
         quality.losses++;
         become('suspended');
+        if (isClosing())
+            return;
         emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
     }
     function wait() {
