@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { randomBytes } from "node:crypto";
 import { WebSocket, WebSocketServer } from "ws";
+import { frameFault } from "./control_rules.mjs";
 
 const ESCAPE = "\x01";
 const ROOM = 128 << 10;
@@ -181,6 +182,8 @@ class Session {
   onFrame(frame) {
     if (frame.rx !== undefined) this.acknowledge(frame.rx);
     if (frame.probe !== undefined) this.client.send(control({ probe: frame.probe, rx: (this.told = this.received) }));
+    const fault = frameFault(frame);
+    if (fault) this.self.faults.push(fault);
     if (frame.report) this.self.reports.push(frame.report);
     if (frame.state) this.self.states.push(frame.state);
     if (frame.farewell) { this.farewell = true; this.self.farewells++; }
