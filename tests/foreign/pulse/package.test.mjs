@@ -145,3 +145,32 @@ test("graphql-ws over it: a subscription goes on through a loss", async () => {
   await gateway.advance(10);
   assert.deepEqual([values, gateway.tries[0].protocols, gateway.tries.length], [[1, 2, 3, "complete"], ["graphql-transport-ws"], 2]);
 });
+
+test("graphql-ws connects anew when a session was lost", async () => {
+  const { createClient } = require("graphql-ws");
+  const { PulseSocket } = require("pulsegate");
+  const { FakePulse } = require("pulsegate/testing");
+  const gateway = new FakePulse();
+  // As in docs/clients.md.
+  class GraphqlSocket extends PulseSocket {
+    constructor(url, protocols) {
+      super(url, protocols, gateway.options);
+      this.addEventListener("reset", () => this.close(4205, "session lost"));
+    }
+  }
+  const client = createClient({ url: "ws://service/graphql", webSocketImpl: GraphqlSocket, retryWait: async () => {} });
+  client.subscribe({ query: "subscription { n }" }, { next: () => {}, error: assert.fail, complete: () => {} });
+  const types = () => gateway.received.map((text) => JSON.parse(text).type);
+  await gateway.advance(10);
+  gateway.send('{"type":"connection_ack"}');
+  await gateway.advance(10);
+  gateway.cut();
+  gateway.loseSession();
+  for (let i = 0; i < 20; i++) {
+    await new Promise(setImmediate);
+    await gateway.advance(100);
+  }
+  gateway.send('{"type":"connection_ack"}');
+  await gateway.advance(10);
+  assert.deepEqual(types(), ["connection_init", "subscribe", "connection_init", "subscribe"]);
+});

@@ -315,6 +315,20 @@ test("the service's end is final for 1000, and another session begins otherwise"
   assert.deepEqual([close.code, close.reason, close.wasClean], [1000, "done", true]);
 });
 
+test("the service's end counts when its close is lost", async () => {
+  for (const how of ["silence", "close"]) {
+    const { gateway, socket, events } = rig({ fake: { latencyMs: 50 } });
+    await gateway.advance(1000);
+    gateway.end(1000, "done");
+    await gateway.advance(75);
+    let close;
+    socket.onclose = (event) => { close = event; };
+    gateway.cut(how);
+    await gateway.advance(60_000);
+    assert.deepEqual([events, close?.code, close?.reason], [["open", "close over"], 1000, "done"]);
+  }
+});
+
 test("functions for the address and the subprotocols are told why", async () => {
   const attempts = [];
   const target = async (attempt) => { attempts.push(attempt); return "ws://service/"; };

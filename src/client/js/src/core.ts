@@ -357,11 +357,13 @@ export function createCore(
 
     function onClose({ code, reason, wasClean }: CloseEvent): void {
         if (state === 'closing') finish({ code, reason, wasClean, class: 'over', n: 0 });
-        else lost({ code, reason, wasClean, ...end });
+        else lost({ code, reason, wasClean });
     }
 
     function lost(loss: Loss): void {
         if (state === 'closing') return finish(GONE);
+        // What the service said at its end counts, not how the connection ended after it.
+        loss = { ...loss, ...end };
         const { code, reason = '', wasClean = false } = loss;
         const failure = schedule.ended(loss);
         const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };

@@ -351,11 +351,13 @@ export function createCore(host, target, protocols, options, version) {
         if (state === 'closing')
             finish({ code, reason, wasClean, class: 'over', n: 0 });
         else
-            lost({ code, reason, wasClean, ...end });
+            lost({ code, reason, wasClean });
     }
     function lost(loss) {
         if (state === 'closing')
             return finish(GONE);
+        // What the service said at its end counts, not how the connection ended after it.
+        loss = { ...loss, ...end };
         const { code, reason = '', wasClean = false } = loss;
         const failure = schedule.ended(loss);
         const info = { code, reason, wasClean, class: failure, n: schedule.n() };
