@@ -1,7 +1,7 @@
 // What happens to a page: its network goes and comes, it is frozen, it is hidden, its connection falls into a black hole.
 //
 //   page.mjs short     some 25 s, with a gateway that pings every second
-//   page.mjs full      16 minutes, with the gateway's usual times: frozen for 30 s and 2 min, hidden for 10 min
+//   page.mjs full      18 minutes, with the gateway's usual times: frozen for 30 s and 2 min, hidden for 10 min
 //
 // Environment: PULSE_DIST, the client's dist/. Prints a line for each case. Exit: 0 all held; 1 not.
 import { spawn } from "node:child_process";
@@ -20,7 +20,10 @@ const { PULSE_DIST: dist } = process.env;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const PAGE = `<!doctype html><meta charset=utf-8><title>page</title><script type=module>
   import { PulseSocket } from "/pulse.js";
-  const socket = new PulseSocket(new URLSearchParams(location.search).get("url"));
+  const socket = new PulseSocket(new URLSearchParams(location.search).get("url"), [], {
+    // Connections that are cut again and again are a flap, which waits for longer than this test.
+    shouldReconnect: () => 100,
+  });
   const events = [];
   for (const type of ["open", "resume", "suspend", "reset", "close", "message"]) {
     socket.addEventListener(type, (event) => events.push({ type, at: Date.now(), class: event.class, code: event.code, reason: event.reason, data: event.data }));
@@ -94,8 +97,8 @@ const count = (events, type) => events.filter((event) => event.type === type).le
 const cases = [
   ["a black hole is noticed within ping + grace + 0.1 s", short, async ({ page, front, proxy, served }) => {
     const late = [];
-    for (let i = 0; i < (isFull ? 100 : 3); i++) {
-      await until(80_000, "open", async () => (await page.state()) === "open" && proxy.links.size > 0);
+    for (let i = 0; i < (isFull ? 30 : 3); i++) {
+      await until(120_000, "open", async () => (await page.state()) === "open" && proxy.links.size > 0);
       served.connections[0].socket.send(`mark ${i}`);
       const heard = await until(5000, "a mark", async () => (await page.events()).find(({ data }) => data === `mark ${i}`)?.at);
       proxy.breakAll("hole");

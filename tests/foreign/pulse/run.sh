@@ -6,7 +6,7 @@
 #
 # Installs what is pinned here by npm (../install.sh), and Chromium by apt where it is missing. PULSE_CUTS: disturbances in each run
 # (8; in full 300). PULSE_SEED: of the cuts. PULSE_WALK_STEPS: steps on the virtual clock (4 000; in full 1 000 000).
-# PULSE_PAGE: short or full (16 minutes). Some 100 s. Exit: 0 all held; 1 something did not; 2 set-up.
+# PULSE_PAGE: short or full (18 minutes). Some 100 s. Exit: 0 all held; 1 something did not; 2 set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
