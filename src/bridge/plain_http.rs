@@ -234,8 +234,8 @@ impl Bridge {
         })))
     }
 
-    /// Returns whether a client has as many of `HTTP_MAX_REQUESTS` as one may: all but a quarter, so
-    /// that others find room, and a quarter while others ask.
+    /// Returns whether a client has as many of `HTTP_MAX_REQUESTS` as one may: all but a quarter,
+    /// so that others find room, and a quarter while others ask.
     fn has_most_requests(&mut self, client: AddressBlock, route: &str, now: Micros) -> bool {
         let quarter = self.http_max_requests / 4;
         let live = self.routes.by_name(route);

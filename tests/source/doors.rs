@@ -76,6 +76,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "data_encoding",
         &[
             "host/auth/",
+            "pulse/resume_token.rs",
             "wire/http/dial_request.rs",
             // In a test, which writes tokens.
             "bridge/route_identity.rs",

@@ -246,8 +246,8 @@ impl Endpoint {
         self.is_unresponsive || has_ended
     }
 
-    /// Returns whether a connect would tell more than is known: the last one failed, its time is over, and no
-    /// client tries now.
+    /// Returns whether a connect would tell more than is known: the last one failed, its time is
+    /// over, and no client tries now.
     pub(in crate::bridge) fn wants_connect(&self, now: Micros) -> bool {
         self.condition() == UpstreamCondition::Avoided
             && self.failed_as == Failure::Unreachable

@@ -19,7 +19,8 @@ const roots = {
     async *tick() {
       for (let i = 1; ; i++) {
         yield { tick: i };
-        await sleep(50);
+        // A client that stops after the first one gets no second, however slow it is.
+        await sleep(60_000);
       }
     },
     async *count({ from, to, pad }) {
