@@ -10,7 +10,8 @@ use super::resume_token::{ResumeToken, TokenPair};
 use super::sent_messages::{InvalidAck, LedgerEntry, LedgerFull, SentMessages};
 use crate::base::time::Micros;
 
-/// A session of a client. See the [module](self).
+/// A session of a client. While it has a connection it is attached; between two it is held. The
+/// caller owns the connections, and keeps the timers.
 #[derive(Debug)]
 pub struct PulseSession {
     tokens: TokenPair,
