@@ -15,7 +15,7 @@ use crate::base::time::Micros;
 const CLIENTS_LOOK: usize = 17;
 
 /// How many clients that wait are looked at in the search for upstreams that are crowded.
-const CROWD_LOOK: usize = 64;
+pub(super) const CROWD_LOOK: usize = 64;
 
 /// What becomes of the request whose turn it is.
 pub(super) enum Served {

@@ -6,7 +6,7 @@ use super::handshake_stats::HandshakeResult;
 use super::pair_ends::GOING_AWAY;
 use super::pending::PendingRequest;
 use super::queue_lane::Lane;
-use super::queue_service::Served;
+use super::queue_service::{CROWD_LOOK, Served};
 use super::request_queue::QueuedRequest;
 use super::request_refusals::{Refusal, answer_crowded, busy, unreachable, with_retry_after};
 use super::route::Route;
@@ -149,6 +149,9 @@ impl Bridge {
         let Some(live) = self.routes.by_name(route) else {
             return;
         };
+        let upstreams = live.listed(&self.endpoints) as u32;
+        let clients = live.queue.len().min(CROWD_LOOK) as u32;
+        io.spend(clients * (1 + upstreams / UPSTREAMS_PER_UNIT));
         for leg in live.giving_way(&self.endpoints, before, io.now()) {
             // One that was answered is closing anyway.
             let Some(pending) = self.pending.take(leg) else {

@@ -203,6 +203,10 @@ impl RequestQueue {
         heads.min_by_key(|head| head.turn)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
