@@ -89,7 +89,7 @@
 //! | --- | --- |
 //! | none | the loop: no thread, no signal handler, no logger; log lines go to [`log`] |
 //! | `gateway` (default) | the program `pulsegate`: relay, settings, admin listener |
-//! | `client` | the module `pulse`: the protocol of sessions that outlive their connections |
+//! | `client` | the modules `client` and `pulse`: a client whose session outlives its connections |
 //! | `swarm` | the load tool `pulsegate-swarm` |
 //! | `testing` | the module `testing`: a host on virtual time, without a socket |
 //! | `sabotage` | deliberate bugs for the crate's own tests; never in production |
@@ -130,6 +130,8 @@ mod base;
     reason = "not in the documented API"
 )]
 mod bridge;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public only for its tests and benchmarks
 #[allow(
@@ -205,13 +207,14 @@ pub use base::id::{ConnId, InvalidConnId};
 pub use cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 pub use engine::{
     Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap, ConnView, Dial,
-    DialAddress, DialError, DialRequest, DialRequestFault, Ending, Handler, HealthView, Io,
-    LinkRules, Message, Outlook, PairEnd, PhaseView, Pong, Preamble, PreparedMessage, QueueFull,
-    ReconfigureError, Remote, Reply, Request, Response, ResponseFault, ResponseVerdict, SendError,
-    SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
+    DialAddress, DialError, DialRequest, DialRequestFault, Ending, Handler, HealthView,
+    HeartbeatText, Io, LinkRules, Message, Outlook, PairEnd, PhaseView, Pong, Preamble,
+    PreparedMessage, QueueFull, ReconfigureError, Remote, Reply, Request, Response, ResponseFault,
+    ResponseVerdict, SendError, SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
 };
 pub use health::{
-    HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, StaleAction,
+    AliveBy, HealthChange, HealthState, HeartbeatForm, HeartbeatMode, Policy, PolicyError,
+    PolicyFault, Rtt, StaleAction,
 };
 pub use reactor::Reactor;
 pub use time::Micros;
@@ -221,3 +224,8 @@ pub use tungstenite::{Bytes, http};
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
+
+/// The code in the page about clients, run as tests.
+#[cfg(all(doctest, feature = "client", feature = "testing"))]
+#[doc = include_str!("../docs/clients.md")]
+struct Clients;

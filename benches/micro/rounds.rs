@@ -2,9 +2,12 @@
 //! every machine and under any load. See benches/micro/gates.sh.
 //!
 //! ```sh
-//! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS
+//! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS [text]
 //! ```
+//!
+//! With `text` the heartbeats are texts of the host, and their answers are messages.
 
+use pulsegate::HeartbeatForm;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
 use pulsegate::{ConnId, Micros};
 use std::io::IoSlice;
@@ -16,7 +19,15 @@ impl Handler for Silent {
         Verdict::upgrade(Class(0))
     }
 
-    fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
+    /// Every message is the answer to a heartbeat: its text.
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        if let Message::Text(text) = message
+            && let Some(number) = text.strip_prefix("{\"ping\":")
+            && let Ok(number) = number.trim_end_matches('}').parse()
+        {
+            io.heartbeat_answered(id, number);
+        }
+    }
 }
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -24,12 +35,19 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgra
 
 fn main() {
     // Without numbers there is one small run.
-    let mut numbers = std::env::args()
-        .skip(1)
-        .map(|a| a.parse::<u64>().expect("a whole number"));
-    let (connections, intervals) = (numbers.next().unwrap_or(1_000), numbers.next().unwrap_or(1));
-    let mut engine =
-        Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
+    let mut args = std::env::args().skip(1);
+    let mut number = |default| {
+        let given = args.next();
+        given.map_or(default, |a| a.parse::<u64>().expect("a whole number"))
+    };
+    let (connections, intervals) = (number(1_000), number(1));
+    let mut config = Config::default();
+    if args.next().is_some_and(|form| form == "text") {
+        for class in &mut config.classes {
+            class.policy.heartbeat_form = HeartbeatForm::Text;
+        }
+    }
+    let mut engine = Engine::new(config, Silent, Box::new(|| {})).expect("a valid configuration");
     let mut now = Micros::ZERO;
     for _ in 0..connections {
         let id = engine.accept(([127, 0, 0, 1], 1).into(), false, now);
@@ -53,18 +71,28 @@ fn main() {
         engine.advance(now);
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {
+            // The mask of each answer is zero.
             let mut pong = [0x8A, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut answer = [0; 64];
+            let mut answer_len = 0;
             let mut pinged = false;
             engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
                 if let [0x89, 8, ref payload @ ..] = *slices[0] {
                     pinged = true;
-                    // The mask is zero.
                     pong[6..].copy_from_slice(payload);
+                } else if let [0x81, len, ref payload @ ..] = *slices[0] {
+                    answer[..2].copy_from_slice(&[0x81, 0x80 | len]);
+                    answer_len = 6 + payload.len();
+                    answer[6..answer_len].copy_from_slice(payload);
                 }
                 Ok(slices.iter().map(|s| s.len()).sum())
             });
             if pinged {
                 engine.on_bytes(id, &pong, now);
+            } else if answer_len > 0 {
+                engine.read_action(id, now);
+                engine.on_bytes(id, &answer[..answer_len], now);
+                engine.on_socket_empty(id, now);
             }
         }
         engine.reap(now, &mut |_, _| {});

@@ -82,6 +82,7 @@ pub(crate) fn check_length<E: Error>(text: &str, most: usize) -> Result<(), E> {
 }
 
 /// Stores a field; a field that occurs twice is an error.
+#[cfg(feature = "gateway")]
 pub(crate) fn set_once<T, E: Error>(
     field: &mut Option<T>,
     name: &'static str,

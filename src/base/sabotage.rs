@@ -61,6 +61,12 @@ pub enum Bug {
     ChargedTooLittle,
     /// A peer that is not read becomes stale.
     UnreadIsDead,
+    /// A heartbeat in the form of a text is put between the fragments of a message.
+    TextBeatInsideMessage,
+    /// Pings and pongs count as data.
+    ControlFramesCountAsData,
+    /// The host gets a message of which only a part has arrived.
+    HalfMessageDelivered,
     /// What a socket has taken of a forwarded run is queued again.
     RunForwardedTwice,
     /// Bytes behind the head of a response are lost.
@@ -126,6 +132,54 @@ pub enum Bug {
     /// A message that the other side of a session has acknowledged is sent again.
     #[cfg(any(feature = "gateway", feature = "client"))]
     SentEntryKept,
+    /// A message of a client counts as received although the upstream is closing.
+    #[cfg(feature = "gateway")]
+    AcknowledgedUnsent,
+    /// The connection that another one has replaced is still read.
+    #[cfg(feature = "gateway")]
+    OldLegRead,
+    /// The bytes of a session whose hold has ended stay charged.
+    #[cfg(feature = "gateway")]
+    HoldStaysCharged,
+    /// A token is still found when its session is over.
+    #[cfg(feature = "gateway")]
+    TokenKept,
+    /// A token is worth something to another client.
+    #[cfg(feature = "gateway")]
+    TokenUnbound,
+    /// The upstream is read although there is no room for what it sends.
+    #[cfg(feature = "gateway")]
+    RoomIgnored,
+    /// A message of the upstream for which there is no room is dropped.
+    #[cfg(feature = "gateway")]
+    FullDropped,
+    /// A client is not told that a drain closes its connection.
+    #[cfg(feature = "gateway")]
+    ByeMissing,
+    /// A session begins to wait for its client during a drain.
+    #[cfg(feature = "gateway")]
+    HeldInDrain,
+    /// A client is told of the end before it has the messages that came before it.
+    #[cfg(feature = "gateway")]
+    EndOvertakes,
+    /// A client that was closed for good keeps its session by being quick.
+    #[cfg(feature = "gateway")]
+    FinalResumed,
+    /// A client has five seconds to acknowledge the end, even if it is lost.
+    #[cfg(feature = "gateway")]
+    EndHurried,
+    /// More sessions wait for their clients than are allowed.
+    #[cfg(feature = "gateway")]
+    HoldsUnlimited,
+    /// A session waits for its client for ever.
+    #[cfg(feature = "gateway")]
+    HoldUnending,
+    /// A long message is not announced.
+    #[cfg(feature = "gateway")]
+    BigUnannounced,
+    /// A client is not read again after its upstream was slow.
+    #[cfg(feature = "gateway")]
+    ClientStaysPaused,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
     /// An item that does not fit in a queue between threads is not counted.
@@ -171,12 +225,22 @@ pub enum Bug {
     /// A slot that ends stays in the counters.
     #[cfg(feature = "gateway")]
     EndUncounted,
+    /// A message that a relay peer had not acknowledged is sent once more behind the others after a
+    /// resume.
+    #[cfg(feature = "gateway")]
+    RelayResumeReplaysTwice,
+    /// A message of a relay peer counts as received before the relay has read all of it.
+    #[cfg(feature = "gateway")]
+    RelayCountsBeforeHandled,
+    /// A frame of a type that is not kept is dropped although its absent receiver speaks pulse.
+    #[cfg(feature = "gateway")]
+    RelayDropsSilently,
 }
 
 #[cfg(feature = "sabotage")]
 impl Bug {
     /// The bugs of the loop, which the simulation finds.
-    pub const OF_THE_LOOP: [Bug; 24] = [
+    pub const OF_THE_LOOP: [Bug; 27] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -201,6 +265,9 @@ impl Bug {
         Bug::UnfinishedForgotten,
         Bug::ChargedTooLittle,
         Bug::UnreadIsDead,
+        Bug::TextBeatInsideMessage,
+        Bug::ControlFramesCountAsData,
+        Bug::HalfMessageDelivered,
     ];
 
     /// The bugs of dials and links, which the tests of pairs in `tests/engine` find, and the
@@ -247,6 +314,35 @@ impl Bug {
         Bug::TokenReused,
         Bug::OldTokenDroppedEarly,
         Bug::SentEntryKept,
+    ];
+
+    /// The bugs of pulse on the relay, which the model of its peers finds.
+    #[cfg(feature = "gateway")]
+    pub const OF_RELAY_PULSE: [Bug; 3] = [
+        Bug::RelayResumeReplaysTwice,
+        Bug::RelayCountsBeforeHandled,
+        Bug::RelayDropsSilently,
+    ];
+
+    /// The bugs of the gateway's part of these sessions, which their simulation finds. A named test
+    /// finds [`EndHurried`](Bug::EndHurried): it is too rare there.
+    #[cfg(feature = "gateway")]
+    pub const OF_SESSIONS: [Bug; 15] = [
+        Bug::AcknowledgedUnsent,
+        Bug::OldLegRead,
+        Bug::HoldStaysCharged,
+        Bug::TokenKept,
+        Bug::TokenUnbound,
+        Bug::RoomIgnored,
+        Bug::FullDropped,
+        Bug::ByeMissing,
+        Bug::HeldInDrain,
+        Bug::EndOvertakes,
+        Bug::FinalResumed,
+        Bug::HoldsUnlimited,
+        Bug::HoldUnending,
+        Bug::BigUnannounced,
+        Bug::ClientStaysPaused,
     ];
 
     /// The bugs of the queues between threads, which their model finds.

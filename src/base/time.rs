@@ -1,6 +1,8 @@
 //! Engine time: integer microseconds, and the one clock of the crate.
 
 use crate::base::sabotage::{self, Bug};
+#[cfg(feature = "client")]
+use nix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::LazyLock;
@@ -156,6 +158,23 @@ impl Clock {
     }
 }
 
+/// Returns the time since an unspecified origin by a clock that goes on while the machine sleeps,
+/// and never steps: `CLOCK_BOOTTIME` of Linux and Android. Elsewhere it is the monotonic clock of
+/// POSIX, which on Apple's systems goes on too.
+#[cfg(feature = "client")]
+pub(crate) fn time_with_sleep() -> Micros {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+    match clock_gettime(CLOCK) {
+        Ok(time) => Micros::from(Duration::from(time)),
+        // Not reached where these clocks exist. A clock that stands still never says that the
+        // machine slept.
+        Err(_) => Micros::ZERO,
+    }
+}
+
 /// Wall-clock time in milliseconds since the Unix epoch: for people and other systems, never for a
 /// deadline. It may step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -247,6 +266,15 @@ mod tests {
         assert_eq!(before.since(stepped_back), Micros::ZERO);
         let (first, second) = (Timestamp::now(), Timestamp::now());
         assert!(first.raw <= second.raw);
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn the_clock_that_goes_on_during_sleep_does_not_step_back() {
+        let (clock, first) = (Clock::start(), time_with_sleep());
+        assert!(first > Micros::ZERO);
+        while clock.raw() < Micros(2) {}
+        assert!(time_with_sleep() > first);
     }
 
     #[test]

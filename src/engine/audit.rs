@@ -1,9 +1,10 @@
 //! Invariants between turns, and values that only tests read.
 
-use super::conn::{Conn, InputState, Phase};
+use super::conn::{Conn, Phase};
 use super::engine::Engine;
 use super::flags::Flag;
 use super::handler::Handler;
+use super::input_state::InputState;
 use super::wheel::TICK;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;

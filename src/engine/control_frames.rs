@@ -3,15 +3,14 @@
 use super::conn::{Conn, Phase};
 use super::ending::EndingDraft;
 use super::engine::Engine;
-use super::flags::Flag;
 use super::handler::Handler;
-use super::message::{Message, Pong};
+use super::message::Message;
 use super::view::CloseStage;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::health::Health;
+use crate::health::{Health, HeartbeatForm, LifeSign};
 use crate::wire::control_decoder::ControlFrame;
 use crate::wire::frame::{Header, Role};
 use crate::wire::{Bytes, WsError};
@@ -68,20 +67,22 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        if conn.health.is_awaiting_pong() && !Health::is_valid_pong(payload) {
+        let is_pinged = conn.health.form() == HeartbeatForm::Ping;
+        let awaits_pong = is_pinged && conn.health.is_awaiting_pong();
+        if awaits_pong && !Health::is_valid_pong(payload) {
             self.core.stats.classes[usize::from(conn.class.0)].pongs_mangled += 1;
             self.call(now, |handler, io| handler.on_mangled_pong(io, id, payload));
             return;
         }
-        if let Some(rtt) = conn.health.on_pong(payload, now) {
-            let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
-            class.pongs += 1;
-            class.rtt.record(rtt.0);
-            if conn.flags.has(Flag::ReportsPongs) {
-                let received = self.core.receipts.read(id);
-                let pong = Pong { rtt, received };
-                self.call(now, |handler, io| handler.on_pong(io, id, pong));
-            }
+        let is_answer = conn.health.is_answer(payload);
+        let rtt = conn.health.on_pong(payload, now);
+        if is_answer {
+            self.mark_heard(id, LifeSign::Pong, now);
+        }
+        if let Some(rtt) = rtt
+            && let Some(pong) = self.core.count_pong(id, rtt)
+        {
+            self.call(now, |handler, io| handler.on_pong(io, id, pong));
         }
     }
 

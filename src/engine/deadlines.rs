@@ -15,7 +15,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::health::{HealthAction, Policy, StaleAction};
+use crate::health::{AliveBy, HealthAction, LifeSign, Policy, StaleAction};
 use crate::wire::http::{Reply, ReplyForm};
 
 /// Why a connection is checked.
@@ -227,30 +227,28 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
-            // The loop itself does not read it, so its silence proves nothing and it is not pinged.
-            // A connection that only waits for its share is pinged right after that share.
-            let paused = conn.is_paused();
-            let after = if paused {
-                policy.heartbeat_interval
-            } else {
-                PING_GRID
-            };
-            conn.health.delay_ping(policy, now, after);
-            self.mark_heard(id, now);
+        if conn.is_unread()
+            && !sabotage::on(Bug::UnreadIsDead)
+            && self.excuse_unread(id, policy, now)
+        {
             if check == Check::Granted {
                 self.core.bucket.give_back();
             }
             self.core.arm(id);
             return;
         }
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
         let is_sabotaged = sabotage::on(Bug::PingInsideFrame) || sabotage::on(Bug::WaitingIsDead);
         // A peer inside a long frame of its own must go on with it. If its silence did not count,
         // two peers that are lost inside frames to each other would stay for ever.
         let is_sending = conn.forward_input().is_some_and(|f| f.state.left > 0);
-        if conn.is_mid_frame() && !conn.is_blocked() && !is_sending && !is_sabotaged {
-            // No ping can leave before its partner has sent the rest of a frame, so its silence
-            // does not count.
+        let is_mid_frame = conn.is_mid_frame() && !is_sending && !is_sabotaged;
+        let is_text_held = conn.flags.has(Flag::PingDue) && conn.holds_text();
+        if (is_mid_frame || is_text_held) && !conn.is_blocked() {
+            // No ping can leave before its partner has sent the rest of a frame, and no text before
+            // the host has completed a message, so its silence does not count.
             conn.health
                 .delay_ping(policy, now, policy.heartbeat_interval);
             conn.health.on_progress(now);
@@ -275,7 +273,7 @@ impl<H: Handler> Engine<H> {
             HealthAction::Heartbeat { ping, change } => {
                 let class = usize::from(conn.class.0);
                 self.core.stats.classes[class].unanswered += u64::from(unanswered);
-                if is_silent {
+                if is_silent && conn.health.counts_all() {
                     self.core.unanswered.push(id);
                 }
                 if ping {
@@ -293,6 +291,42 @@ impl<H: Handler> Engine<H> {
         if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {
             self.core.arm(id);
         }
+    }
+
+    /// Handles the deadline of a connection that the loop itself does not read, so that its silence
+    /// proves nothing and it is not pinged. Returns `false` if it is stale all the same.
+    fn excuse_unread(&mut self, id: ConnId, policy: &Policy, now: Micros) -> bool {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return true;
+        };
+        let is_paused = conn.is_paused();
+        // A connection that only waits for its share is pinged right after that share.
+        let after = match is_paused {
+            true => policy.heartbeat_interval,
+            false => PING_GRID,
+        };
+        conn.health.delay_ping(policy, now, after);
+        if conn.health.counts_all() {
+            self.mark_heard(id, LifeSign::Data, now);
+            return true;
+        }
+        if is_paused {
+            conn.health.on_progress(now);
+            return true;
+        }
+        let stale_at = conn.health.stale_at(policy);
+        if now < stale_at {
+            return true;
+        }
+        // What waits may be no sign of life: a proxy may send nothing but pings. So only what was
+        // read before the connection became stale can still save it.
+        if let Phase::Open(Some(input)) = &mut conn.phase
+            && !input.may_save(stale_at, policy.connection_timeout)
+        {
+            return false;
+        }
+        conn.health.postpone_stale(policy, now + PING_GRID);
+        true
     }
 
     /// Closes a connection whose peer takes nothing, unless the host lets it wait.
@@ -369,11 +403,7 @@ impl<H: Handler> Engine<H> {
             self.core.stats.stale_delay.record((now - since).0);
         }
         let silence = conn.health.silence(now);
-        let reason = match conn.health.unanswered() {
-            0 => format!("nothing heard for {silence}, no ping could be sent"),
-            1 => format!("nothing heard for {silence}, 1 ping unanswered"),
-            many => format!("nothing heard for {silence}, {many} pings unanswered"),
-        };
+        let reason = stale_reason(policy.alive_by, silence, conn.health.unanswered());
         self.core
             .send_close(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
     }
@@ -418,7 +448,22 @@ impl<H: Handler> Engine<H> {
             TimerPurpose::DialRetry => self.core.repeat_dials(),
             // `advance` grants them at its end.
             TimerPurpose::StaleCloses => {}
-            TimerPurpose::Drain => self.core.advance_drain(now),
+            TimerPurpose::Drain => {
+                self.core.advance_drain(now);
+                self.close_drained(now);
+            }
         }
+    }
+}
+
+/// Returns the reason of a stale close. `pings`: the heartbeats since the last sign of life.
+fn stale_reason(alive_by: AliveBy, silence: Micros, pings: u16) -> String {
+    let what = alive_by.missing();
+    match pings {
+        // Pings may well have been answered.
+        _ if alive_by == AliveBy::Data => format!("{what} heard for {silence}"),
+        0 => format!("{what} heard for {silence}, no ping could be sent"),
+        1 => format!("{what} heard for {silence}, 1 ping unanswered"),
+        many => format!("{what} heard for {silence}, {many} pings unanswered"),
     }
 }

@@ -10,6 +10,7 @@ use super::entropy::Entropy;
 use super::flags::Flag;
 use super::handler::Handler;
 use super::io::Io;
+use super::life_news::LifeNews;
 use super::remote::{Command, Remote};
 use super::stats::Stats;
 use super::timers::TimerPurpose;
@@ -18,7 +19,7 @@ use super::work::END_UNITS;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::health::HealthState;
+use crate::health::LifeSign;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
@@ -322,7 +323,19 @@ impl<H: Handler> Engine<H> {
     /// clients and health checks receive a 503.
     pub fn finish_accepting(&mut self, now: Micros) {
         self.core.finish_accepting(now);
+        self.close_drained(now);
         self.settle(now);
+    }
+
+    /// Closes the connections whose turn in the drain has come.
+    pub(super) fn close_drained(&mut self, now: Micros) {
+        let mut drained = std::mem::take(&mut self.core.drained);
+        for id in drained.drain(..) {
+            if self.call(now, |handler, io| handler.on_drain_close(io, id)) {
+                self.core.close_drained(id, now);
+            }
+        }
+        self.core.drained = drained;
     }
 
     /// Returns whether connections are no longer admitted: a drain is closing connections, or the
@@ -376,6 +389,9 @@ impl<H: Handler> Engine<H> {
         while let Some((id, verdict)) = self.core.answers.pop_front() {
             self.apply_answer(id, verdict, now);
         }
+        while let Some((id, news)) = self.core.life_news.pop_front() {
+            self.tell_news(id, &news, now);
+        }
         while let Some(id) = self.core.left_unfinished.pop() {
             self.call(now, |handler, io| handler.on_continue(io, id));
         }
@@ -386,25 +402,23 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Records input from a peer.
-    pub(super) fn mark_heard(&mut self, id: ConnId, now: Micros) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        let silence = conn.health.silence(now);
-        let (change, class) = (conn.health.on_heard(now), conn.class);
-        let is_false_alarm = conn.flags.take(Flag::WouldClose);
-        if conn.flags.take(Flag::StaleQueued) {
-            self.core.arm(id);
+    /// Records input of this kind from a peer, if it is a sign of life.
+    pub(super) fn mark_heard(&mut self, id: ConnId, sign: LifeSign, now: Micros) {
+        if let Some(news) = self.core.hear(id, sign, now) {
+            self.tell_news(id, &news, now);
         }
-        if let Some(change) = change {
-            debug_assert_eq!(change.state, HealthState::Healthy);
-            self.core.stats.classes[usize::from(class.0)].suspects -= 1;
+    }
+
+    /// Tells the host what a sign of life has changed.
+    fn tell_news(&mut self, id: ConnId, news: &LifeNews, now: Micros) {
+        if let Some(change) = news.change {
             self.call(now, |handler, io| handler.on_health(io, id, change));
         }
-        if is_false_alarm {
-            self.core.stats.classes[usize::from(class.0)].would_close_wrong += 1;
+        if let Some(silence) = news.false_alarm {
             self.call(now, |handler, io| handler.on_false_alarm(io, id, silence));
+        }
+        if let Some(pong) = news.pong {
+            self.call(now, |handler, io| handler.on_pong(io, id, pong));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::health::LifeSign;
 use crate::wire::frame::{Header, PING};
 use crate::wire::run::{AfterRun, FrameFault, GATHERED_MAX, Run, RunRules, RunState};
 use std::borrow::Cow;
@@ -232,7 +233,7 @@ impl<H: Handler> Engine<H> {
         let bytes = run.len;
         self.core.work.spend_bytes(bytes, &mut self.core.stats);
         if run.len > 0 {
-            self.count_run(id, partner, &run, state.left == 0, now);
+            self.count_run(id, partner, &run, [before.left, state.left], now);
             self.set_run_state(id, partner, state);
             // The host may have closed it, when it was told that the peer is heard.
             if !self
@@ -272,7 +273,7 @@ impl<H: Handler> Engine<H> {
             }
             AfterRun::Close(header) => {
                 let len = header.frame_len();
-                self.mark_heard(id, now);
+                self.mark_heard(id, LifeSign::Control, now);
                 self.close_from_peer(id, &data[..len], &header, now);
                 ForwardStep::Ended(len)
             }
@@ -301,11 +302,17 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Counts a run. `is_whole`: a frame ends with it.
-    fn count_run(&mut self, id: ConnId, partner: ConnId, run: &Run, is_whole: bool, now: Micros) {
+    /// Counts a run. `left`: the missing bytes of the frame in progress, before and after it.
+    fn count_run(&mut self, id: ConnId, partner: ConnId, run: &Run, left: [u64; 2], now: Micros) {
         let messages = run.messages;
-        if is_whole || run.frames > 0 || self.count_progress(id, run.len) {
-            self.mark_heard(id, now);
+        let [left_before, left_after] = left;
+        if left_after == 0 || run.frames > 0 || self.count_progress(id, run.len) {
+            let sign = match run.frames {
+                0 => LifeSign::DataPart,
+                frames if frames > run.controls || left_before > 0 => LifeSign::Data,
+                _ => LifeSign::Control,
+            };
+            self.mark_heard(id, sign, now);
         }
         self.core.stats.messages_in += u64::from(messages);
         self.core.stats.messages_out += u64::from(messages);
@@ -371,10 +378,11 @@ impl<H: Handler> Engine<H> {
         frame: &[u8],
         now: Micros,
     ) {
-        self.mark_heard(id, now);
         if header.opcode() != PING {
+            self.mark_heard(id, LifeSign::Pong, now);
             return self.process_pong(id, &payload, now);
         }
+        self.mark_heard(id, LifeSign::Control, now);
         let random = u32::from_ne_bytes(self.core.entropy.take());
         let partner_conn = self.core.table.get_mut(partner);
         // The host may have closed it, when it was told that the peer is heard.

@@ -1,13 +1,15 @@
 //! Incoming frames: complete ones, and those that arrive in parts.
 
-use super::conn::{Conn, PartialFrame, Phase};
+use super::conn::{Conn, Phase};
 use super::engine::Engine;
 use super::flags::Flag;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
+use super::input_state::PartialFrame;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::health::{HeartbeatForm, LifeSign};
 use crate::wire::WsError;
 use crate::wire::frame::{HEADER_MAX, Header};
 use crate::wire::incoming_message::{IncomingMessage, NotUtf8};
@@ -104,8 +106,9 @@ impl<H: Handler> Engine<H> {
         if data.len() < len || len > GATHER_STEP {
             return self.begin_gathering(id, data, now);
         }
+        let sign = sign_of(kind, conn.health.form());
         self.core.spend_frame(header.len);
-        self.mark_heard(id, now);
+        self.mark_heard(id, sign, now);
         let frame = &data[..len];
         let (payload, mask) = (&frame[header.len..], header.mask());
         let open = match kind {
@@ -185,6 +188,11 @@ impl<H: Handler> Engine<H> {
         let mut whole = None;
         let mut open = true;
         let mut progress = sabotage::on(Bug::EveryByteIsHeard);
+        let mut sign = LifeSign::Control;
+        let form = match self.core.table.get(id) {
+            Some(conn) => conn.health.form(),
+            None => return FrameStep::Ended(0),
+        };
         if let Some(frame) = self.input_of(id).and_then(|m| m.frame.as_mut())
             && let Some((header, kind)) = frame.header
         {
@@ -200,6 +208,10 @@ impl<H: Handler> Engine<H> {
                 progress = true;
             }
             whole = (frame.payload == header.payload).then_some((header, kind));
+            sign = match whole {
+                Some(_) => sign_of(kind, form),
+                None => LifeSign::DataPart,
+            };
             match kind {
                 FrameKind::Control | FrameKind::Close => frame.control.extend_from_slice(bytes),
                 FrameKind::Whole(_) | FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
@@ -209,7 +221,7 @@ impl<H: Handler> Engine<H> {
         }
         self.core.spend(1);
         if open && (progress || whole.is_some()) {
-            self.mark_heard(id, now);
+            self.mark_heard(id, sign, now);
         }
         if let Some((header, kind)) = whole.filter(|_| open) {
             let frame = self.input_of(id).and_then(|m| m.frame.take());
@@ -291,7 +303,9 @@ impl<H: Handler> Engine<H> {
 
     /// Handles the end of a data frame. Returns whether the connection is still open.
     fn finish_frame(&mut self, id: ConnId, kind: FrameKind, now: Micros) -> bool {
-        if let FrameKind::First(_) | FrameKind::Middle = kind {
+        if let FrameKind::First(_) | FrameKind::Middle = kind
+            && !sabotage::on(Bug::HalfMessageDelivered)
+        {
             return self.update_held(id, now);
         }
         let message = self.input_of(id).and_then(|m| m.message.as_ref());
@@ -299,6 +313,20 @@ impl<H: Handler> Engine<H> {
             Some(Ok(())) => self.start_join(id, now),
             Some(Err(NotUtf8)) => self.close_not_utf8(id, now),
             None => false,
+        }
+    }
+}
+
+/// Returns what a whole frame of this kind is a sign of. A pong may stand between two fragments, a
+/// text may not.
+fn sign_of(kind: FrameKind, form: HeartbeatForm) -> LifeSign {
+    match kind {
+        FrameKind::Control | FrameKind::Close => LifeSign::Control,
+        FrameKind::First(_) | FrameKind::Middle if form == HeartbeatForm::Text => {
+            LifeSign::DataPart
+        }
+        FrameKind::Whole(_) | FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
+            LifeSign::Data
         }
     }
 }

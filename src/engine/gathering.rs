@@ -6,6 +6,7 @@ use super::forwarding::{ForwardStep, PartnerState};
 use super::handler::Handler;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
+use crate::health::LifeSign;
 use crate::wire::frame::Header;
 use crate::wire::run::{GATHERED_MAX, RunState};
 use std::borrow::Cow;
@@ -42,6 +43,10 @@ impl<H: Handler> Engine<H> {
             header = Header::parse(&input.gathered);
         }
         let mut is_whole = false;
+        let sign = match header.is_some_and(|header| header.is_data()) {
+            true => LifeSign::DataPart,
+            false => LifeSign::Control,
+        };
         if let Some(header) = header {
             // It was judged when its header was complete.
             let judged = match used == 0 && header.payload <= GATHERED_MAX {
@@ -73,7 +78,7 @@ impl<H: Handler> Engine<H> {
         }
         self.core.spend_frame(used);
         if self.count_progress(id, used) {
-            self.mark_heard(id, now);
+            self.mark_heard(id, sign, now);
         }
         let is_open = match is_whole {
             true => self.forward_gathered(id, now),

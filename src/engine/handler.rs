@@ -11,6 +11,7 @@ use crate::engine::message::{Message, Pong};
 use crate::engine::verdict::{Overdue, Verdict};
 use crate::health::HealthChange;
 use crate::transport::Preamble;
+use crate::wire::HeartbeatText;
 use crate::wire::http::{Reply, Request, Response};
 use std::net::SocketAddr;
 
@@ -114,6 +115,16 @@ pub trait Handler {
     /// close would have been wrong. `silence` is how long it was silent.
     fn on_false_alarm(&mut self, _io: &mut Io<'_>, _id: ConnId, _silence: Micros) {}
 
+    /// Returns the text of a heartbeat, for connections whose heartbeats are texts
+    /// ([`HeartbeatForm::Text`](crate::health::HeartbeatForm::Text)). It is sent at once as one
+    /// message, before messages that wait, so it must not depend on those. The host recognizes the
+    /// answer in [`on_message`](Handler::on_message) and passes its number to
+    /// [`Io::heartbeat_answered`]. The number is at most `u32::MAX`: the first one is at random,
+    /// and each further one is the next.
+    fn heartbeat_text(&mut self, _io: &mut Io<'_>, _id: ConnId, number: u64) -> HeartbeatText {
+        HeartbeatText::of_number(number)
+    }
+
     /// Called when the peer answered its latest heartbeat, for connections that are
     /// [watched](Io::report_pongs).
     fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
@@ -144,6 +155,13 @@ pub trait Handler {
 
     /// Called when a timer has expired.
     fn on_timer(&mut self, _io: &mut Io<'_>, _timer: TimerId) {}
+
+    /// Called just before a drain closes an open connection ([`Cause::DRAINING`]). A message that
+    /// is sent now goes out before the close frame. Returns whether the drain closes it: a host may
+    /// close it later itself, as one of two that belong together.
+    fn on_drain_close(&mut self, _io: &mut Io<'_>, _id: ConnId) -> bool {
+        true
+    }
 
     /// Called after another thread called [`Remote::wake`](crate::engine::Remote::wake).
     fn on_wake(&mut self, _io: &mut Io<'_>) {}

@@ -1,10 +1,11 @@
 //! Held input of a connection, and its accounting: bytes beyond its share, a message that is being
 //! joined, a message that the host has not finished with.
 
-use super::conn::{Conn, InputState, Phase};
+use super::conn::{Conn, Phase};
 use super::core::{HELD_SMALL, overload_code};
 use super::engine::Engine;
 use super::handler::Handler;
+use super::input_state::InputState;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -95,6 +96,10 @@ impl<H: Handler> Engine<H> {
             return self.skip_input(id, rest);
         }
         if let Some(input) = self.input_or_new(id) {
+            if input.leftover.is_empty() {
+                input.arrived_after = input.read_at;
+            }
+            input.read_at = now;
             input.leftover.reserve_exact(rest.len());
             input.leftover.extend_from_slice(rest);
         }

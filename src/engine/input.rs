@@ -9,7 +9,7 @@ use crate::engine::flags::Flag;
 use crate::engine::forwarding::Forward;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
-use crate::health::{HealthState, PAYLOAD_LEN};
+use crate::health::{LifeSign, PAYLOAD_LEN};
 use crate::wire::frame::Role;
 use crate::wire::heartbeat;
 
@@ -122,7 +122,7 @@ impl<H: Handler> Engine<H> {
             || conn.role() != role
             || conn.flags.has(Flag::StaleQueued)
             || conn.flags.has(Flag::WouldClose)
-            || conn.health.state() != HealthState::Healthy
+            || !conn.health.is_kept_healthy_by_pongs()
         {
             return false;
         }
@@ -234,12 +234,21 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Makes the connection's input wait for the next turn. Received bytes count as heard.
+    /// Makes the connection's input wait for the next turn. Received bytes count as heard, unless
+    /// only some of them do: then that is known when they are processed.
     fn wait_for_share(&mut self, id: ConnId, now: Micros) {
-        if !self.core.table.get(id).is_some_and(Conn::is_held) {
+        let Some(conn) = self.core.table.get(id) else {
+            return;
+        };
+        let (counts_all, is_held) = (conn.health.counts_all(), conn.is_held());
+        if counts_all && is_held {
+            self.mark_heard(id, LifeSign::Data, now);
+        } else if !counts_all && let Some(input) = self.input_or_new(id) {
+            // More may be in its socket, so it is not judged before its next share.
+            input.debt = input.debt.max(1);
+        } else if !is_held {
             return;
         }
-        self.mark_heard(id, now);
         self.core.throttle(id, now);
         if let Some(waited) = self.core.count_wait(id, WAIT_COUNTED_EVERY, now) {
             self.call(now, |handler, io| handler.on_throttled(io, id, waited));

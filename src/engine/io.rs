@@ -1,6 +1,6 @@
 //! The actions of a host.
 
-use crate::base::cause::Cause;
+use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
@@ -258,9 +258,39 @@ impl Io<'_> {
         }
     }
 
+    /// Takes the peer's answer to the heartbeat with this number
+    /// ([`Handler::heartbeat_text`](crate::engine::Handler::heartbeat_text)), for which the host
+    /// has found a message. Returns the round-trip time if it is the latest heartbeat and was not
+    /// answered before. Any other number, such as that of an earlier heartbeat, is only a sign of
+    /// life; for [`AliveBy::Pong`](crate::health::AliveBy::Pong) it must be one of the latest 16.
+    ///
+    /// [`Handler::on_pong`](crate::engine::Handler::on_pong) and
+    /// [`on_health`](crate::engine::Handler::on_health) follow when the host's call has returned.
+    pub fn heartbeat_answered(&mut self, id: ConnId, number: u64) -> Option<Micros> {
+        self.core.heartbeat_answered(id, number, self.now)
+    }
+
+    /// Returns the longest message that a peer may send, in bytes
+    /// ([`Config::max_message_bytes`](crate::Config::max_message_bytes)).
+    pub fn max_message_bytes(&self) -> usize {
+        self.core.config.max_message_bytes
+    }
+
+    /// Returns random bytes, at most 256, from the source of the driver: the one of the masks,
+    /// which is strong (RFC 6455 §10.3). On virtual time they are a fixed sequence.
+    pub fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
+        self.core.entropy.take()
+    }
+
     /// Returns a snapshot of a connection in any phase; `None` once the host was told of its end.
     pub fn view(&self, id: ConnId) -> Option<ConnView> {
         self.core.view(id, self.now)
+    }
+
+    /// Returns the cause of a connection's end and the close code, which was received or will be
+    /// sent, once its end has begun and until the host was told.
+    pub fn end_of(&self, id: ConnId) -> Option<(Cause, EndCode)> {
+        self.core.end_begun(id)
     }
 
     /// Returns what will happen to a connection without further events.

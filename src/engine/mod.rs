@@ -49,10 +49,13 @@ mod hand_over;
 mod handed_over;
 mod handler;
 mod handshake_out;
+mod heartbeats;
 mod held;
 mod input;
+mod input_state;
 mod io;
 mod leg_input;
+mod life_news;
 mod link;
 mod message;
 mod opening;
@@ -78,6 +81,7 @@ mod work;
 
 pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
+pub use crate::wire::HeartbeatText;
 pub use crate::wire::http::{
     DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault,
 };

@@ -11,6 +11,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::health::LifeSign;
 use crate::transport::Preamble;
 use crate::wire::http::{self, ParsedHead, Reply, ReplyForm, Request};
 
@@ -19,7 +20,7 @@ const EARLY_MAX: usize = 8 * 1024;
 
 impl<H: Handler> Engine<H> {
     pub(super) fn process_head(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        self.mark_heard(id, now);
+        self.mark_heard(id, LifeSign::Data, now);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };

@@ -1,6 +1,6 @@
 //! Outgoing bytes, and connections that have ended.
 
-use super::conn::Phase;
+use super::conn::{Conn, Phase};
 use super::core::UNSENT_SMALL;
 use super::ending::{Ending, PartnerEnd};
 use super::engine::Engine;
@@ -13,9 +13,8 @@ use crate::base::cause::{Cause, EndCode, PeerCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::health::HeartbeatForm;
 use crate::wire::frame::Role;
-use crate::wire::heartbeat;
-use std::io::{self, ErrorKind};
 
 /// The most bytes that one flush writes to one peer, so that a fast reader does not delay the
 /// others.
@@ -40,6 +39,29 @@ pub enum FlushOutcome {
     /// Nothing was written because this turn has used up its send budget. The next
     /// [`take_dirty`](Engine::take_dirty) names the connection again.
     Later,
+}
+
+/// The state of a connection's queue at the beginning of a flush.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueState {
+    /// Whether bytes have waited for the socket.
+    was_blocked: bool,
+    /// Whether a heartbeat that leaves now is late, because it waited behind other bytes. Its
+    /// interval starts when it left.
+    pub(super) is_late: bool,
+    /// Whether a heartbeat waits behind bytes that the socket did not take.
+    is_stuck: bool,
+}
+
+impl QueueState {
+    pub(super) fn of(conn: &Conn) -> Self {
+        let was_blocked = conn.is_blocked();
+        QueueState {
+            was_blocked,
+            is_late: was_blocked || conn.out.as_ref().is_some_and(|out| out.has_ping()),
+            is_stuck: was_blocked && conn.health.is_ping_queued(),
+        }
+    }
 }
 
 impl<H: Handler> Engine<H> {
@@ -82,55 +104,37 @@ impl<H: Handler> Engine<H> {
             conn.flags.take(Flag::Dirty);
             return FlushOutcome::Done;
         }
-        let pings_due = conn.flags.has(Flag::PingDue);
-        if !pings_due {
+        if !conn.flags.has(Flag::PingDue) {
             if self.core.flush_left == 0 && conn.out.is_some() {
                 self.core.table.flush_later(id);
                 return FlushOutcome::Later;
             }
             conn.flags.take(Flag::Dirty);
+        } else if conn.health.form() == HeartbeatForm::Text {
+            return self.flush_with_text(id, now, socket);
         }
-        // Only a ping that waited behind other bytes is late: its interval starts when it left.
-        let was_blocked = conn.is_blocked();
-        let late = was_blocked || conn.out.as_ref().is_some_and(|out| out.has_ping());
-        let stuck = was_blocked && conn.health.is_ping_queued();
-        if conn.flags.take(Flag::PingDue) {
-            let payload = conn.health.ping_payload();
-            let is_masked = conn.role() == Role::Client && !sabotage::on(Bug::MasksMixed);
-            let mask = is_masked.then(|| self.core.entropy.take());
-            let ping = heartbeat::Ping::new(payload, mask);
-            let frame = ping.as_bytes();
-            if conn.flags.has(Flag::ReportsPongs) {
-                // It goes out behind the frame in progress and before every other frame.
-                let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
-                let before = conn.traffic.messages_out.saturating_sub(unsent);
-                self.core.receipts.note(id, before);
-            }
-            if conn.out.is_none() {
-                match socket(&[io::IoSlice::new(frame)]) {
-                    Ok(n) if n == frame.len() => {
-                        self.record_sent(id, n, Some(0), false, now);
-                        return self.finish_flush(id, false, now);
-                    }
-                    Ok(n) => {
-                        self.core.stats.bytes_out += n as u64;
-                        conn.traffic.bytes_out += n as u64;
-                        self.core.change_out(id, |out| out.push_ping(&frame[n..]));
-                    }
-                    Err(e)
-                        if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-                    {
-                        self.core.change_out(id, |out| out.push_ping(frame));
-                    }
-                    Err(e) => {
-                        self.on_write_error(id, &e);
-                        return FlushOutcome::Done;
-                    }
-                }
-            } else {
-                self.core.change_out(id, |out| out.push_ping(frame));
-            }
+        let queue = QueueState::of(conn);
+        if conn.flags.take(Flag::PingDue)
+            && let Some(outcome) = self.send_ping(id, now, &mut *socket)
+        {
+            return outcome;
         }
+        self.flush_queue(id, queue, now, socket)
+    }
+
+    /// Writes queued bytes. `queue` is its state before a heartbeat of this flush was added.
+    pub(super) fn flush_queue(
+        &mut self,
+        id: ConnId,
+        queue: QueueState,
+        now: Micros,
+        socket: WriteVectored<'_>,
+    ) -> FlushOutcome {
+        let QueueState {
+            was_blocked,
+            is_late,
+            is_stuck,
+        } = queue;
         let Some(conn) = self.core.table.get_mut(id) else {
             return FlushOutcome::Done;
         };
@@ -160,11 +164,11 @@ impl<H: Handler> Engine<H> {
         // The kernel has room again, so the peer's kernel has acknowledged bytes ahead of the
         // waiting heartbeat. The write that fills the socket proves nothing. Once the heartbeat
         // itself was sent, later writes prove nothing either: the heartbeat must be answered.
-        if written.bytes > 0 && stuck {
+        if written.bytes > 0 && is_stuck {
             conn.health.on_progress(now);
         }
         let ping = written.ping.then_some(written.behind_ping);
-        self.record_sent(id, written.bytes, ping, late, now);
+        self.record_sent(id, written.bytes, ping, is_late, now);
         if pending == 0 {
             return self.finish_flush(id, was_blocked, now);
         }
@@ -195,8 +199,9 @@ impl<H: Handler> Engine<H> {
         } else {
             ENDS_PER_TURN
         };
-        // Partners are ended while the connection that ended first still exists.
-        if !self.core.ended_legs.is_empty() {
+        // Partners are ended while the connection that ended first still exists, and a host is told
+        // to finish with a message before it is told of the end.
+        if !self.core.ended_legs.is_empty() || !self.core.left_unfinished.is_empty() {
             self.settle(now);
         }
         for id in self.core.table.take_to_report() {
@@ -226,7 +231,7 @@ impl<H: Handler> Engine<H> {
 
     /// Counts sent bytes. If a heartbeat was among them, `ping` is the number of bytes sent behind
     /// it.
-    fn record_sent(
+    pub(super) fn record_sent(
         &mut self,
         id: ConnId,
         bytes: usize,
@@ -248,7 +253,12 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Handles a peer without unsent bytes.
-    fn finish_flush(&mut self, id: ConnId, was_blocked: bool, now: Micros) -> FlushOutcome {
+    pub(super) fn finish_flush(
+        &mut self,
+        id: ConnId,
+        was_blocked: bool,
+        now: Micros,
+    ) -> FlushOutcome {
         let Some(conn) = self.core.table.get_mut(id) else {
             return FlushOutcome::Done;
         };

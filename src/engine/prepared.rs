@@ -5,7 +5,7 @@ use crate::engine::out::OutFrame;
 use crate::wire::frame::{
     BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT, write_frame,
 };
-use crate::wire::{Bytes, encoder};
+use crate::wire::{Bytes, Utf8Bytes, encoder};
 
 /// Payloads above this size are sent without a copy. Smaller ones are copied behind their header,
 /// which makes one slice to write.
@@ -26,6 +26,16 @@ impl PreparedMessage {
             }
             _ => None,
         }
+    }
+
+    /// Returns the message that the frame was built from; `None` if it is not valid. The payload is
+    /// not copied, but a text is checked.
+    pub fn message(&self) -> Option<Message> {
+        let (is_text, payload) = self.0.payload()?;
+        if is_text {
+            return Utf8Bytes::try_from(payload).ok().map(Message::Text);
+        }
+        Some(Message::Binary(payload))
     }
 
     /// Returns the length on the wire, in bytes.

@@ -367,11 +367,12 @@ impl Histogram {
         self.sum = self.sum.wrapping_add(other.sum);
     }
 
-    /// Returns the values counted since `earlier`, a copy of this histogram.
+    /// Returns the values counted since `earlier`, a copy of this histogram. If that is the later
+    /// of the two, there are none.
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let mut difference = self.clone();
         for (now, then) in difference.counts.iter_mut().zip(earlier.counts.iter()) {
-            *now -= then;
+            *now = now.saturating_sub(*then);
         }
         difference.sum = self.sum.wrapping_sub(earlier.sum);
         difference

@@ -52,6 +52,10 @@ impl<H: Handler> Engine<H> {
 impl Conn {
     /// Checks whether an acknowledgement is a sign of life, and counts it if it is.
     fn apply_tcp_progress(&mut self, progress: TcpProgress, timeout: Micros, now: Micros) {
+        if !self.health.counts_all() {
+            // The next hop acknowledges, and it may be a proxy.
+            return;
+        }
         // The low halves suffice: at most 2 GiB are in flight.
         let acked = progress.acked as u32;
         let is_behind = |earlier: u32| (acked.wrapping_sub(earlier) as i32) < 0;

@@ -20,7 +20,7 @@ pub struct ConnView {
     pub peer_addr: SocketAddr,
     /// When the connection opened or, if it has not opened, when it was accepted: engine time.
     pub since: Micros,
-    /// When the last input arrived: engine time.
+    /// When the last sign of life arrived: engine time.
     pub heard: Micros,
     /// The health of the connection. Until the connection opens, this has the initial values.
     pub health: HealthView,
@@ -53,9 +53,9 @@ pub struct ConnView {
 pub struct HealthView {
     /// Whether the peer answers.
     pub state: HealthState,
-    /// Time since the last input.
+    /// Time since the last sign of life.
     pub silence: Micros,
-    /// Pings that were sent and not answered.
+    /// Heartbeats that were sent since the last sign of life.
     pub unanswered: u16,
     /// Whether a ping waits to be sent.
     pub ping_waits: bool,

@@ -1,7 +1,8 @@
 //! The state machine that decides whether the peer of one connection is alive.
 
+use super::marks::{LifeSign, Marks};
 use super::payload::{PAYLOAD_LEN, decode_letters, encode_letters};
-use super::policy::{HeartbeatMode, Policy};
+use super::policy::{HeartbeatForm, HeartbeatMode, Policy};
 use super::rtt::Rtt;
 use super::span::Span;
 use super::spread::{mix, spread_ping};
@@ -23,7 +24,7 @@ pub struct Health {
     progress_after: Span,
     ping_seq: u32,
     unanswered: u16,
-    state: HealthState,
+    marks: Marks,
     heartbeat: Heartbeat,
 }
 
@@ -63,13 +64,13 @@ impl Health {
             progress_after: Span::ZERO,
             ping_seq: mix(seed ^ now.0) as u32,
             unanswered: 0,
-            state: HealthState::Healthy,
+            marks: Marks::new(policy),
             heartbeat: Heartbeat::First,
         }
     }
 
-    /// Records that a complete frame, or enough of one, arrived. Usually this is one store; no
-    /// deadline is touched.
+    /// Records a sign of life: a complete frame, or enough of one, of a kind that
+    /// [counts](Health::counts). Usually this is one store; no deadline is touched.
     pub fn on_heard(&mut self, now: Micros) -> Option<HealthChange> {
         let silence = self.silence(now);
         if self.progress_after == Span::ZERO {
@@ -82,10 +83,10 @@ impl Health {
         }
         self.reset_wait();
         let unanswered = std::mem::take(&mut self.unanswered);
-        if self.state == HealthState::Healthy {
+        if self.state() == HealthState::Healthy {
             return None;
         }
-        self.state = HealthState::Healthy;
+        self.marks.set_state(HealthState::Healthy);
         Some(HealthChange {
             state: HealthState::Healthy,
             silence,
@@ -99,10 +100,23 @@ impl Health {
         if self.heartbeat != Heartbeat::Sent || payload != self.ping_payload() {
             return None;
         }
+        Some(self.take_rtt(now))
+    }
+
+    /// Handles the answer to the heartbeat with this [`number`](Health::heartbeat_number). Only the
+    /// answer to the latest heartbeat gives an RTT, and only once.
+    pub fn on_answer(&mut self, number: u64, now: Micros) -> Option<Micros> {
+        if self.heartbeat != Heartbeat::Sent || number != self.heartbeat_number() {
+            return None;
+        }
+        Some(self.take_rtt(now))
+    }
+
+    fn take_rtt(&mut self, now: Micros) -> Micros {
         self.heartbeat = Heartbeat::None;
         let rtt = Micros(u64::from((now.0 as u32).wrapping_sub(self.ping_sent)));
         self.rtt.sample(rtt.0);
-        Some(rtt)
+        rtt
     }
 
     /// Returns when [`on_due`](Health::on_due) must be called. Only a new policy makes this
@@ -136,7 +150,7 @@ impl Health {
         beat: impl Fn(Micros) -> Micros,
     ) -> Option<Micros> {
         let mut health = self.clone();
-        if health.state == HealthState::Suspect {
+        if health.state() == HealthState::Suspect {
             return None;
         }
         for _ in 0..u32::from(policy.suspect_after) + 3 {
@@ -220,6 +234,7 @@ impl Health {
             Heartbeat::First | Heartbeat::None | Heartbeat::Sent => spread_ping(policy, now, seed),
         };
         self.next_ping = self.ping_due(former).min(next);
+        self.marks.apply(policy);
         let timeout = policy.connection_timeout;
         let stale_at = self.stale_at(former).min(now + timeout);
         self.set_alive_since(stale_at - timeout);
@@ -227,13 +242,13 @@ impl Health {
 
     fn mark_suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
         let few = self.missed_intervals() < u64::from(policy.suspect_after);
-        if few || self.state == HealthState::Suspect || self.is_alive(policy, now) {
+        if few || self.state() == HealthState::Suspect || self.is_alive(policy, now) {
             return None;
         }
-        self.state = HealthState::Suspect;
+        self.marks.set_state(HealthState::Suspect);
         let silence = self.silence(now);
         Some(HealthChange {
-            state: self.state,
+            state: HealthState::Suspect,
             silence,
             unanswered: self.unanswered,
             rtt: self.rtt,
@@ -269,6 +284,12 @@ impl Health {
         }
     }
 
+    /// Returns whether a heartbeat that leaves now has waited since it was requested.
+    pub fn has_waited(&self, policy: &Policy, now: Micros) -> bool {
+        let interval = policy.heartbeat_interval;
+        self.next_ping + PUNCTUAL.min(Micros(interval.0 / 4)) <= now + interval
+    }
+
     /// Delays a due ping by `after`, at most an interval, because the connection is not read now.
     pub fn delay_ping(&mut self, policy: &Policy, now: Micros, after: Micros) {
         self.discard_rtt();
@@ -291,11 +312,35 @@ impl Health {
         encode_letters(self.ping_seq)
     }
 
+    /// Returns the number of the latest heartbeat, at most `u32::MAX`: the next one has the next
+    /// number, and 0 follows `u32::MAX`. The first is at random, so a number does not tell how many
+    /// heartbeats there were.
+    pub fn heartbeat_number(&self) -> u64 {
+        u64::from(self.ping_seq)
+    }
+
     /// Returns whether this is the payload of one of the latest pings, so that a pong with it
     /// answers us and not the peer's partner.
     pub fn is_own_payload(&self, payload: [u8; PAYLOAD_LEN]) -> bool {
         let ago = decode_letters(payload).map(|number| self.ping_seq.wrapping_sub(number));
         ago.is_some_and(|ago| ago < OWN_PINGS)
+    }
+
+    /// Returns whether a pong with this payload answers one of the latest heartbeats.
+    pub fn is_answer(&self, payload: &[u8]) -> bool {
+        let letters = payload.try_into().ok().and_then(decode_letters);
+        letters.is_some_and(|number| self.is_own_number(number.into()))
+    }
+
+    /// Returns whether this is the number of one of the latest heartbeats that were sent, so that
+    /// an answer with it is one of the peer.
+    pub fn is_own_number(&self, number: u64) -> bool {
+        let ago = u32::try_from(number).map(|number| self.ping_seq.wrapping_sub(number));
+        match ago {
+            Ok(0) => !matches!(self.heartbeat, Heartbeat::First | Heartbeat::Queued),
+            Ok(ago) => ago < OWN_PINGS && self.heartbeat != Heartbeat::First,
+            Err(_) => false,
+        }
     }
 
     /// Continues the payloads at a random number, and forgets the outstanding ping. Peers cannot
@@ -325,7 +370,43 @@ impl Health {
 
     /// Returns whether the peer answers.
     pub fn state(&self) -> HealthState {
-        self.state
+        self.marks.state()
+    }
+
+    /// Returns whether this is a sign of life under the policy.
+    pub fn counts(&self, sign: LifeSign) -> bool {
+        self.marks.counts(sign)
+    }
+
+    /// Returns whether everything that arrives is a sign of life.
+    pub fn counts_all(&self) -> bool {
+        self.marks.counts_all()
+    }
+
+    /// Returns whether the peer is healthy, and the pong of a heartbeat keeps it so.
+    pub fn is_kept_healthy_by_pongs(&self) -> bool {
+        self.marks.is_kept_healthy_by_pongs()
+    }
+
+    /// Returns what the heartbeats of this connection are.
+    pub fn form(&self) -> HeartbeatForm {
+        self.marks.form()
+    }
+
+    /// Sends pings as heartbeats, whatever the policy says.
+    pub fn use_pings(&mut self) {
+        self.marks.use_pings();
+    }
+
+    /// Returns whether a message of ours in fragments is begun and not complete.
+    pub fn is_mid_message(&self) -> bool {
+        self.marks.is_mid_message()
+    }
+
+    /// Records whether a message of ours in fragments is begun and not complete. A text must not
+    /// stand between its fragments (RFC 6455 §5.4), a ping may.
+    pub fn set_mid_message(&mut self, is_mid_message: bool) {
+        self.marks.set_mid_message(is_mid_message);
     }
 
     /// Returns the time of the last sign of life: received input, a send of waiting bytes, or the
@@ -361,12 +442,12 @@ impl Health {
         u64::from(self.unanswered) + u64::from(waits)
     }
 
-    /// Returns the time since the last input.
+    /// Returns the time since the last sign of life.
     pub fn silence(&self, now: Micros) -> Micros {
         now - self.heard
     }
 
-    /// Returns the number of pings sent since the last input.
+    /// Returns the number of heartbeats sent since the last sign of life.
     pub fn unanswered(&self) -> u16 {
         self.unanswered
     }

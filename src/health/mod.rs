@@ -6,6 +6,7 @@
     reason = "the state machine itself, beside its parts"
 )]
 mod health;
+mod marks;
 mod payload;
 mod policy;
 mod rtt;
@@ -14,7 +15,10 @@ mod spread;
 mod state;
 
 pub use health::Health;
+pub use marks::LifeSign;
 pub use payload::PAYLOAD_LEN;
-pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault, StaleAction};
+pub use policy::{
+    AliveBy, HeartbeatForm, HeartbeatMode, Policy, PolicyError, PolicyFault, StaleAction,
+};
 pub use rtt::Rtt;
 pub use state::{HealthAction, HealthChange, HealthState};

@@ -26,6 +26,79 @@ pub enum StaleAction {
     Report,
 }
 
+/// What heartbeats are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the protocol has pings, the host has texts"
+)]
+pub enum HeartbeatForm {
+    /// WebSocket pings (RFC 6455 §5.5.2). Every client answers them by itself; so does a proxy that
+    /// ends WebSockets, even when its client has gone.
+    #[default]
+    Ping,
+    /// Text messages of the host
+    /// ([`Handler::heartbeat_text`](crate::engine::Handler::heartbeat_text)). Only the program at
+    /// the other end can answer them. The host recognizes the answer among the messages and calls
+    /// [`Io::heartbeat_answered`](crate::engine::Io::heartbeat_answered). A linked connection is
+    /// pinged all the same, because its messages do not reach the host.
+    Text,
+}
+
+/// What counts as a sign of life of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "hosts write it down")]
+pub enum AliveBy {
+    /// Everything that arrives, and the acknowledgements of the peer's kernel while a heartbeat is
+    /// on its way.
+    #[default]
+    Any,
+    /// Text and binary messages, and parts of them. Pings and pongs do not count, because a proxy
+    /// may answer for a client that has gone, and neither do acknowledgements. An answer to a
+    /// heartbeat in the form of a text is a message, so it counts.
+    Data,
+    /// Answers to our own heartbeats: the pong of a ping, or
+    /// [`Io::heartbeat_answered`](crate::engine::Io::heartbeat_answered).
+    Pong,
+}
+
+impl AliveBy {
+    /// Returns the word for it in the settings and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            AliveBy::Any => "any",
+            AliveBy::Data => "data",
+            AliveBy::Pong => "pong",
+        }
+    }
+
+    /// Returns what is not heard of a stale peer, for the reason of its close.
+    pub(crate) fn missing(self) -> &'static str {
+        match self {
+            AliveBy::Any => "nothing",
+            AliveBy::Data => "no message",
+            AliveBy::Pong => "no answer to a heartbeat",
+        }
+    }
+
+    /// Returns what a word stands for; any other word stands for the default.
+    pub fn parse(word: &str) -> Self {
+        let all = [AliveBy::Data, AliveBy::Pong];
+        let found = all.into_iter().find(|alive_by| alive_by.name() == word);
+        found.unwrap_or_default()
+    }
+}
+
+impl HeartbeatForm {
+    /// Returns the word for it in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            HeartbeatForm::Ping => "ping",
+            HeartbeatForm::Text => "text",
+        }
+    }
+}
+
 /// How the connections of one class are supervised. A change at run time closes no connection that
 /// answers; see [`Health::change_policy`](crate::health::Health::change_policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +125,10 @@ pub struct Policy {
     pub mode: HeartbeatMode,
     /// What happens to a connection that is stale. Default: it is closed.
     pub when_stale: StaleAction,
+    /// What heartbeats are. Default: pings.
+    pub heartbeat_form: HeartbeatForm,
+    /// What counts as a sign of life. Default: everything that arrives.
+    pub alive_by: AliveBy,
 }
 
 impl Default for Policy {
@@ -71,6 +148,8 @@ impl Policy {
         close_timeout: Micros::from_secs(2),
         mode: HeartbeatMode::Always,
         when_stale: StaleAction::Close,
+        heartbeat_form: HeartbeatForm::Ping,
+        alive_by: AliveBy::Any,
     };
 
     /// The shortest useful time: two ticks of the wheel, the grid of the heartbeats.

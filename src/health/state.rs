@@ -20,9 +20,9 @@ pub enum HealthState {
 pub struct HealthChange {
     /// The new state.
     pub state: HealthState,
-    /// Time since the last input.
+    /// Time since the last sign of life.
     pub silence: Micros,
-    /// Pings that were sent and not answered.
+    /// Heartbeats that were sent since the last sign of life.
     pub unanswered: u16,
     /// The latest round-trip time.
     pub rtt: Rtt,

@@ -24,6 +24,7 @@
 mod dials;
 mod frames;
 mod link;
+mod linked_nets;
 mod net;
 mod outcome;
 mod peer;
@@ -34,5 +35,6 @@ mod turn;
 pub use frames::{
     client_frame, count_frames, frame_of_server, server_frame, upgrade_request, upgrade_response,
 };
+pub use linked_nets::LinkedNets;
 pub use net::{AuditError, Net};
-pub use peer::{OnDial, PeerId, Received};
+pub use peer::{AnswerText, OnDial, PeerId, Received};

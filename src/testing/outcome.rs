@@ -45,7 +45,8 @@ impl<H: Handler> Net<H> {
         &self.peers[peer.0].progress
     }
 
-    /// Returns the times at which pongs and close replies of this peer reached the server.
+    /// Returns the times at which automatic answers of this peer to pings and texts reached the
+    /// server.
     pub fn answered_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].answers
     }

@@ -5,7 +5,7 @@ use super::link::Link;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::Message;
-use crate::wire::frame::Role;
+use crate::wire::frame::{CLOSE, FIN, Role};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -47,6 +47,9 @@ pub enum Received {
     Close(u16, String),
 }
 
+/// Returns the answer to a text, or `None` if there is none.
+pub type AnswerText = fn(&str) -> Option<String>;
+
 /// A peer, and its bytes in transit.
 pub(super) struct Peer {
     pub(super) id: ConnId,
@@ -84,13 +87,17 @@ pub(super) struct Peer {
     /// When waiting bytes reached the peer while a heartbeat was stuck behind them.
     pub(super) progress: Vec<Micros>,
     pub(super) blocked: bool,
-    /// When the peer's automatic answers reached the server.
+    /// When the peer's automatic answers to heartbeats reached the server.
     pub(super) answers: Vec<Micros>,
     /// Whether the peer is in the middle of a frame; `held_answers` are sent after that frame.
     pub(super) in_frame: bool,
     pub(super) held_answers: Vec<Vec<u8>>,
+    /// Returns the answer to a text, if the peer answers it by itself.
+    pub(super) answer_text: Option<AnswerText>,
     /// The payloads of the pings that came while it was muted.
     pub(super) unanswered: Vec<Vec<u8>>,
+    /// Whether its bytes are the end of a pipe to another network: nothing is parsed or answered.
+    pub(super) is_pipe: bool,
 }
 
 impl Peer {
@@ -123,7 +130,9 @@ impl Peer {
             answers: Vec::new(),
             in_frame: false,
             held_answers: Vec::new(),
+            answer_text: None,
             unanswered: Vec::new(),
+            is_pipe: false,
         }
     }
 
@@ -197,14 +206,19 @@ impl Peer {
     pub(super) fn send_answers(&mut self, now: Micros) {
         if !self.in_frame {
             for frame in self.held_answers.drain(..) {
+                if frame[0] != FIN | CLOSE {
+                    self.answers.push(now + self.latency);
+                }
                 self.inbound.push_back((now + self.latency, frame));
-                self.answers.push(now + self.latency);
             }
         }
     }
 
     /// Parses the received bytes and answers as a client does.
     pub(super) fn parse_received(&mut self, now: Micros) {
+        if self.is_pipe {
+            return;
+        }
         if self.head.is_none() && !self.take_head(now) {
             return;
         }
@@ -231,17 +245,21 @@ impl Peer {
                 0x8A => Received::Pong(payload.clone()),
                 other => Received::Fragment(other, payload.clone()),
             };
-            let answer = match received {
-                Received::Ping(_) => Some(0x8A),
-                Received::Close(..) => Some(0x88),
+            let answer = match &received {
+                Received::Ping(_) => Some((0x8A, payload.clone())),
+                Received::Close(..) => Some((0x88, payload.clone())),
+                Received::Message(Message::Text(text)) => {
+                    let answer = self.answer_text.and_then(|answer| answer(text));
+                    answer.map(|answer| (0x81, answer.into_bytes()))
+                }
                 Received::Message(_) | Received::Fragment(..) | Received::Pong(_) => None,
             };
             if self.muted && matches!(received, Received::Ping(_)) {
                 self.unanswered.push(payload.clone());
             }
-            if let Some(opcode) = answer.filter(|_| !self.muted && !self.half_closed && !self.reset)
-            {
-                self.held_answers.push(self.frame(opcode, &payload));
+            let can_answer = !self.muted && !self.half_closed && !self.reset;
+            if let Some((first, payload)) = answer.filter(|_| can_answer) {
+                self.held_answers.push(self.frame(first, &payload));
                 self.send_answers(now);
             }
             self.received.push(received);

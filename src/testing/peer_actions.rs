@@ -3,7 +3,7 @@
 use super::frames::upgrade_request;
 use super::link::Link;
 use super::net::Net;
-use super::peer::{Peer, PeerId};
+use super::peer::{AnswerText, Peer, PeerId};
 use crate::base::time::Micros;
 use crate::engine::{Handler, Message};
 use crate::wire::frame::{BINARY, CLOSE, FIN, PING, PONG, Role, TEXT};
@@ -72,6 +72,11 @@ impl<H: Handler> Net<H> {
         let now = self.now();
         self.peers[peer.0].in_frame = in_frame;
         self.peers[peer.0].send_answers(now);
+    }
+
+    /// Makes the peer answer texts by itself, as it answers pings: with what `answer` returns.
+    pub fn answer_texts(&mut self, peer: PeerId, answer: AnswerText) {
+        self.peers[peer.0].answer_text = Some(answer);
     }
 
     /// Makes the peer stop answering, while its socket stays open.

@@ -4,8 +4,8 @@ use crate::base::cause::Cause;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::{
-    Ending, Handler, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request, Response,
-    ResponseVerdict, Verdict,
+    Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request,
+    Response, ResponseVerdict, Verdict,
 };
 use crate::health::HealthChange;
 use std::net::SocketAddr;
@@ -23,6 +23,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         self.host.on_pong(io, id, pong);
+    }
+
+    fn heartbeat_text(&mut self, io: &mut Io<'_>, id: ConnId, number: u64) -> HeartbeatText {
+        self.host.heartbeat_text(io, id, number)
     }
 
     fn on_health_check(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Reply> {
@@ -91,6 +95,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
         self.host.on_throttled(io, id, waited);
+    }
+
+    fn on_drain_close(&mut self, io: &mut Io<'_>, id: ConnId) -> bool {
+        self.host.on_drain_close(io, id)
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {

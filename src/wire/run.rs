@@ -77,6 +77,8 @@ pub(crate) struct Run {
     pub(crate) len: usize,
     /// The frames that begin in it.
     pub(crate) frames: u32,
+    /// The control frames among them.
+    pub(crate) controls: u32,
     /// The messages whose last frame begins in it.
     pub(crate) messages: u32,
     pub(crate) after: AfterRun,
@@ -116,6 +118,7 @@ impl RunState {
         let mut run = Run {
             len: take,
             frames: 0,
+            controls: 0,
             messages: 0,
             after: AfterRun::Nothing,
         };
@@ -160,6 +163,7 @@ impl RunState {
                 {
                     return Err(AfterRun::Own(header, payload));
                 }
+                run.controls += 1;
             }
             FrameKind::First(_) | FrameKind::Middle => {
                 self.message = Some(self.message.unwrap_or(0) + header.payload);

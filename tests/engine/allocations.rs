@@ -6,6 +6,7 @@ use crate::bench_pairs::{open_pair, pair_engine};
 use allocation_counter::measure;
 use pulsegate::engine::wheel::TICK;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
+use pulsegate::health::HeartbeatForm;
 use pulsegate::testing::{client_frame, frame_of_server};
 use pulsegate::{ConnId, Micros};
 use std::io::IoSlice;
@@ -17,7 +18,15 @@ impl Handler for Silent {
         Verdict::upgrade(Class(0))
     }
 
-    fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
+    /// The answer to a heartbeat is its text.
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        let Message::Text(text) = message else { return };
+        let number = text
+            .strip_prefix("{\"ping\":")
+            .and_then(|t| t.strip_suffix('}'));
+        let number = number.and_then(|number| number.parse().ok());
+        io.heartbeat_answered(id, number.expect("a heartbeat"));
+    }
 }
 
 /// Allocations during one part of the heartbeats.
@@ -33,9 +42,12 @@ struct Counted {
 const INTERVAL: Micros = Micros::from_secs(15);
 
 /// Opens `count` connections and runs several intervals; counts the last one.
-fn heartbeats(count: usize) -> Counted {
-    let mut engine =
-        Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
+fn heartbeats(count: usize, form: HeartbeatForm) -> Counted {
+    let mut config = Config::default();
+    for class in &mut config.classes {
+        class.policy.heartbeat_form = form;
+    }
+    let mut engine = Engine::new(config, Silent, Box::new(|| {})).expect("a valid configuration");
     let request = pulsegate::testing::upgrade_request("/");
     let mut now = Micros::ZERO;
     for _ in 0..count {
@@ -60,7 +72,7 @@ fn heartbeats(count: usize) -> Counted {
         engine.take_dirty(&mut dirty);
         let mut pongs = Vec::with_capacity(dirty.len());
         for id in dirty.drain(..) {
-            let mut payload = [0; 8];
+            let (mut payload, mut text) = ([0; 8], [0; 32]);
             let flush = measure(|| {
                 engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
                     if let [one] = slices
@@ -68,11 +80,23 @@ fn heartbeats(count: usize) -> Counted {
                     {
                         payload.copy_from_slice(rest);
                     }
+                    if let [one] = slices
+                        && let [0x81, len, rest @ ..] = &**one
+                    {
+                        assert_eq!(usize::from(*len), rest.len());
+                        text[..rest.len()].copy_from_slice(rest);
+                    }
                     Ok(slices.iter().map(|s| s.len()).sum())
                 });
             });
             counted.flush += if last { flush.count_total } else { 0 };
-            pongs.push((id, client_frame(0x8A, &payload)));
+            pongs.push(match form {
+                HeartbeatForm::Ping => (id, client_frame(0x8A, &payload)),
+                HeartbeatForm::Text => (
+                    id,
+                    client_frame(0x81, text.split(|b| *b == 0).next().unwrap_or_default()),
+                ),
+            });
         }
         sent.clear();
         for (id, pong) in pongs {
@@ -100,7 +124,7 @@ fn heartbeats(count: usize) -> Counted {
 #[test]
 fn a_heartbeat_allocates_nothing() {
     for count in [1, 1_000, 20_000] {
-        let counted = heartbeats(count);
+        let counted = heartbeats(count, HeartbeatForm::Ping);
         assert_eq!(
             (counted.flush, counted.pong),
             (0, 0),
@@ -109,10 +133,23 @@ fn a_heartbeat_allocates_nothing() {
     }
 }
 
+/// The answer is a message, and the host gets its text, which is one allocation.
+#[test]
+fn a_heartbeat_in_the_form_of_a_text_allocates_nothing_but_the_text_of_its_answer() {
+    for count in [1, 1_000] {
+        let counted = heartbeats(count, HeartbeatForm::Text);
+        assert_eq!(
+            (counted.flush, counted.pong),
+            (0, counted.rounds),
+            "{count} connections: {counted:?}"
+        );
+    }
+}
+
 #[test]
 fn the_wheel_allocates_per_tick_and_not_per_deadline() {
     for count in [1_000, 20_000] {
-        let counted = heartbeats(count);
+        let counted = heartbeats(count, HeartbeatForm::Ping);
         // The lists of one tick: taken, grown by doubling, and taken over from the level above.
         let most = counted.ticks / 4 + counted.rounds / 2;
         println!(

@@ -18,6 +18,8 @@ mod nets;
 mod pairs_host;
 #[path = "../support/seeds.rs"]
 mod seeds;
+#[path = "../support/texts.rs"]
+mod texts;
 #[cfg(feature = "gateway")]
 #[path = "../support/tokens.rs"]
 mod tokens;

@@ -14,6 +14,7 @@ use crate::engine::drain::DrainState;
 use crate::engine::entropy::Entropy;
 use crate::engine::flags::Flag;
 use crate::engine::handed_over::HandedOver;
+use crate::engine::life_news::LifeNews;
 use crate::engine::link::Legs;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
@@ -58,6 +59,9 @@ pub(crate) struct Core {
     pub(crate) inbox: Inbox,
     /// Deferred verdicts from the host, applied when its call has returned.
     pub(crate) answers: VecDeque<(ConnId, Verdict)>,
+    /// What the host must be told of heartbeats that it has found answers to, when its call has
+    /// returned.
+    pub(crate) life_news: VecDeque<(ConnId, LifeNews)>,
     /// Connections that are no longer open and whose last message the host has not finished.
     pub(crate) left_unfinished: Vec<ConnId>,
     /// Connections whose latest heartbeat has been unanswered for an interval.
@@ -68,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) deferred: VecDeque<ConnId>,
     pub(crate) bucket: Bucket,
     pub(crate) drain: DrainState,
+    /// Open connections that a drain closes as soon as the host was told.
+    pub(crate) drained: Vec<ConnId>,
     /// Read the control frames of all connections in the role of a server, and of a client.
     pub(crate) decoder: ControlDecoder,
     pub(crate) client_decoder: ControlDecoder,
@@ -130,12 +136,14 @@ impl Core {
             remote,
             inbox,
             answers: VecDeque::new(),
+            life_news: VecDeque::new(),
             left_unfinished: Vec::new(),
             unanswered: Vec::new(),
             final_checks: VecDeque::new(),
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),
             drain: DrainState::Off,
+            drained: Vec::new(),
             decoder: ControlDecoder::new(Role::Server),
             client_decoder: ControlDecoder::new(Role::Client),
             entropy: Entropy::default(),
@@ -392,6 +400,8 @@ impl Core {
         conn.health = Health::new(policy, now, seed(id));
         if let Some(random) = random {
             conn.health.draw_payloads(random);
+            // Its messages do not reach the host, so an answer to a text would not either.
+            conn.health.use_pings();
         }
         conn.since = now;
         conn.phase = Phase::Open(None);

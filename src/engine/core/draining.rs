@@ -144,7 +144,8 @@ impl Core {
         let (mut slots, mut closes) = (SLOTS_PER_STEP, CLOSES_PER_STEP);
         while done < quota && slots > 0 && closes > 0 {
             if cursor >= self.table.bound() {
-                if !over {
+                // Those that wait to be closed would be found again.
+                if !over || !self.drained.is_empty() {
                     break;
                 }
                 // Connections that finished their handshake behind the cursor are closed now, too.
@@ -177,16 +178,18 @@ impl Core {
         if closable && self.follows_its_client(id) {
             return false;
         }
-        if closable {
-            self.close(
-                id,
-                Cause::DRAINING,
-                Cause::DRAINING.close_code(),
-                REASON,
-                now,
-            );
+        match self.table.get(id).is_some_and(Conn::is_open) {
+            true => self.drained.push(id),
+            false if closable => self.close_drained(id, now),
+            false => {}
         }
         closable
+    }
+
+    /// Closes a connection of the drain.
+    pub(crate) fn close_drained(&mut self, id: ConnId, now: Micros) {
+        let cause = Cause::DRAINING;
+        self.close(id, cause, cause.close_code(), REASON, now);
     }
 
     /// Returns whether this is the dialled connection of a pair. A drain closes the client, and the

@@ -41,6 +41,7 @@ impl Core {
             if let Some(conn) = self.table.get_mut(id) {
                 conn.flags.set(Flag::Linked);
                 conn.health.draw_payloads(random);
+                conn.health.use_pings();
             }
             self.identify(id);
         }

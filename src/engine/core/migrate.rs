@@ -8,6 +8,7 @@ use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Phase;
+use crate::engine::flags::Flag;
 use crate::health::Policy;
 
 impl Core {
@@ -75,6 +76,9 @@ impl Core {
             && !sabotage::on(Bug::ChangeUnseen)
         {
             conn.health.change_policy(former, policy, now, seed(id));
+            if conn.flags.has(Flag::Linked) {
+                conn.health.use_pings();
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod close;
 mod core;
 mod dial_out;
 mod draining;
+mod heard;
 mod links;
 mod migrate;
 mod outlook;

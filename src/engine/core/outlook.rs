@@ -1,7 +1,7 @@
 //! Snapshots and forecasts of one connection.
 
 use super::core::Core;
-use crate::base::cause::Cause;
+use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Phase};
@@ -55,6 +55,15 @@ impl Core {
             proxied: conn.flags.has(Flag::Proxied),
             traffic: conn.traffic,
         })
+    }
+
+    /// Returns the cause of an end that has begun, and its code.
+    pub(crate) fn end_begun(&self, id: ConnId) -> Option<(Cause, EndCode)> {
+        match &self.table.get(id)?.phase {
+            Phase::Closing(closing) => Some((closing.end.cause, closing.end.code)),
+            Phase::Dead(end) => Some((end.cause, end.code)),
+            Phase::Opening(_) | Phase::Dialing(_) | Phase::Open(_) => None,
+        }
     }
 
     pub(crate) fn outlook(&self, id: ConnId) -> Option<Outlook> {

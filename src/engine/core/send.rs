@@ -89,10 +89,17 @@ impl Core {
         match outgoing {
             Outgoing::Data(frame) => {
                 self.stats.messages_out += 1;
+                let (is_whole, is_last) = frame.is_whole();
                 if let Some(conn) = self.table.get_mut(id) {
                     conn.traffic.message_out();
+                    conn.health.set_mid_message(!is_last);
                 }
-                self.queue(id, |out| out.push_frame(frame));
+                self.queue(id, |out| {
+                    out.push_frame(frame);
+                    if !is_whole {
+                        out.note_fragment();
+                    }
+                });
             }
             Outgoing::Control(frame) => self.queue(id, |out| out.push_control(&frame)),
             Outgoing::Close(..) => {}
@@ -184,6 +191,14 @@ impl Core {
         let mut unsent = 0;
         if self.table.get(id).is_some_and(|c| c.out.is_some()) {
             self.change_out(id, |out| unsent = out.discard_unsent());
+            // A heartbeat may have waited for the end of a message that was removed.
+            if self
+                .table
+                .get(id)
+                .is_some_and(|c| c.flags.has(Flag::PingDue))
+            {
+                self.table.mark_dirty(id);
+            }
         }
         // Messages removed when the close began are returned to the first call.
         if let Some(conn) = self.table.get_mut(id)

@@ -1,7 +1,7 @@
 //! An outgoing frame.
 
 use crate::wire::Bytes;
-use crate::wire::frame::Role;
+use crate::wire::frame::{CONTINUATION, FIN, Header, OPCODE, Role, TEXT};
 
 /// The length of the longest frame header that a server writes, in bytes.
 const HEADER_MAX: usize = Role::Server.header_max();
@@ -29,6 +29,24 @@ impl OutFrame {
     /// Returns a copy of the whole frame.
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         self.range(0, self.len()).concat()
+    }
+
+    /// Returns whether the frame is a text, and its payload.
+    pub(crate) fn payload(&self) -> Option<(bool, Bytes)> {
+        let apart = usize::from(self.header_len);
+        let header = Header::parse(if apart > 0 { &self.header } else { &self.body })?;
+        let skipped = header.len - apart.min(header.len);
+        Some((header.first & OPCODE == TEXT, self.body.slice(skipped..)))
+    }
+
+    /// Returns whether the frame is a whole message, and whether a message ends with it.
+    pub(crate) fn is_whole(&self) -> (bool, bool) {
+        let first = match self.header_len {
+            0 => self.body.first().copied().unwrap_or_default(),
+            _ => self.header[0],
+        };
+        let is_last = first & FIN != 0;
+        (is_last && first & OPCODE != CONTINUATION, is_last)
     }
 
     pub(crate) fn len(&self) -> usize {

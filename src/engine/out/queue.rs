@@ -44,6 +44,8 @@ pub(crate) struct Out {
     frame_left: u64,
     /// Unsent bytes of all entries.
     frame_bytes: usize,
+    /// Unsent bytes up to the end of the last fragment of a message; 0 if there is none.
+    fragment_bytes: usize,
     /// The memory that is charged for the pieces, in bytes.
     charged: usize,
     /// The number of messages, or forwarded data frames, of which no byte is sent.
@@ -106,6 +108,17 @@ impl Out {
             return;
         }
         self.push_entry(OutEntry::Batch(frame.body().to_vec()));
+    }
+
+    /// Records that the frame that was queued last is a fragment of a message.
+    pub(crate) fn note_fragment(&mut self) {
+        self.fragment_bytes = self.frame_bytes;
+    }
+
+    /// Returns whether a fragment of a message is in the queue. A frame boundary may then be
+    /// between two fragments.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.fragment_bytes > 0
     }
 
     fn push_entry(&mut self, entry: OutEntry) {
@@ -200,6 +213,7 @@ impl Out {
             self.head_sent = 0;
         }
         self.frame_bytes = self.entries.iter().map(OutEntry::len).sum::<usize>() - self.head_sent;
+        self.fragment_bytes = self.fragment_bytes.min(self.frame_bytes);
         self.charged = self.entries.iter().map(OutEntry::charge).sum();
         unsent
     }
@@ -439,6 +453,7 @@ impl Out {
         self.head_sent += take;
         self.frame_left -= take as u64;
         self.frame_bytes -= take;
+        self.fragment_bytes = self.fragment_bytes.saturating_sub(take);
         if self.head_sent == head.len() {
             self.charged -= head.charge();
             self.entries.pop_front();

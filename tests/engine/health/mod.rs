@@ -5,6 +5,7 @@
 
 mod against_the_story;
 mod blocked_output;
+mod ghosts;
 mod life;
 mod new_policy;
 mod peer;
@@ -12,3 +13,4 @@ mod pings;
 mod policies;
 mod silence;
 mod story;
+mod text_beats;

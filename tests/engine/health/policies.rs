@@ -13,7 +13,7 @@ fn every_fault_of_a_policy_is_named_in_one_text() {
         first_message_bytes: Some(124),
         close_timeout: Micros::from_millis(6),
         mode: HeartbeatMode::Idle,
-        when_stale: pulsegate::health::StaleAction::Close,
+        ..Policy::default()
     };
     let text = faulty.validate().expect_err("six faults").to_string();
     for fault in [
@@ -40,7 +40,7 @@ fn each_fault_of_a_policy_is_found_alone_and_limits_are_allowed() {
         first_message_bytes: Some(125),
         close_timeout: LEAST,
         mode: HeartbeatMode::Always,
-        when_stale: pulsegate::health::StaleAction::Close,
+        ..Policy::default()
     };
     assert_eq!(good.validate(), Ok(()));
     assert_eq!(Policy::default().validate(), Ok(()));

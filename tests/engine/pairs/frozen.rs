@@ -4,7 +4,8 @@ use crate::fleet::Fleet;
 use crate::nets::S;
 use pulsegate::engine::ClassConfig;
 use pulsegate::gateway::{
-    BRIDGE_CLASSES, BridgeOptions, Gateway, Proxies, RelaySettings, Route, WeightedUpstream,
+    BRIDGE_CLASSES, BridgeOptions, Gateway, Proxies, RelaySettings, Route, SessionLimits,
+    WeightedUpstream,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, Micros, Policy};
@@ -22,6 +23,7 @@ pub(super) fn pairs(count: usize) -> (Net<Gateway>, Vec<PeerId>, Vec<PeerId>) {
         http_pass: false,
         http_max_requests: 0,
         proxies: Proxies::default(),
+        sessions: SessionLimits::default(),
     };
     let fleet = Fleet::tuned(RelaySettings::default(), None, |options, config| {
         options.bridge = Some(bridge);
