@@ -47,6 +47,25 @@ pub struct SessionEnd {
     pub reason: Box<str>,
 }
 
+impl Bye {
+    /// Returns a bye for this reason, with times in milliseconds.
+    pub fn new(why: &str, retry_ms: u64, spread_ms: u64) -> Self {
+        Bye {
+            why: why.into(),
+            retry_ms,
+            spread_ms,
+        }
+    }
+}
+
+impl Refused {
+    /// Returns a refusal with this HTTP status. `retry_ms` is the earliest time to come back; 0:
+    /// the client decides.
+    pub const fn new(status: u16, retry_ms: u64) -> Self {
+        Refused { status, retry_ms }
+    }
+}
+
 impl SessionEnd {
     /// Returns the end that a close frame stands for. A reason with more than 123 bytes is cut.
     pub fn new(code: u16, reason: &str) -> Self {

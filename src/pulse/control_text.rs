@@ -43,6 +43,14 @@ impl ShortControl {
         Self::write(format_args!("\u{1}{{\"ping\":{number},\"rx\":{rx}}}"))
     }
 
+    /// `{"ping":N,"rx":N,"first_ms":T}`: a ping that also says over which time first tries are
+    /// spread now.
+    pub fn ping_with_hint(number: u64, rx: u64, first_ms: u64) -> Self {
+        Self::write(format_args!(
+            "\u{1}{{\"ping\":{number},\"rx\":{rx},\"first_ms\":{first_ms}}}"
+        ))
+    }
+
     /// `{"pong":N,"rx":N}`: the client's answer to a ping.
     pub fn pong(number: u64, rx: u64) -> Self {
         Self::write(format_args!("\u{1}{{\"pong\":{number},\"rx\":{rx}}}"))

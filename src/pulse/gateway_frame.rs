@@ -19,6 +19,9 @@ pub enum GatewayFrame {
         number: u64,
         /// How many messages the gateway has received in the session.
         rx: u64,
+        /// The time over which first tries are spread now, in milliseconds, if it has changed much
+        /// since the client was told.
+        first_ms: Option<u64>,
     },
     /// `{"probe":N,"rx":N}`: the answer to a probe.
     Probe {
@@ -49,6 +52,8 @@ struct Fields {
     rx: Option<u64>,
     #[serde(default, deserialize_with = "some_number")]
     ping: Option<u64>,
+    #[serde(default, deserialize_with = "some_number")]
+    first_ms: Option<u64>,
     #[serde(default, deserialize_with = "some_number")]
     probe: Option<u64>,
     #[serde(default, deserialize_with = "present")]
@@ -86,10 +91,12 @@ impl GatewayFrame {
             Fields {
                 ping: Some(number),
                 rx,
+                first_ms,
                 ..
             } => GatewayFrame::Ping {
                 number,
                 rx: rx.ok_or_else(no_rx)?,
+                first_ms,
             },
             Fields {
                 probe: Some(number),
@@ -122,7 +129,8 @@ impl GatewayFrame {
 mod tests {
     use super::*;
     use crate::pulse::{
-        OpaqueToken, PulseText, ShortControl, bye_frame, end_frame, hello_frame, refused_frame,
+        NUMBER_MAX, OpaqueToken, PulseText, ShortControl, bye_frame, end_frame, hello_frame,
+        refused_frame,
     };
 
     fn parse(text: &str) -> Result<GatewayFrame, InvalidControl> {
@@ -155,7 +163,21 @@ mod tests {
             (end_frame(&end), GatewayFrame::End(end)),
             (
                 ShortControl::ping(number, rx).as_str().to_owned(),
-                GatewayFrame::Ping { number, rx },
+                GatewayFrame::Ping {
+                    number,
+                    rx,
+                    first_ms: None,
+                },
+            ),
+            (
+                ShortControl::ping_with_hint(u64::from(u32::MAX), NUMBER_MAX, 3_600_000)
+                    .as_str()
+                    .to_owned(),
+                GatewayFrame::Ping {
+                    number: u64::from(u32::MAX),
+                    rx: NUMBER_MAX,
+                    first_ms: Some(3_600_000),
+                },
             ),
             (
                 ShortControl::probe_answer(number, rx).as_str().to_owned(),

@@ -165,6 +165,11 @@ impl SentMessages {
         Ok(())
     }
 
+    /// Returns the length of the largest message that is taken, in bytes.
+    pub const fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
     /// Returns how many entries wait for an acknowledgement or for being sent.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -188,6 +193,12 @@ impl SentMessages {
     /// Returns how many entries of the session are acknowledged.
     pub const fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// Returns how many entries of the session were sent, on this connection or acknowledged before
+    /// it.
+    pub const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Removes and returns what is not acknowledged, the oldest first: the session is lost.

@@ -10,6 +10,9 @@ use super::resume_token::{ResumeToken, TokenPair};
 use super::sent_messages::{InvalidAck, LedgerEntry, LedgerFull, SentMessages};
 use crate::base::time::Micros;
 
+/// A smaller change of the time over which first tries are spread is not told, in milliseconds.
+const FIRST_MS_STEP: u64 = 100;
+
 /// A session of a client. While it has a connection it is attached; between two it is held. The
 /// caller owns the connections, and keeps the timers.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct PulseSession {
     received: ReceivedCount,
     is_attached: bool,
     has_farewell: bool,
+    /// The time over which first tries are spread, in milliseconds, as the client was told.
+    told_first_ms: u64,
 }
 
 /// What becomes of a session that has lost its connection.
@@ -80,6 +85,7 @@ impl PulseSession {
             received: ReceivedCount::NOTHING,
             is_attached: true,
             has_farewell: false,
+            told_first_ms: 0,
         }
     }
 
@@ -141,6 +147,24 @@ impl PulseSession {
         ShortControl::ping(number, self.received.tell())
     }
 
+    /// Notes the time over which first tries are spread, in milliseconds, that the hello says.
+    pub const fn note_first_ms(&mut self, first_ms: u64) {
+        self.told_first_ms = first_ms;
+    }
+
+    /// Returns the ping of this number. It also says over which time first tries are spread, in
+    /// milliseconds, if that has changed by half since the client was told: clients that came when
+    /// there were few would all come back at once.
+    pub fn ping_with_hint(&mut self, number: u64, first_ms: u64) -> ShortControl {
+        let told = self.told_first_ms;
+        let (least, most) = (told.min(first_ms), told.max(first_ms));
+        if most - least <= least / 2 + FIRST_MS_STEP {
+            return self.ping(number);
+        }
+        self.told_first_ms = first_ms;
+        ShortControl::ping_with_hint(number, self.received.tell(), first_ms)
+    }
+
     /// Returns the acknowledgement that is due, if one is.
     pub fn ack(&mut self, now: Micros) -> Option<ShortControl> {
         let is_due = self.is_attached && self.ack_at().is_some_and(|at| at <= now);
@@ -184,6 +208,22 @@ impl PulseSession {
         Ok(self.received.tell())
     }
 
+    /// Returns a frame that tells the client what was received, whether or not that is new: the
+    /// client hears something.
+    pub fn sign(&mut self) -> ShortControl {
+        ShortControl::ack(self.received.tell())
+    }
+
+    /// Returns whether a client that has received this many messages can resume the session.
+    pub const fn may_resume(&self, rx: u64) -> bool {
+        rx >= self.sent.acknowledged() && rx <= self.sent.sent()
+    }
+
+    /// Returns whether the client said farewell.
+    pub const fn has_farewell(&self) -> bool {
+        self.has_farewell
+    }
+
     /// Returns what is kept for the client.
     pub const fn sent(&self) -> &SentMessages {
         &self.sent
@@ -192,6 +232,11 @@ impl PulseSession {
     /// Returns what came from the client.
     pub const fn received(&self) -> &ReceivedCount {
         &self.received
+    }
+
+    /// Removes and returns what is not acknowledged, the oldest first: the session is lost.
+    pub fn take_unacknowledged(&mut self) -> impl Iterator<Item = LedgerEntry> {
+        self.sent.take_unacknowledged()
     }
 
     /// Returns the tokens with which the session can be resumed.

@@ -128,7 +128,7 @@ fn check_gateway(frame: &GatewayFrame, json: &str) {
     };
     let (kind, again) = match frame {
         GatewayFrame::Hello(hello) => ("hello", hello_frame(hello)),
-        GatewayFrame::Ping { number: n, rx } => {
+        GatewayFrame::Ping { number: n, rx, .. } => {
             assert_eq!(
                 (*n, *rx),
                 (number(&members, "ping"), number(&members, "rx"))
