@@ -30,7 +30,8 @@ export async function service({ most = 1 << 20, window = 8 } = {}) {
 }
 
 function command(socket, record, text) {
-  if (text.startsWith("send ")) record.send(Number(text.slice(5)));
-  else if (text.startsWith("close ")) socket.close(Number(text.slice(6)), "as asked");
-  else if (text === "count") socket.send(`count:${record.received}:${record.faults.length}:${record.faults[0] ?? ""}`);
+  if (text === "stream") record.send(Infinity);
+  if (text !== "stop") return;
+  record.toSend = record.sent;
+  socket.send(`count:${record.received}:${record.faults.length}:${record.faults[0] ?? ""}`);
 }

@@ -1,8 +1,10 @@
 // The client on a virtual clock, against the gateway of its entry point for tests.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PulseSocket, QuotaExceededError } from "../../../src/client/js/src/index.ts";
 import { FakePulse } from "../../../src/client/js/src/testing.ts";
+
+// PULSE_MAIN: the entry under test, for instance the minified one.
+const { PulseSocket, QuotaExceededError } = await import(process.env.PULSE_MAIN ?? "../../../src/client/js/src/index.ts");
 
 const URL = "ws://service/chat?room=1";
 
@@ -158,6 +160,18 @@ test("a client of a gateway does not become plain when its session has ended", a
   gateway.opened = opened;
   await gateway.advance(5000);
   assert.notEqual(socket.session, null);
+});
+
+test("a client of a gateway does not become plain when a message comes before the hello", async () => {
+  const { gateway, socket, events } = rig();
+  await gateway.advance(100);
+  const { opened } = gateway;
+  gateway.opened = (raw) => raw.deliver("early");
+  gateway.cut();
+  await gateway.advance(600);
+  gateway.opened = opened;
+  await gateway.advance(5000);
+  assert.deepEqual([events, socket.state], [["open", "suspend blip", "resume"], "open"]);
 });
 
 test("a hello that comes too late makes a pulse socket of a plain one, and is no message", async () => {
@@ -375,6 +389,38 @@ test("a try that takes too long is given up", async () => {
   gateway.latencyMs = 0;
   await gateway.advance(1100);
   assert.equal(socket.state, "open");
+});
+
+test("an error without a close, as Node has it for a try that fails, ends the try", async () => {
+  const { gateway, socket, events } = rig();
+  const { opened } = gateway;
+  await gateway.advance(100);
+  gateway.isUnreachable = true;
+  gateway.cut();
+  const failing = class extends gateway.options.WebSocket { drop() { this.onerror?.({}); } };
+  const other = new PulseSocket(URL, [], { ...gateway.options, WebSocket: failing });
+  await gateway.advance(9000);
+  assert.ok(gateway.tries.length > 4, `${gateway.tries.length} tries`);
+  other.close();
+  gateway.isUnreachable = false;
+  gateway.opened = opened;
+  await gateway.advance(60_000);
+  assert.deepEqual([socket.state, events], ["open", ["open", "suspend blip", "resume"]]);
+});
+
+test("a ping may bring another first_ms", async () => {
+  for (const [first_ms, most] of [[0, 500], [40_000, 40_000]]) {
+    const waits = [];
+    for (let seed = 1; seed < 9; seed++) {
+      const { gateway, socket } = rig({ fake: { seed } });
+      await gateway.advance(15_000);
+      gateway.connection.deliver(`\x01{"ping":7,"rx":0,"first_ms":${first_ms}}`);
+      await gateway.advance(10);
+      socket.onsuspend = ({ retryMs }) => waits.push(retryMs);
+      gateway.cut();
+    }
+    assert.ok(Math.max(...waits) <= most && Math.max(...waits) > most / 2, `${waits}`);
+  }
 });
 
 test("a bye says when to come back", async () => {

@@ -6,7 +6,7 @@ import { sizeOf } from "../../../src/client/js/src/data.ts";
 import { escape, isControl, parse, unescape } from "../../../src/client/js/src/frames.ts";
 import { createInbox } from "../../../src/client/js/src/inbox.ts";
 import { createOutbox } from "../../../src/client/js/src/outbox.ts";
-import { mulberry32, uniform } from "../../../src/client/js/src/random.ts";
+import { createUniform, mulberry32 } from "../../../src/client/js/src/random.ts";
 import { createSchedule } from "../../../src/client/js/src/schedule.ts";
 import { createWatchdog } from "../../../src/client/js/src/watchdog.ts";
 
@@ -22,8 +22,8 @@ each("random", ({ seed, values }) => {
 });
 
 each("uniform", ({ seed, a, b, values }) => {
-  const next = mulberry32(seed);
-  assert.deepEqual(values.map(() => uniform(next, a, b)), values);
+  const uniform = createUniform(mulberry32(seed));
+  assert.deepEqual(values.map(() => uniform(a, b)), values);
 });
 
 each("escape", ({ text, sent, control }) => {
@@ -41,12 +41,12 @@ for (const json of vectors.frames.invalid) test(`frames: ${json.slice(0, 60)} is
 each("outbox", (one) => {
   const outbox = createOutbox();
   steps(one, (step, message) => {
-    if (step.do === "push") outbox.push("x".repeat(step.bytes), step.bytes);
-    if (step.do === "send") for (let i = 0; i < step.count; i++) assert.notEqual(outbox.next(), undefined, message);
-    if (step.do === "ack") assert.equal(outbox.acknowledge(step.rx), step.ok, message);
-    if (step.do === "resume") assert.equal(outbox.resume(step.rx), step.ok, message);
-    if (step.do === "take") assert.equal(outbox.take().length, step.count, message);
-    for (const field of ["bytes", "sent", "unconfirmed"]) if (field in step && step.do !== "push") assert.equal(outbox[field](), step[field], message);
+    if (step.do === "push") outbox.push_("x".repeat(step.bytes), step.bytes);
+    if (step.do === "send") for (let i = 0; i < step.count; i++) assert.notEqual(outbox.next_(), undefined, message);
+    if (step.do === "ack") assert.equal(outbox.acknowledge_(step.rx), step.ok, message);
+    if (step.do === "resume") assert.equal(outbox.acknowledge_(step.rx, true), step.ok, message);
+    if (step.do === "take") assert.equal(outbox.take_().length, step.count, message);
+    for (const [field, value] of [["bytes", outbox.bytes_], ["sent", outbox.sent_], ["unconfirmed", outbox.unconfirmed_]]) if (field in step && step.do !== "push") assert.equal(value(), step[field], message);
   });
 });
 
@@ -55,56 +55,56 @@ each("inbox", (one) => {
   const inbox = createInbox(() => at);
   steps(one, (step, message) => {
     at = step.at ?? at;
-    if (step.do === "count") inbox.count(step.bytes);
-    if (step.do === "tell") assert.equal(inbox.tell(), step.rx, message);
-    if ("ack_at" in step) assert.equal(inbox.ackAt(), step.ack_at ?? Infinity, message);
+    if (step.do === "count") inbox.count_(step.bytes);
+    if (step.do === "tell") assert.equal(inbox.tell_(), step.rx, message);
+    if ("ack_at" in step) assert.equal(inbox.ackAt_(), step.ack_at ?? Infinity, message);
   });
 });
 
 each("schedule", (one) => {
   const schedule = createSchedule(mulberry32(one.seed), () => at);
   let at = 0;
-  const numbers = mulberry32(one.seed);
+  const uniform = createUniform(mulberry32(one.seed));
   let isWaiting = false;
   steps(one, (step, message) => {
     at = step.at;
-    if (step.do === "try") { schedule.tried(); isWaiting = false; }
-    if (step.do === "open") schedule.opened();
-    if (step.do === "hello") schedule.promised(step.first_ms, step.max_ms);
-    if (step.do === "proved") schedule.proved();
-    if (step.do === "active") schedule.active();
-    if (step.do === "bye") schedule.told(step.retry_ms, step.spread_ms ?? 0);
-    if (step.do === "refused") schedule.refused(step.status, step.retry_ms ?? 0);
-    if (step.do === "offline" || step.do === "online") schedule.network(step.do === "online", isWaiting);
-    if (step.do === "late") schedule.slept();
-    if (step.do === "reopen") schedule.reopen();
+    if (step.do === "try") { schedule.tried_(); isWaiting = false; }
+    if (step.do === "open") schedule.opened_();
+    if (step.do === "hello") schedule.told_({ hello: { retry: step } });
+    if (step.do === "proved") schedule.proved_();
+    if (step.do === "active") schedule.active_();
+    if (step.do === "bye") schedule.told_({ bye: step });
+    if (step.do === "refused") schedule.told_({ refused: step });
+    if (step.do === "offline" || step.do === "online") schedule.network_(step.do === "online", isWaiting);
+    if (step.do === "late") schedule.slept_();
+    if (step.do === "reopen") schedule.reopen_();
     if (step.do === "end") {
-      schedule.ended(step);
-      schedule.plan(step.verdict);
-      isWaiting = schedule.due() !== Infinity;
+      schedule.ended_({ code: step.code, watchdog_: step.watchdog, slept_: step.slept });
+      schedule.plan_(step.verdict);
+      isWaiting = schedule.due_() !== Infinity;
     }
     if (!step.then) return;
     const { class: failure, n, stop, wait, not_before = 0, want_ms } = step.then;
-    if (failure) assert.equal(schedule.failure(), failure, message);
-    if (n !== undefined) assert.equal(schedule.n(), n, message);
-    if (want_ms) assert.equal(schedule.wantMs(), want_ms, message);
-    const ms = Array.isArray(wait) ? uniform(numbers, ...wait) : wait;
-    assert.equal(schedule.due(), stop ? Infinity : Math.max(at + ms, not_before), message);
+    if (failure) assert.equal(schedule.failure_(), failure, message);
+    if (n !== undefined) assert.equal(schedule.n_(), n, message);
+    if (want_ms) assert.equal(schedule.wantMs_(), want_ms, message);
+    const ms = Array.isArray(wait) ? uniform(...wait) : wait;
+    assert.equal(schedule.due_(), stop ? Infinity : Math.max(at + ms, not_before), message);
   });
 });
 
 each("watchdog", (one) => {
   let at = 0;
-  const dog = createWatchdog(one.ping_ms, one.grace_ms, () => at);
+  const dog = createWatchdog(one, () => at);
   steps(one, (step, message) => {
     at = step.at;
-    if (step.do === "heard") dog.heard();
-    if (step.do === "ping") dog.pinged();
-    if (step.do === "big") dog.big(step.bytes);
-    if (step.do === "probe") assert.equal(dog.probe(step.buffered), step.number, message);
-    if (step.do === "answer") assert.equal(dog.answered(step.number), step.rtt_ms, message);
-    if (step.do === "timer") assert.equal(dog.fired(step.ms), step.what, message);
-    if ("due" in step) assert.equal(dog.due(), step.due, message);
-    if ("slept" in step) assert.equal(dog.slept(), step.slept, message);
+    if (step.do === "heard") dog.heard_();
+    if (step.do === "ping") dog.pinged_();
+    if (step.do === "big") dog.big_(step.bytes);
+    if (step.do === "probe") assert.equal(dog.probe_(step.buffered), step.number, message);
+    if (step.do === "answer") assert.equal(dog.answered_(step.number), step.rtt_ms, message);
+    if (step.do === "timer") assert.equal(dog.fired_(step.ms), step.what, message);
+    if ("due" in step) assert.equal(dog.due_(), step.due, message);
+    if ("slept" in step) assert.equal(dog.slept_(), step.slept, message);
   });
 });

@@ -2,7 +2,7 @@
 import type { Attempt, CloseInfo, Options, Protocols, Session, State, Target } from './api.ts';
 import { type Data, keep, sizeOf } from './data.ts';
 import { type Signal, platform } from './environment.ts';
-import { type GatewayFrame, control, escape, isControl, parse, unescape } from './frames.ts';
+import { type GatewayFrame, type Hello, control, escape, isControl, parse, unescape } from './frames.ts';
 import { createInbox } from './inbox.ts';
 import { guard } from './listeners.ts';
 import { createOutbox } from './outbox.ts';
@@ -19,20 +19,15 @@ const LATE_MS = 1_000;
 const BUFFERED_MAX = 1 << 20;
 const ENDED_MAX = 12;
 
-/** The end of a socket that the application has closed without a connection. */
-const GONE: CloseInfo = { code: 1006, reason: '', wasClean: false, class: 'over', n: 0 };
-
 /** More was sent than may wait. The message was not taken. */
 export class QuotaExceededError extends Error {
     override name = 'QuotaExceededError';
 }
 
-/** What ended, with what the application and the report get to know beside the schedule. */
-interface Loss extends End {
-    reason?: string;
-    wasClean?: boolean;
-    isTimeout?: boolean;
-    isLocal?: boolean;
+/** How the client noticed an end, for the schedule and the report. */
+interface Signs extends Omit<End, 'code'> {
+    isTimeout_?: boolean;
+    isLocal_?: boolean;
 }
 
 /** Returns the life of `host`, which it gives its events and facts. */
@@ -41,13 +36,11 @@ export function createCore(
     target: Target,
     protocols: Protocols,
     options: Options,
-    version: string,
 ) {
     const env = { ...platform(), ...options.environment };
     const { now, setTimeout, clearTimeout, facts, isOffline } = env;
     const schedule = createSchedule(env.random, now);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
-    const { quality } = host;
     const timers: { [name: string]: unknown } = {};
     let state: State = 'idle';
     let unlisten: (() => void) | undefined;
@@ -55,35 +48,35 @@ export function createCore(
     // The session.
     let isPlain = options.pulse === false;
     /** Whether a gateway has ever spoken pulse here. Then a late hello does not make a plain socket. */
-    let hasSpoken = false;
-    let session: Session | undefined;
-    let token: string | undefined;
+    let hasSpoken: boolean | undefined;
+    let session: Session | null = null;
+    let token: string | null = null;
     const outbox = createOutbox();
     let inbox = createInbox(now);
-    let wasFull = false;
+    let wasFull: boolean | undefined;
 
     // The present connection or try. What comes from one of another turn is ignored.
     let turn = 0;
     let raw: WebSocket | undefined;
-    let isUp = false;
+    let isUp: boolean | undefined;
     let dog: Watchdog | undefined;
-    let dogDue = 0;
+    let dogDue: number;
     let end: { code: number; reason?: string } | undefined;
     let triedAt = 0;
-    let openedAt = 0;
+    let openedAt: number | undefined;
     let ended: Ended[] = [];
-    let told = '{}';
-    let toldAt = -Infinity;
-    let hasWoken = false;
+    let told: string;
 
     const emit = (type: string, fields?: object) => host.dispatchEvent({ ...fields, type });
-    const isClosing = () => state === 'closing' || state === 'closed';
-    const buffered = () => outbox.bytes() + ((isPlain && raw?.bufferedAmount) || 0);
+    const isClosing = () => /^clos/.test(state);
+    const buffered = () => outbox.bytes_() + ((isPlain && raw?.bufferedAmount) || 0);
 
-    function become(next: State): void {
+    /** Changes the state, and emits `type` unless a listener has changed it again. */
+    function become(next: State, type?: string, fields?: object): void {
         const previous = state;
         state = next;
         if (previous !== next) emit('state', { state, previous });
+        if (type && state === next) emit(type, fields);
     }
 
     function clear(name: string): void {
@@ -95,18 +88,18 @@ export function createCore(
     function at(name: string, due: number, callback: () => void): void {
         clear(name);
         const run = () => {
-            delete timers[name];
+            clear(name);
             callback();
         };
-        timers[name] = setTimeout(run, Math.max(0, due - now()));
+        timers[name] = setTimeout(run, due - now());
     }
 
     // ---- connecting
 
     function start(): void {
         unlisten = env.listen(onSignal);
-        if (isOffline()) schedule.network(false, false);
-        schedule.reopen();
+        schedule.network_(!isOffline());
+        schedule.reopen_();
         become('connecting');
         wait();
     }
@@ -114,58 +107,57 @@ export function createCore(
     async function connect(): Promise<void> {
         const mine = turn;
         const attempt: Attempt = {
-            n: schedule.n() + 1,
-            why: schedule.failure() ?? 'start',
+            n: schedule.n_() + 1,
+            why: schedule.failure_() ?? 'start',
             resume: !!token,
         };
-        const ask = async (value: any) => (typeof value === 'function' ? value(attempt) : value);
+        const ask = (value: any) => (value?.call ? value(attempt) : value);
         triedAt = now();
         openedAt = 0;
-        schedule.tried();
-        const isTimeout = true;
-        const due = triedAt + (options.openTimeoutMs ?? OPEN_MS);
-        at('phase', due, () => lost({ code: 1006, isTimeout }));
+        schedule.tried_();
+        at('hello', triedAt + (options.openTimeoutMs ?? OPEN_MS), timeOut);
         try {
-            const url = `${await ask(target)}`;
+            let url = `${await ask(target)}`;
             const names = (await (token ? host.protocol : ask(protocols))) || [];
-            if (mine === turn) open((host.url = url), names);
+            if (mine !== turn) return;
+            host.url = url;
+            if (!isPlain) url += `${url.includes('?') ? '&' : '?'}pulse=1`;
+            // The part of an id before the first dot is the gateway's.
+            if (token) url += `&resume=${session!.id.split('.')[0]}`;
+            const socket: WebSocket = (raw = new (options.WebSocket ?? WebSocket)(url, names));
+            const on = (handler: (event: any) => void) => (event: any) => {
+                if (socket === raw) handler(event);
+            };
+            socket.binaryType = host.binaryType;
+            socket.onopen = on(onOpen);
+            socket.onmessage = on(({ data }) => onMessage(data));
+            // Node's WebSocket has no `close` for a connection that was never open.
+            socket.onerror = on(() => openedAt || lost());
+            socket.onclose = on(lost);
         } catch (error) {
             if (mine !== turn) return;
-            lost({ code: 1006 });
+            lost();
             emit('error', { error });
         }
     }
 
-    function open(url: string, names: string | string[]): void {
-        const mine = turn;
-        const on = (handler: (event: any) => void) => (event: any) => {
-            if (mine === turn) handler(event);
-        };
-        if (!isPlain) url += `${url.includes('?') ? '&' : '?'}pulse=1`;
-        // The part of an id before the first dot is the gateway's.
-        if (token) url += `&resume=${session!.id.split('.')[0]}`;
-        const socket: WebSocket = new (options.WebSocket ?? WebSocket)(url, names);
-        raw = socket;
-        socket.binaryType = host.binaryType;
-        socket.onopen = on(onOpen);
-        socket.onmessage = on(({ data }) => onMessage(data));
-        socket.onclose = on(onClose);
-    }
+    const timeOut = () => lost({}, { isTimeout_: true });
 
     function onOpen(): void {
         openedAt = now();
-        schedule.opened();
+        schedule.opened_();
         if (isPlain) return plain();
-        if (token) say({ resume: token, rx: inbox.tell() });
-        const isTimeout = true;
-        at('phase', openedAt + HELLO_MS, () => (hasSpoken ? lost({ code: 1006, isTimeout }) : plain()));
+        if (token) say({ resume: token, rx: inbox.tell_() });
+        at('hello', openedAt + HELLO_MS, plain);
     }
 
-    /** The other side does not speak pulse. */
+    /** No hello came first: the other side does not speak pulse, unless it once did. */
     function plain(): void {
+        // A gateway's session may go on when another try succeeds.
+        if (hasSpoken) return timeOut();
         if (!renew()) return;
         isPlain = true;
-        schedule.proved();
+        schedule.proved_();
         up('open');
     }
 
@@ -174,28 +166,28 @@ export function createCore(
         isPlain = false;
         hasSpoken = true;
         say({ farewell: true });
-        lost({ code: 1006 });
+        lost();
     }
 
-    /** Begins or resumes a session. Returns whether the hello agrees with it. */
-    function onHello({ hello }: GatewayFrame): boolean {
-        const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello!;
-        const before = outbox.sent();
-        if (resumed && !(token && outbox.resume(rx))) return false;
-        if (!resumed && !renew()) return true;
-        session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello!.max_message_bytes };
-        token = hello!.resume;
-        schedule.promised(retry.first_ms, retry.max_ms);
-        dog = createWatchdog(ping_ms, grace_ms, now);
+    /** Begins or resumes a session. Returns whether the hello contradicts it. */
+    function onHello(hello: Hello): boolean | void {
+        const { resumed } = hello;
+        const before = outbox.sent_();
+        if (resumed ? !token || !outbox.acknowledge_(hello.rx, true) : !renew()) return resumed;
+        session = {
+            id: hello.conn,
+            holdMs: hello.hold_ms,
+            maxMessageBytes: hello.max_message_bytes,
+        };
+        token = hello.resume;
+        dog = createWatchdog(hello, now);
         // The gateway holds a session once a frame proves that its hello has arrived.
-        say({ rx: inbox.tell() });
-        void report(hello!.report_bytes);
+        say({ rx: inbox.tell_() });
+        void report(hello.report_bytes);
         told = '{}';
-        toldAt = -Infinity;
         tell();
-        if (resumed) quality.resumes++;
-        up(resumed ? 'resume' : 'open', { resent: before - outbox.sent() });
-        return true;
+        if (resumed) host.quality.resumes++;
+        up(resumed ? 'resume' : 'open', { resent: before - outbox.sent_() });
     }
 
     async function report(most: number): Promise<void> {
@@ -203,68 +195,53 @@ export function createCore(
         const all = ended;
         if (!all[0] || !most || options.reports === false) return;
         ended = [];
-        const frame = (await import('./report.ts')).report(all, now(), version, facts().net, most);
+        const frame = (await import('./report.ts')).report(all, env, most);
         if (mine === turn && frame) say({ report: frame });
     }
 
     function up(type: string, fields?: object): void {
-        clear('phase');
+        clear('hello');
         isUp = true;
         host.protocol = raw!.protocol;
-        become('open');
-        if (state === 'open') emit(type, fields);
+        become('open', type, fields);
         flush();
         guardDog();
     }
 
     // ---- messages
 
-    function send(data: Data): void {
-        if (isClosing()) return;
-        data = keep(data);
-        const size = sizeOf(data);
-        const most = session?.maxMessageBytes ?? Infinity;
-        const isTooMuch = buffered() + size > bufferedMax || outbox.isFull();
-        if (isTooMuch) wasFull = true;
-        if (isTooMuch || size > most) {
-            throw new QuotaExceededError(`${size} bytes are too much`);
-        }
-        outbox.push(data, size);
-        wasFull ||= buffered() > bufferedMax / 2;
-        flush();
-    }
-
     function flush(): void {
-        if (!isUp || raw?.readyState !== 1 || isClosing()) return;
-        for (let data: any; (data = outbox.next()) !== undefined; ) {
+        if (!isUp || raw?.readyState !== 1) return;
+        for (let data: any; (data = outbox.next_()) != null; ) {
             raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
         }
-        schedule.active();
-        if (isPlain) outbox.acknowledge(outbox.sent());
+        schedule.active_();
+        if (isPlain) outbox.acknowledge_(outbox.sent_());
     }
 
     /** Sends a control frame. */
     function say(frame: object): void {
         if (raw?.readyState === 1) raw.send(control(frame));
-        schedule.active();
+        schedule.active_();
     }
 
     function onMessage(data: any): void {
-        schedule.active();
-        dog?.heard();
+        schedule.active_();
+        dog?.heard_();
         const isText = typeof data === 'string';
         const isFrame = isText && isControl(data);
-        const frame = isFrame && options.pulse !== false ? parse(data) : undefined;
+        const frame = isFrame && parse(data);
         if (isPlain) {
-            if (frame?.hello) return onLateHello();
+            if ((frame as GatewayFrame)?.hello && options.pulse !== false) return onLateHello();
         } else if (frame || (hasSpoken && isFrame)) {
             hasSpoken = true;
-            if (!frame || !onFrame(frame)) lost({ code: 1002 });
+            if (!frame || onFrame(frame)) lost({ code: 1002 });
             return guardDog();
         }
         if (!isUp) plain();
+        if (!isUp) return;
         if (!isPlain) {
-            inbox.count(sizeOf(data));
+            inbox.count_(sizeOf(data));
             if (isText) data = unescape(data);
         }
         emit('message', { data, origin: host.url });
@@ -272,139 +249,137 @@ export function createCore(
         guardDog();
     }
 
-    /** Handles a control frame. Returns whether it agrees with the session. */
-    function onFrame(frame: GatewayFrame): boolean {
-        const { ping, probe, rx, bye, refused, big } = frame;
-        if (bye) schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
-        if (refused) schedule.refused(refused.status, refused.retry_ms ?? 0);
-        if (frame.hello) return isUp || onHello(frame);
-        if (!dog) return true;
-        if (rx !== undefined && !outbox.acknowledge(rx)) return false;
-        if (ping !== undefined) {
-            dog.pinged();
-            say({ pong: ping, rx: inbox.tell() });
-            schedule.proved();
+    /** Handles a control frame. Returns whether it contradicts the session. */
+    function onFrame(frame: GatewayFrame): boolean | void {
+        const { ping, probe, rx, big } = frame;
+        schedule.told_(frame);
+        if (frame.hello) return !isUp && onHello(frame.hello);
+        if (!dog) return;
+        if (rx != null && !outbox.acknowledge_(rx)) return true;
+        if (ping != null) {
+            dog.pinged_();
+            say({ pong: ping, rx: inbox.tell_() });
+            schedule.proved_();
         }
-        const rtt = probe === undefined ? probe : dog.answered(probe);
-        if (rtt !== undefined) {
-            quality.rttMs = rtt;
-            schedule.proved();
+        const rtt = dog.answered_(probe);
+        if (rtt != null) {
+            host.quality.rttMs = rtt;
+            schedule.proved_();
         }
-        if (big !== undefined) dog.big(big);
+        if (big) dog.big_(big);
         if (frame.end) {
             end = frame.end;
-            inbox.count(0);
-            say({ rx: inbox.tell() });
+            // So much is acknowledged at once.
+            inbox.count_(Infinity);
+            acknowledge();
         }
         if (wasFull && buffered() <= bufferedMax / 2) {
             wasFull = false;
             emit('drain');
         }
-        return true;
     }
 
     function acknowledge(): void {
-        const due = inbox.ackAt();
-        if (due <= now()) say({ rx: inbox.tell() });
-        else if (due < Infinity && !timers['ack']) at('ack', due, acknowledge);
+        const due = inbox.ackAt_();
+        if (due <= now()) say({ rx: inbox.tell_() });
+        else if (due < Infinity) at('rx', due, acknowledge);
     }
 
     // ---- liveness
 
     function guardDog(): void {
-        const mine = isUp && dog;
-        if (!mine) return;
-        const due = mine.due();
-        const later = due - dogDue;
-        if (timers['dog'] && later >= 0 && later < LATE_MS) return;
+        if (!dog) return;
+        const due = dog.due_();
+        // A deadline that has moved away is looked at when the timer fires.
+        if (timers['ping'] && due >= dogDue) return;
         dogDue = due;
-        at('dog', due, () => {
-            const what = mine.fired(due);
-            if (what === 'dead') return lost({ code: 1006, watchdog: true, slept: mine.slept() });
+        at('ping', due, () => {
+            const what = dog!.fired_(due);
+            if (what === 'dead') return lost({}, { watchdog_: true, slept_: dog!.slept_() });
             if (what === 'probe') doProbe();
             guardDog();
         });
     }
 
     function doProbe(): void {
-        const probe = isUp && dog?.probe(raw!.bufferedAmount);
+        const probe = dog?.probe_(raw!.bufferedAmount);
         if (probe) say({ probe });
         guardDog();
     }
 
     function onSignal(signal: Signal): void {
-        const isWaiting = !!timers['retry'];
-        if (signal === 'online' || signal === 'offline') {
-            schedule.network(signal === 'online', isWaiting);
-            if (isWaiting) wait();
-        }
-        if (signal === 'online' || signal === 'wake') doProbe();
+        const isWaiting = timers['retry'];
+        const isOnline = signal === 'online';
+        if (isOnline || signal === 'offline') schedule.network_(isOnline, isWaiting);
+        if (isWaiting) wait();
+        if (isOnline || signal === 'wake') doProbe();
         tell();
     }
 
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell(): void {
-        const state = { ...facts(), want_ms: schedule.wantMs() };
+        const state = { ...facts(), want_ms: schedule.wantMs_() };
         const text = JSON.stringify(state);
-        if (!dog || text === told) return;
-        if (now() < toldAt + STATE_MS) return at('state', toldAt + STATE_MS, tell);
+        if (!dog || timers['state'] || text === told) return;
         told = text;
-        toldAt = now();
+        at('state', now() + STATE_MS, tell);
         say({ state });
     }
 
     // ---- ends
 
-    function onClose({ code, reason, wasClean }: CloseEvent): void {
-        if (state === 'closing') finish({ code, reason, wasClean, class: 'over', n: 0 });
-        else lost({ code, reason, wasClean });
-    }
-
-    function lost(loss: Loss): void {
-        if (state === 'closing') return finish(GONE);
+    function lost(
+        { code = 1006, reason = '', wasClean = false }: Partial<CloseInfo> = {},
+        signs?: Signs,
+    ): void {
         // What the service said at its end counts, not how the connection ended after it.
-        loss = { ...loss, ...end };
-        const { code, reason = '', wasClean = false } = loss;
-        const failure = schedule.ended(loss);
-        const info: CloseInfo = { code, reason, wasClean, class: failure, n: schedule.n() };
+        const info: CloseInfo = { code, reason, wasClean, ...end, class: 'over', n: 0 };
+        if (state === 'closing') return finish(info);
+        const failure = (info.class = schedule.ended_({ ...info, ...signs }));
         const hasEnded = end;
-        note(loss);
+        info.n = schedule.n_();
+        note({ ...info, ...signs });
         detach();
-        if (hasEnded || failure === 'rejected' || failure === 'fault') token = undefined;
+        if (hasEnded || /^(rej|fa)/.test(failure)) token = null;
         let verdict: Verdict | void;
         void guard(() => (verdict = options.shouldReconnect?.(info)));
-        schedule.plan(verdict as Verdict);
+        schedule.plan_(verdict as Verdict);
         if (isClosing()) return;
-        if (schedule.due() === Infinity) finish(info);
+        if (schedule.due_() === Infinity) finish(info);
         else if (!hasEnded || renew()) suspend(info);
     }
 
     /** Waits for the next try. */
     function suspend(info: object): void {
-        hasWoken = false;
         wait();
         if (state !== 'open') return;
-        quality.losses++;
-        become('suspended');
-        if (isClosing()) return;
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
+        host.quality.losses++;
+        const retryMs = Math.max(0, schedule.due_() - now());
+        become('suspended', 'suspend', { ...info, retryMs });
     }
 
-    function wait(): void {
-        const due = schedule.due();
+    function wait(hasWoken?: boolean): void {
+        const due = schedule.due_();
         at('retry', due, () => {
             if (hasWoken || Math.abs(now() - due) <= LATE_MS) return connect();
-            hasWoken = true;
-            schedule.slept();
-            return wait();
+            schedule.slept_();
+            return wait(true);
         });
     }
 
     /** Remembers an end, or a try that failed, for the report. */
-    function note(loss: Loss): void {
-        const { id: conn } = session ?? {};
-        const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...facts(), ...end, at: now(), wasUp: state === 'open' };
+    function note(loss: Partial<CloseInfo> & Signs): void {
+        const one = {
+            ...loss,
+            ...facts(),
+            conn: session?.id,
+            at_: now(),
+            isOffline_: isOffline(),
+            triedAt_: triedAt,
+            openedAt_: openedAt,
+            wasUp_: state === 'open',
+            dog_: dog,
+        };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
 
@@ -414,27 +389,26 @@ export function createCore(
         turn++;
         isUp = false;
         raw = dog = end = undefined;
-        Object.keys(timers).forEach(clear);
+        for (const name in timers) clear(name);
         old?.close();
     }
 
     /** Takes from a lost session what the gateway has not acknowledged. */
     function takeBack(): { unconfirmed: Data[]; sent: number } {
-        const sent = outbox.unconfirmed();
-        token = undefined;
+        session = token = null;
         inbox = createInbox(now);
-        return { unconfirmed: outbox.take(), sent };
+        return { sent: outbox.unconfirmed_(), unconfirmed: outbox.take_() };
     }
 
     /** Ends the session, if there is one. Returns whether the application goes on. */
     function renew(): boolean {
         const mine = turn;
         if (session) {
-            quality.resets++;
-            session = undefined;
+            host.quality.resets++;
             emit('reset', takeBack());
         }
-        return mine === turn && !isClosing();
+        // `close()` and `reconnect()` begin another turn.
+        return mine === turn;
     }
 
     function finish(info: CloseInfo): void {
@@ -442,48 +416,57 @@ export function createCore(
         const left = takeBack();
         detach();
         unlisten?.();
-        unlisten = session = undefined;
+        unlisten = undefined;
         become('closed');
         if (!isOwn && left.unconfirmed.length) emit('reset', left);
         emit('close', { ...info, ...left });
     }
 
-    function close(code = 1000, reason = ''): void {
-        if (code !== 1000 && !(code > 2999 && code < 5000)) {
-            throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
-        }
-        if (isClosing()) return;
-        if (isUp) {
-            if (!isPlain) say({ farewell: true });
-            raw!.close(code, reason);
-        } else {
-            detach();
-        }
-        become('closing');
-        clear('dog');
-        at('close', raw ? now() + CLOSE_MS : 0, () => finish(GONE));
-    }
-
-    function reconnect(): void {
-        if (state === 'closing') finish(GONE);
-        if (!unlisten) return start();
-        schedule.reopen();
-        note({ code: 1000, isLocal: true });
-        detach();
-        suspend({});
-    }
-
     if (!options.startClosed) start();
     return {
-        state: () => state,
-        session: () => session ?? null,
-        buffered,
+        state_: () => state,
+        session_: () => session,
+        buffered_: buffered,
         /** Passes the type of binary messages on. */
-        setType(type: BinaryType): void {
+        setType_(type: BinaryType): void {
             if (raw) raw.binaryType = type;
         },
-        send,
-        close,
-        reconnect,
+
+        send_(data: Data): void {
+            if (isClosing()) return;
+            data = keep(data);
+            const size = sizeOf(data);
+            const after = outbox.isFull_() ? Infinity : buffered() + size;
+            wasFull ||= after > bufferedMax / 2;
+            if (after > bufferedMax || size > session?.maxMessageBytes!) {
+                throw new QuotaExceededError(`${size} bytes are too much`);
+            }
+            outbox.push_(data, size);
+            flush();
+        },
+
+        close_(code = 1000, reason = ''): void {
+            if (!/^(1000|[34]...)$/.test(code as any)) {
+                throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
+            }
+            if (isClosing()) return;
+            if (isUp) {
+                if (!isPlain) say({ farewell: true });
+                raw!.close(code, reason);
+            } else {
+                detach();
+            }
+            become('closing');
+            at('close', raw ? now() + CLOSE_MS : 0, lost);
+        },
+
+        reconnect_(): void {
+            if (state === 'closing') lost();
+            if (!unlisten) return start();
+            schedule.reopen_();
+            note({ code: 1000, isLocal_: true });
+            detach();
+            suspend({});
+        },
     };
 }

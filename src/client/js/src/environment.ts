@@ -29,12 +29,6 @@ export interface Environment {
     listen(callback: (signal: Signal) => void): () => void;
 }
 
-/** The gateway's words for networks, where they are not the platform's. */
-const NETWORKS: { [type: string]: string } = {
-    cellular: 'cell',
-    ethernet: 'wired',
-};
-
 /** Returns the environment of the platform, as far as it has one. */
 export function platform(): Environment {
     const host = globalThis as any;
@@ -44,10 +38,11 @@ export function platform(): Environment {
         now: Date.now,
         setTimeout: host.setTimeout,
         clearTimeout: host.clearTimeout,
-        random: () => Math.floor(Math.random() * 2 ** 32),
+        random: () => (Math.random() * 2 ** 32) >>> 0,
         isOffline: () => device?.onLine === false,
         facts: () => ({
-            net: net?.type && (NETWORKS[net.type] ?? net.type),
+            // The gateway says `cell` and `wired`.
+            net: net?.type?.replace('ular', '').replace('ethernet', 'wired'),
             vis: page?.visibilityState,
             saver: net?.saveData,
         }),

@@ -20,21 +20,36 @@ export interface Hello {
     report_bytes: number;
 }
 
+/** When to come back after a planned end: after `retry_ms` and a random part of `spread_ms`. */
+export interface Bye {
+    why: string;
+    retry_ms: number;
+    spread_ms?: number;
+}
+
+/** The HTTP status of a refusal, and when to come back. */
+export interface Refused {
+    status: number;
+    retry_ms?: number;
+}
+
 /** A control frame of the gateway. Unknown fields are kept and ignored. */
 export interface GatewayFrame {
     hello?: Hello;
     ping?: number;
+    /** In a ping: replaces that of the hello. */
+    first_ms?: number | undefined;
     probe?: number;
     rx?: number;
-    bye?: { why: string; retry_ms: number; spread_ms?: number };
-    refused?: { status: number; retry_ms?: number };
+    bye?: Bye;
+    refused?: Refused;
     big?: number;
     end?: { code: number; reason?: string };
 }
 
-/** The numbers in the value of each kind. A kind without a list is a number itself. */
+/** The numbers in the value of each kind, and in its `retry`. A kind without a list is a number itself. */
 const NUMBERS: { readonly [kind: string]: string } = {
-    hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes',
+    hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes first_ms max_ms',
     bye: 'retry_ms',
     refused: 'status',
     end: 'code',
@@ -44,25 +59,25 @@ const NUMBERS: { readonly [kind: string]: string } = {
     rx: '',
 };
 
+/** One kind, or none that is known; a ping and a probe have an `rx`. */
+const KINDS = /^([^p,]*|p\w+,rx)$/;
+
 const isNumber = (value: any): boolean => Number.isSafeInteger(value) && value >= 0;
-const haveAll = (value: any, names: string): boolean =>
-    names.split(' ').every((name) => isNumber(name ? value[name] : value));
 
 /** Returns whether a text message is a control frame. */
-export const isControl = (text: string): boolean => text[0] === ESCAPE && text[1] !== ESCAPE;
+export const isControl = (text: string): boolean => /^\x01(?!\x01)/.test(text);
 
 /** Parses a control frame; `undefined` if it is not valid. */
 export function parse(text: string): GatewayFrame | undefined {
     try {
         const frame = JSON.parse(text.length > CONTROL_MAX ? '' : text.slice(1));
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
-        const { hello, ping, probe, rx } = frame;
-        const isValid =
-            kinds.every((kind) => haveAll(frame[kind], NUMBERS[kind]!)) &&
-            (!hello || haveAll(hello.retry, 'first_ms max_ms')) &&
-            kinds.length < (rx === undefined ? 2 : 3) &&
-            (ping ?? probe ?? rx) === undefined === (rx === undefined);
-        if (isValid && !Array.isArray(frame)) return frame;
+        const isValid = (kind: string) => {
+            const value = frame[kind];
+            const all = { '': value, ...value, ...value.retry };
+            return NUMBERS[kind]!.split(' ').every((name) => isNumber(all[name]));
+        };
+        if (KINDS.test(kinds as any) && kinds.every(isValid) && !Array.isArray(frame)) return frame;
     } catch {}
     return;
 }
@@ -71,7 +86,7 @@ export function parse(text: string): GatewayFrame | undefined {
 export const control = (frame: object): string => ESCAPE + JSON.stringify(frame);
 
 /** Returns a text of the application as it is sent. */
-export const escape = (text: string): string => (text[0] === ESCAPE ? ESCAPE + text : text);
+export const escape = (text: string): string => text.replace(/^\x01/, '$&$&');
 
 /** Returns a text of the application as it was sent. */
-export const unescape = (text: string): string => (text[0] === ESCAPE ? text.slice(1) : text);
+export const unescape = (text: string): string => text.replace(/^\x01/, '');

@@ -12,20 +12,20 @@ export function createInbox(now: () => number) {
     let last = 0;
     return {
         /** Counts a message that was received whole and is handed on. */
-        count(size: number): void {
+        count_(size: number): void {
             received++;
             bytes += size;
             last = now();
         },
 
         /** Returns how many messages of the session were received, and notes that it was said. */
-        tell(): number {
+        tell_(): number {
             bytes = 0;
             return (told = received);
         },
 
         /** Returns when to acknowledge; `Infinity` if the gateway knows of everything. */
-        ackAt(): number {
+        ackAt_(): number {
             if (received === told) return Infinity;
             return last + (received - told >= ACK_MESSAGES || bytes >= ACK_BYTES ? 0 : QUIET_MS);
         },

@@ -8,7 +8,8 @@ export interface ListenOptions {
 
 /** What has listeners for the events of `M`: their types by name. */
 export class Listeners<M> {
-    #table: { [type: string]: [listener: any, once?: boolean | undefined][] } = {};
+    /** The listeners of each type, and whether they are called once. */
+    #table: { [type: string]: Map<any, boolean | undefined> } = {};
 
     addEventListener<K extends keyof M & string>(
         type: K,
@@ -16,25 +17,23 @@ export class Listeners<M> {
         options?: ListenOptions | boolean,
     ): void {
         const { once, signal } = Object(options) as ListenOptions;
-        const list = this.#table[type] ?? [];
-        if (!listener || signal?.aborted || list.some(([known]) => known === listener)) return;
-        this.#table[type] = [...list, [listener, once]];
+        const list = (this.#table[type] ??= new Map());
+        if (!listener || signal?.aborted || list.has(listener)) return;
+        list.set(listener, once);
         signal?.addEventListener('abort', () => this.removeEventListener(type, listener));
     }
 
     removeEventListener<K extends keyof M & string>(type: K, listener: Listener<M[K]> | null): void {
-        this.#table[type] = (this.#table[type] ?? []).filter(([known]) => known !== listener);
+        this.#table[type]?.delete(listener);
     }
 
     /** Calls the listeners of an event. What they throw does not disturb the caller. */
     dispatchEvent(event: { type: string }): boolean {
-        const type = event.type as keyof M & string;
-        const handler = (this as any)[`on${type}`];
-        const list = this.#table[type] ?? [];
         Object.assign(event, { target: this, currentTarget: this });
-        for (const [listener, once] of handler ? [[handler] as const, ...list] : list) {
-            if (once) this.removeEventListener(type, listener);
-            void guard(() => (listener.handleEvent ?? listener).call(listener.handleEvent ? listener : this, event));
+        const list: any = this.#table[event.type] ?? [];
+        for (const [listener, once] of [[(this as any)[`on${event.type}`]], ...list]) {
+            if (once) list.delete(listener);
+            void guard(() => (listener?.handleEvent ? listener.handleEvent(event) : listener?.call(this, event)));
         }
         return true;
     }

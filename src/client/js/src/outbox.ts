@@ -1,5 +1,5 @@
 // Messages that the other side has not acknowledged.
-import type { Data } from './data.ts';
+import { type Data, sizeOf } from './data.ts';
 
 /** The most messages that are kept. */
 const MESSAGES_MAX = 16_384;
@@ -7,57 +7,48 @@ const MESSAGES_MAX = 16_384;
 /** Returns an empty outbox: messages to the gateway, from the oldest without acknowledgement. */
 export function createOutbox() {
     let entries: Data[] = [];
-    let sizes: number[] = [];
     let bytes = 0;
     let acknowledged = 0;
     let sent = 0;
 
-    function acknowledge(rx: number): boolean {
-        if (rx < acknowledged || rx > sent) return false;
-        entries.splice(0, rx - acknowledged);
-        for (const size of sizes.splice(0, rx - acknowledged)) bytes -= size;
-        acknowledged = rx;
-        return true;
-    }
-
     return {
         /** Returns the bytes of the messages that are kept. */
-        bytes: () => bytes,
+        bytes_: () => bytes,
         /** Returns whether no further message may be kept. */
-        isFull: () => entries.length >= MESSAGES_MAX,
+        isFull_: () => entries.length >= MESSAGES_MAX,
         /** Returns how many messages of the session were sent. */
-        sent: () => sent,
+        sent_: () => sent,
         /** Returns how many of them wait for an acknowledgement. */
-        unconfirmed: () => sent - acknowledged,
+        unconfirmed_: () => sent - acknowledged,
 
-        push(data: Data, size: number): void {
+        push_(data: Data, size: number): void {
             bytes += size;
             entries.push(data);
-            sizes.push(size);
         },
 
         /** Returns the next message that was not sent on this connection; it is counted. */
-        next(): Data | undefined {
+        next_(): Data | undefined {
             const data = entries[sent - acknowledged];
-            if (data !== undefined) sent++;
+            if (data != null) sent++;
             return data;
         },
 
-        /** Forgets the first `rx` messages. Returns whether they can have arrived. */
-        acknowledge,
-
-        /** Begins a connection on which the gateway has received `rx` messages of the session. */
-        resume(rx: number): boolean {
-            if (!acknowledge(rx)) return false;
-            sent = rx;
+        /**
+         * Forgets the first `rx` messages. Returns whether they can have arrived. When a connection
+         * begins (`isNew`), the others are sent again.
+         */
+        acknowledge_(rx: number, isNew?: boolean): boolean {
+            if (rx < acknowledged || rx > sent) return false;
+            for (const data of entries.splice(0, rx - acknowledged)) bytes -= sizeOf(data);
+            acknowledged = rx;
+            if (isNew) sent = rx;
             return true;
         },
 
         /** Ends the session. Returns what is not acknowledged. */
-        take(): Data[] {
+        take_(): Data[] {
             const left = entries;
             entries = [];
-            sizes = [];
             bytes = acknowledged = sent = 0;
             return left;
         },

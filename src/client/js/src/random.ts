@@ -13,6 +13,9 @@ export function mulberry32(seed: number): Uint32Source {
     };
 }
 
-/** U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Takes one number. */
-export const uniform = (next: Uint32Source, a: number, b: number): number =>
+/**
+ * Returns U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Each call
+ * takes one number of `next`.
+ */
+export const createUniform = (next: Uint32Source) => (a: number, b: number): number =>
     a + Math.floor((next() * (b - a)) / 2 ** 32);

@@ -1,6 +1,7 @@
 // What a client reports about connections that ended. It is loaded when there is a report.
-import type { Facts } from './environment.ts';
+import type { Environment, Facts } from './environment.ts';
 import type { FailureClass } from './schedule.ts';
+import { VERSION } from './version.ts';
 import type { Watchdog } from './watchdog.ts';
 
 const ENDED_MAX = 3;
@@ -10,29 +11,33 @@ const REPORT_MAX = 2_048;
 /** What the socket remembers of an end, with the times of its clock. */
 export interface Ended extends Facts {
     /** Whether the connection was open; otherwise a try has failed. */
-    wasUp: boolean;
+    wasUp_: boolean;
     conn?: string | undefined;
     code?: number;
     wasClean?: boolean;
-    watchdog?: boolean;
-    slept?: boolean;
-    isTimeout?: boolean;
-    isLocal?: boolean;
-    isOffline: boolean;
-    triedAt: number;
-    /** 0: it was not open. */
-    openedAt: number;
-    at: number;
-    dog: Watchdog | undefined;
-    class: FailureClass | undefined;
+    watchdog_?: boolean;
+    slept_?: boolean;
+    isTimeout_?: boolean;
+    isLocal_?: boolean;
+    isOffline_: boolean;
+    triedAt_: number;
+    /** 0 or `undefined`: it was not open. */
+    openedAt_: number | undefined;
+    at_: number;
+    dog_: Watchdog | undefined;
+    class?: FailureClass | undefined;
 }
 
 /** Returns the report about `all`, the newest first, as long as the gateway takes it. */
-export function report(all: Ended[], now: number, lib: string, net: string | undefined, most: number) {
+export function report(all: Ended[], env: Pick<Environment, 'now' | 'facts'>, most: number) {
+    // A host's functions are called without `this`.
+    const { now: clock, facts } = env;
+    const now = clock();
+    const { net } = facts();
     const ended: object[] = [];
     let tries: object[] = [];
     for (const one of all) {
-        if (!one.wasUp) {
+        if (!one.wasUp_) {
             tries.unshift(describeTry(one, now));
         } else {
             ended.push({ ...describe(one, now, net), tries: tries.slice(-TRIES_MAX) });
@@ -41,27 +46,27 @@ export function report(all: Ended[], now: number, lib: string, net: string | und
     }
     const first = all.at(-1)!;
     if (tries.length && !ended.length) {
-        const ended_ago = now - first.at;
+        const ended_ago = now - first.at_;
         ended.push({ end: 'never_open', ended_ago, class: first.class, tries: tries.slice(-TRIES_MAX) });
     }
     ended.splice(ENDED_MAX);
     for (; ended.length; ended.pop()) {
-        const report = { v: 1, rt: runtime(), lib, start: 'same', ended };
+        const report = { v: 1, rt: runtime(), lib: VERSION, start: 'same', ended };
         if (JSON.stringify(report).length <= Math.min(most, REPORT_MAX)) return report;
     }
     return;
 }
 
 function describe(one: Ended, now: number, net: string | undefined) {
-    const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
+    const { heardAt_: heardAt, gap_: gap, pings_: pings, rtts_: rtts } = one.dog_?.facts_() ?? {};
     const ago = (at: number | undefined) => (at ? Math.max(0, now - at) : undefined);
     return {
         conn: one.conn,
         end: cause(one),
         code: one.code,
-        opened_ago: ago(one.openedAt),
+        opened_ago: ago(one.openedAt_),
         heard_ago: ago(heardAt),
-        ended_ago: ago(one.at),
+        ended_ago: ago(one.at_),
         clock_gap: gap,
         pings,
         rtt: rtts?.length ? summary(rtts) : undefined,
@@ -72,17 +77,17 @@ function describe(one: Ended, now: number, net: string | undefined) {
 }
 
 function cause(one: Ended): string {
-    if (one.isLocal) return 'local';
-    if (one.isOffline) return 'offline';
-    if (one.slept) return 'sleep';
-    return one.watchdog ? 'watchdog' : one.wasClean ? 'close' : 'error';
+    if (one.isLocal_) return 'local';
+    if (one.isOffline_) return 'offline';
+    if (one.slept_) return 'sleep';
+    return one.watchdog_ ? 'watchdog' : one.wasClean ? 'close' : 'error';
 }
 
 const describeTry = (one: Ended, now: number) => ({
-    ago: now - one.triedAt,
-    phase: one.openedAt ? 'hello' : undefined,
-    ms: one.at - one.triedAt,
-    why: one.isTimeout ? 'timeout' : 'other',
+    ago: now - one.triedAt_,
+    phase: one.openedAt_ ? 'hello' : undefined,
+    ms: one.at_ - one.triedAt_,
+    why: one.isTimeout_ ? 'timeout' : 'other',
 });
 
 function summary(rtts: number[]) {

@@ -2,7 +2,8 @@
 //
 // The shell tells what happens and when, in milliseconds of one clock. `tests/pulse_vectors.json`
 // specifies every rule with an example.
-import { type Uint32Source, uniform } from './random.ts';
+import type { Bye, GatewayFrame } from './frames.ts';
+import { type Uint32Source, createUniform } from './random.ts';
 
 /** How a client classifies the end of a connection. The class decides when it tries again. */
 export type FailureClass =
@@ -25,9 +26,9 @@ export interface End {
     /** The close code; 1006 if there was no close frame. */
     code: number;
     /** Whether the client has given it up, because nothing was heard. */
-    watchdog?: boolean;
+    watchdog_?: boolean;
     /** Whether a timer was late before that: the device was asleep. */
-    slept?: boolean;
+    slept_?: boolean;
 }
 
 /** What the host says to an end: stop, try again by the class, or after so many milliseconds. */
@@ -42,17 +43,16 @@ const FLAP_OPENINGS = 5;
 const FLAP_WINDOW = 300_000;
 const GAP_MIN = 1_000;
 
-/** The classes of close codes, and of the HTTP statuses of refusals. The first that matches counts. */
+/** The classes of close codes, and of the HTTP statuses of refusals (`r401`). The first that matches counts. */
 const CODES: [pattern: RegExp, failure: FailureClass][] = [
-    [/^1000/, 'over'],
-    [/^(1008|440[13]|refused 40[13])$/, 'rejected'],
+    [/^(1008|[4r]40[13])$/, 'rejected'],
     [/^100[2379]/, 'fault'],
     [/^1012/, 'restart'],
-    [/^(101[13]|refused (429|503))$/, 'overload'],
-    [/^4...$/, 'over'],
+    [/^(101[13]|r429|r503)$/, 'overload'],
+    [/^(1000|4...)$/, 'over'],
 ];
 /** The classes whose wait ends when a network comes. */
-const WAITS_FOR_NETWORK = /^(of|sl|id|bl|un)/;
+const WAITS_FOR_NETWORK = /^([bisu]|of)/;
 
 /** The schedule of one socket. All times are milliseconds of one clock. */
 export type Schedule = ReturnType<typeof createSchedule>;
@@ -64,28 +64,30 @@ export function createSchedule(next: Uint32Source, now: () => number) {
     let due = 0;
     let wantMs: number | undefined;
     let tries: number[] = [];
-    let isOffline = false;
+    let isOffline: boolean | undefined;
     let firstMs = 0;
     let maxMs = 0;
-    let wasOpen = false;
+    let wasOpen: boolean | undefined;
     // The present connection or try.
-    let openedAt = -1;
-    let isProven = false;
+    let openedAt: number | undefined;
+    let isProven: boolean | undefined;
     let activeAt = 0;
-    let retry: [wait: number, spread: number] | undefined;
-    let refusal = 0;
+    let retry: Partial<Bye> | undefined;
+    let refusal: number | undefined;
     // What earlier ones have left.
-    let rejectedAt = -Infinity;
+    let rejectedAt: number | undefined;
     let faults = 0;
     let short: number[] = [];
     let flaps = 0;
-    let gaps: number[] = [];
+    let gaps = [0, 0];
 
-    const random = (a: number, b: number) => uniform(next, a, b);
+    const random = createUniform(next);
+    /** Returns whether the present try was answered: it is open, or refused. */
+    const isAnswered = () => openedAt! >= 0 || retry || refusal;
 
     function limit(at: number): void {
         const oldest = tries.filter((at) => at <= now()).at(-TRIES_PER_MINUTE);
-        due = Math.max(at, oldest === undefined ? at : oldest + MINUTE);
+        due = Math.max(at, oldest! + MINUTE || at);
     }
 
     function countOpening(age: number): void {
@@ -101,31 +103,32 @@ export function createSchedule(next: Uint32Source, now: () => number) {
     function countGap(gap: number): boolean {
         if (gap < GAP_MIN) return false;
         gaps = [...gaps, gap].slice(-3);
-        if (gaps.length < 3 || gaps.some((other) => Math.abs(other - gap) * 10 > gap)) return false;
-        wantMs = Math.floor(0.6 * Math.min(...gaps));
-        return true;
+        const isOne = gaps.every((other) => Math.abs(other - gap) * 10 <= gap);
+        if (isOne) wantMs = Math.floor(0.6 * Math.min(...gaps));
+        return isOne;
     }
 
-    function classify({ code, watchdog, slept }: End): FailureClass {
+    function classify({ code, watchdog_, slept_ }: End): FailureClass {
         if (retry) return code === 4003 && !refusal ? 'replaced' : 'told';
-        const sign = refusal ? `refused ${refusal}` : `${code}`;
-        const known = CODES.find(([pattern]) => pattern.test(sign));
-        if (known) return known[1];
+        const sign: any = refusal ? `r${refusal}` : code;
+        const known = CODES.find(([pattern]) => pattern.test(sign))?.[1];
+        if (known) return known;
         if (isOffline) return 'offline';
-        if (slept) return 'slept';
-        const isIdleCut = code === 1006 && !watchdog && countGap(now() - activeAt);
-        const isFlap = flaps || (short.length === FLAP_OPENINGS && now() - short[0]! <= FLAP_WINDOW);
+        if (slept_) return 'slept';
+        // A try that was refused was never idle.
+        const isIdleCut =
+            code === 1006 && !watchdog_ && openedAt! >= 0 && countGap(now() - activeAt);
+        const isFlap = flaps || now() - short.at(-FLAP_OPENINGS)! <= FLAP_WINDOW;
         return isFlap ? 'flap' : isIdleCut ? 'idle_cut' : 'blip';
     }
 
     function blip(): number {
         const width = Math.min(maxMs || 30_000, 500 * 2 ** n);
-        return random(0, openedAt < 0 ? width : Math.max(width, firstMs));
+        return random(0, openedAt! >= 0 ? Math.max(width, firstMs) : width);
     }
 
     function wait(): number {
         const half = (most: number) => random(most / 2, most);
-        const isFirst = openedAt >= 0 || retry;
         if (failure === 'over' || failure === 'replaced') return Infinity;
         if (failure === 'fault') return faults > 2 ? Infinity : 15_000 * 2 ** faults;
         if (failure === 'overload') return half(Math.min(120_000, 5_000 * 2 ** n));
@@ -134,77 +137,65 @@ export function createSchedule(next: Uint32Source, now: () => number) {
         }
         if (failure === 'unreachable') return random(0, Math.min(MINUTE, 1_000 * 2 ** n));
         if (failure === 'offline' && isOffline) return MINUTE;
-        if (isFirst && retry) return random(retry[0], retry[0] + retry[1]);
-        if (isFirst && failure === 'rejected') {
-            const isAgain = now() - rejectedAt < MINUTE;
+        if (!isAnswered()) return blip();
+        if (retry) return random(retry.retry_ms!, retry.retry_ms! + (retry.spread_ms ?? 0));
+        if (failure === 'rejected') {
+            const isAgain = now() - rejectedAt! < MINUTE;
             rejectedAt = now();
             return isAgain ? Infinity : 0;
         }
-        if (isFirst && failure === 'restart' && !n) return random(0, firstMs);
-        if (isFirst && failure === 'slept') return random(0, 1_000);
-        return blip();
+        if (failure === 'restart' && !n) return random(0, firstMs);
+        return failure === 'slept' ? random(0, 1_000) : blip();
     }
 
     return {
         /** Returns the class of the last end; `undefined` before the first one. */
-        failure: () => failure,
+        failure_: () => failure,
         /** Returns how many ends there were since the last stable connection, less one. */
-        n: () => n,
+        n_: () => n,
         /** Returns when to try next; `Infinity`: not before the host opens again. */
-        due: () => due,
+        due_: () => due,
         /** Returns the time between pings that would have kept idle connections open. */
-        wantMs: () => wantMs,
+        wantMs_: () => wantMs,
 
         /** A try begins. */
-        tried(): void {
-            tries = [...tries, now()].filter((at) => at <= now() && at > now() - MINUTE);
-            retry = undefined;
-            openedAt = -1;
-            refusal = 0;
-            isProven = false;
+        tried_(): void {
+            tries = [...tries, now()].slice(-TRIES_PER_MINUTE);
+            retry = openedAt = refusal = isProven = undefined;
         },
 
         /** The WebSocket is open. */
-        opened(): void {
+        opened_(): void {
             openedAt = activeAt = now();
             wasOpen = true;
         },
 
-        /** The hello came. */
-        promised(first: number, most: number): void {
-            firstMs = Math.min(first, WAIT_MAX);
-            maxMs = most;
-        },
-
         /** A ping was answered; or the connection is a plain one, which shows no pings. */
-        proved(): void {
+        proved_(): void {
             isProven = true;
         },
 
         /** A frame came or was sent. */
-        active(): void {
+        active_(): void {
             activeAt = now();
         },
 
-        /** The gateway says when to come back. */
-        told(retryMs: number, spreadMs: number): void {
-            retry = [retryMs, spreadMs];
-        },
-
-        /** The gateway does not admit the client. */
-        refused(status: number, retryMs: number): void {
-            refusal = status;
-            if (retryMs) retry = [retryMs, 0];
+        /** A control frame came: it may say when to come back, or that the client is not admitted. */
+        told_({ hello, first_ms = firstMs, bye, refused }: GatewayFrame): void {
+            // A ping may bring another `first_ms` than the hello.
+            firstMs = hello?.retry.first_ms ?? first_ms;
+            maxMs = hello?.retry.max_ms ?? maxMs;
+            refusal = refused?.status ?? refusal;
+            retry = bye ?? (refused?.retry_ms ? refused : retry);
         },
 
         /** The connection or try has ended. Returns its class; `plan` follows. */
-        ended(end: End): FailureClass {
-            const age = now() - openedAt;
+        ended_(end: End): FailureClass {
+            const age = now() - openedAt!;
             const isStable = isProven && age >= 10_000;
-            const isOpen = openedAt >= 0;
             n = isStable ? 0 : n + 1;
-            if (isOpen || retry || refusal) {
-                if (isOpen && !refusal) countOpening(age);
+            if (isAnswered()) {
+                if (age >= 0 && !refusal) countOpening(age);
                 failure = classify(end);
                 faults = failure === 'fault' ? (isStable ? 1 : faults + 1) : 0;
             }
@@ -214,7 +205,7 @@ export function createSchedule(next: Uint32Source, now: () => number) {
         },
 
         /** Decides when to try after an end. */
-        plan(verdict?: Verdict): void {
+        plan_(verdict?: Verdict): void {
             let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait();
             if (verdict === true && ms === Infinity) ms = blip();
             if (ms < Infinity) limit(now() + Math.max(Math.min(ms, WAIT_MAX), isOffline ? MINUTE : 0));
@@ -222,7 +213,7 @@ export function createSchedule(next: Uint32Source, now: () => number) {
         },
 
         /** The environment says whether there is a network. */
-        network(isOnline: boolean, isWaiting: boolean): void {
+        network_(isOnline: boolean, isWaiting?: unknown): void {
             isOffline = !isOnline;
             if (!isWaiting) return;
             const soon = now() + (isOnline ? random(0, 300) : MINUTE);
@@ -231,17 +222,16 @@ export function createSchedule(next: Uint32Source, now: () => number) {
         },
 
         /** The timer of a wait was more than a second late. */
-        slept(): void {
+        slept_(): void {
             limit(now() + random(0, 1_000));
         },
 
         /** The host opens again, or wants another connection at once. */
-        reopen(): void {
+        reopen_(): void {
             if (due === Infinity) {
-                failure = undefined;
+                failure = rejectedAt = undefined;
                 n = -1;
                 faults = 0;
-                rejectedAt = -Infinity;
             }
             limit(now());
         },

@@ -5,9 +5,7 @@ import type { Data } from './data.ts';
 import { Listeners } from './listeners.ts';
 
 export { QuotaExceededError } from './core.ts';
-
-/** The version of this package. */
-export const VERSION = '0.1.0';
+export { VERSION } from './version.ts';
 
 type Handler<K extends keyof PulseEventMap> = ((event: PulseEventMap[K]) => void) | null;
 
@@ -40,23 +38,23 @@ export class PulseSocket extends Listeners<PulseEventMap> {
     protocol = '';
     /** Pulse connections have none. */
     readonly extensions = '';
-    readonly quality: Quality = { rttMs: undefined, losses: 0, resumes: 0, resets: 0 };
+    readonly quality: Quality = { losses: 0, resumes: 0, resets: 0 };
 
     #type: BinaryType = 'blob';
     #core;
 
     constructor(target: Target, protocols?: Protocols, options: Options = {}) {
         super();
-        this.#core = createCore(this, target, protocols, options, VERSION);
+        this.#core = createCore(this, target, protocols, options);
     }
 
     get state(): State {
-        return this.#core.state();
+        return this.#core.state_();
     }
 
     /** What the gateway promised; `null` before the first session and on a plain socket. */
     get session(): Session | null {
-        return this.#core.session();
+        return this.#core.session_();
     }
 
     /** As of a WebSocket: 1 during a flap, 3 before the first start. */
@@ -66,7 +64,7 @@ export class PulseSocket extends Listeners<PulseEventMap> {
 
     /** The bytes that wait to be sent or acknowledged. */
     get bufferedAmount(): number {
-        return this.#core.buffered();
+        return this.#core.buffered_();
     }
 
     get binaryType(): BinaryType {
@@ -75,7 +73,7 @@ export class PulseSocket extends Listeners<PulseEventMap> {
 
     set binaryType(type: BinaryType) {
         this.#type = type;
-        this.#core.setType(type);
+        this.#core.setType_(type);
     }
 
     /**
@@ -85,16 +83,16 @@ export class PulseSocket extends Listeners<PulseEventMap> {
      * @throws QuotaExceededError The message is too large, or too much waits. It was not taken.
      */
     send(data: Data): void {
-        this.#core.send(data);
+        this.#core.send_(data);
     }
 
     /** Closes for good: the gateway does not hold the session. */
     close(code?: number, reason?: string): void {
-        this.#core.close(code, reason);
+        this.#core.close_(code, reason);
     }
 
     /** Opens again, or replaces the present connection. The session goes on if it can. */
     reconnect(): void {
-        this.#core.reconnect();
+        this.#core.reconnect_();
     }
 }

@@ -3,6 +3,7 @@
 // Deadlines are timestamps of the clock on the wall, which goes on while a device sleeps. A timer
 // that fires at another time than it was set for says that the device slept, or that its clock was
 // set. Then a probe decides, not the deadline.
+import type { Hello } from './frames.ts';
 
 /** How long the answer to a probe may take. */
 const PROBE_MS = 3_000;
@@ -13,16 +14,18 @@ const SPAN_MAX = 3_600_000;
 /** What the slowest supported network carries: 2 KiB/s. */
 const BYTES_PER_MS = 2.048;
 
+type Promise = Pick<Hello, 'ping_ms' | 'grace_ms'>;
 export type Watchdog = ReturnType<typeof createWatchdog>;
 
 /** Returns the watchdog of a connection whose hello came now. */
-export function createWatchdog(pingMs: number, graceMs: number, now: () => number) {
+export function createWatchdog({ ping_ms, grace_ms }: Promise, now: () => number) {
     let heardAt = now();
     /** What the deadline counts from. */
     let from = now();
     let big = 0;
     let probes = 0;
-    let probedAt = -1;
+    /** `NaN`: no answer is awaited. */
+    let probedAt = NaN;
     let probeDue = Infinity;
     let slept = false;
     let gap = 0;
@@ -30,36 +33,36 @@ export function createWatchdog(pingMs: number, graceMs: number, now: () => numbe
     const pings = { seen: 0, late: 0 };
     const rtts: number[] = [];
 
-    const span = () => Math.min(Math.max(pingMs + graceMs, big), SPAN_MAX);
+    const span = () => Math.min(Math.max(ping_ms + grace_ms, big), SPAN_MAX);
     const due = () => Math.min(from + span(), probeDue);
 
     return {
         /** Returns when to call `fired`. */
-        due,
+        due_: due,
         /** Returns whether a timer was late since the last answer to a probe. */
-        slept: () => slept,
+        slept_: () => slept,
         /** Returns what the report says of the connection. */
-        facts: () => ({ heardAt, gap, pings, rtts }),
+        facts_: () => ({ heardAt_: heardAt, gap_: gap, pings_: pings, rtts_: rtts }),
 
         /** A ping came. */
-        pinged(): void {
+        pinged_(): void {
             pings.seen++;
-            if (now() - pingedAt > pingMs + LATE_MS) pings.late++;
+            if (now() - pingedAt > ping_ms + LATE_MS) pings.late++;
             pingedAt = now();
         },
 
         /** A frame came. */
-        heard(): void {
+        heard_(): void {
             heardAt = from = now();
             big = 0;
             // What comes this long after the probe did not lie in a buffer of this device.
-            if (probedAt >= 0 && now() - probedAt >= LATE_MS) {
+            if (now() - probedAt >= LATE_MS) {
                 probeDue = Math.max(probeDue, now() + PROBE_MS);
             }
         },
 
         /** The gateway announces a message of so many bytes. */
-        big(bytes: number): void {
+        big_(bytes: number): void {
             big = Math.ceil(bytes / BYTES_PER_MS);
             probeDue = Infinity;
         },
@@ -68,7 +71,7 @@ export function createWatchdog(pingMs: number, graceMs: number, now: () => numbe
          * The device woke up, or its network changed. Returns the number of the probe to send
          * behind `buffered` unsent bytes; 0 while the answer to another one is awaited.
          */
-        probe(buffered: number): number {
+        probe_(buffered: number): number {
             if (probedAt >= 0) return 0;
             probedAt = now();
             probeDue = big ? Infinity : now() + Math.max(PROBE_MS, Math.ceil(buffered / BYTES_PER_MS));
@@ -76,25 +79,25 @@ export function createWatchdog(pingMs: number, graceMs: number, now: () => numbe
         },
 
         /** A probe was answered. Returns its round-trip time, in milliseconds. */
-        answered(number: number): number | undefined {
-            if (number !== probes || probedAt < 0) return;
+        answered_(number: number | undefined): number | undefined {
             const rtt = now() - probedAt;
+            if (number !== probes || isNaN(rtt)) return;
             rtts.push(rtt);
-            probedAt = -1;
+            probedAt = NaN;
             probeDue = Infinity;
             slept = false;
             return rtt;
         },
 
         /** The timer that was set for `at` fires. Returns what to do. */
-        fired(at: number): 'wait' | 'probe' | 'dead' {
+        fired_(at: number): 'wait' | 'probe' | 'dead' {
             const error = Math.abs(now() - at);
             if (error <= LATE_MS) return now() < due() ? 'wait' : 'dead';
             slept = true;
             gap = Math.max(gap, error);
             from = now();
-            if (probedAt >= 0 && Math.abs(now() - probedAt) <= LATE_MS) return 'wait';
-            probedAt = -1;
+            if (Math.abs(now() - probedAt) <= LATE_MS) return 'wait';
+            probedAt = NaN;
             return 'probe';
         },
     };

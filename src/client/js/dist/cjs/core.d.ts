@@ -6,13 +6,13 @@ export declare class QuotaExceededError extends Error {
     name: string;
 }
 /** Returns the life of `host`, which it gives its events and facts. */
-export declare function createCore(host: PulseSocket, target: Target, protocols: Protocols, options: Options, version: string): {
-    state: () => State;
-    session: () => Session | null;
-    buffered: () => number;
+export declare function createCore(host: PulseSocket, target: Target, protocols: Protocols, options: Options): {
+    state_: () => State;
+    session_: () => Session | null;
+    buffered_: () => number;
     /** Passes the type of binary messages on. */
-    setType(type: BinaryType): void;
-    send: (data: Data) => void;
-    close: (code?: number, reason?: string) => void;
-    reconnect: () => void;
+    setType_(type: BinaryType): void;
+    send_(data: Data): void;
+    close_(code?: number, reason?: string): void;
+    reconnect_(): void;
 };

@@ -1,11 +1,6 @@
 "use strict";
 Object.defineProperty(exports, "__esModule", { value: true });
 exports.platform = platform;
-/** The gateway's words for networks, where they are not the platform's. */
-const NETWORKS = {
-    cellular: 'cell',
-    ethernet: 'wired',
-};
 /** Returns the environment of the platform, as far as it has one. */
 function platform() {
     const host = globalThis;
@@ -15,10 +10,11 @@ function platform() {
         now: Date.now,
         setTimeout: host.setTimeout,
         clearTimeout: host.clearTimeout,
-        random: () => Math.floor(Math.random() * 2 ** 32),
+        random: () => (Math.random() * 2 ** 32) >>> 0,
         isOffline: () => device?.onLine === false,
         facts: () => ({
-            net: net?.type && (NETWORKS[net.type] ?? net.type),
+            // The gateway says `cell` and `wired`.
+            net: net?.type?.replace('ular', '').replace('ethernet', 'wired'),
             vis: page?.visibilityState,
             saver: net?.saveData,
         }),

@@ -1,7 +1,7 @@
 "use strict";
 // Random numbers that are the same in every client with the same seed.
 Object.defineProperty(exports, "__esModule", { value: true });
-exports.uniform = void 0;
+exports.createUniform = void 0;
 exports.mulberry32 = mulberry32;
 /** Returns the generator mulberry32. */
 function mulberry32(seed) {
@@ -12,6 +12,9 @@ function mulberry32(seed) {
         return (t ^ (t >>> 14)) >>> 0;
     };
 }
-/** U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Takes one number. */
-const uniform = (next, a, b) => a + Math.floor((next() * (b - a)) / 2 ** 32);
-exports.uniform = uniform;
+/**
+ * Returns U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Each call
+ * takes one number of `next`.
+ */
+const createUniform = (next) => (a, b) => a + Math.floor((next() * (b - a)) / 2 ** 32);
+exports.createUniform = createUniform;

@@ -5,8 +5,8 @@ const core_ts_1 = require("./core.js");
 const listeners_ts_1 = require("./listeners.js");
 var core_ts_2 = require("./core.js");
 Object.defineProperty(exports, "QuotaExceededError", { enumerable: true, get: function () { return core_ts_2.QuotaExceededError; } });
-/** The version of this package. */
-exports.VERSION = '0.1.0';
+var version_ts_1 = require("./version.js");
+Object.defineProperty(exports, "VERSION", { enumerable: true, get: function () { return version_ts_1.VERSION; } });
 const STATES = { connecting: 0, closing: 2, closed: 3, idle: 3 };
 /** A WebSocket whose session outlives its connections. */
 class PulseSocket extends listeners_ts_1.Listeners {
@@ -24,19 +24,19 @@ class PulseSocket extends listeners_ts_1.Listeners {
     protocol = '';
     /** Pulse connections have none. */
     extensions = '';
-    quality = { rttMs: undefined, losses: 0, resumes: 0, resets: 0 };
+    quality = { losses: 0, resumes: 0, resets: 0 };
     #type = 'blob';
     #core;
     constructor(target, protocols, options = {}) {
         super();
-        this.#core = (0, core_ts_1.createCore)(this, target, protocols, options, exports.VERSION);
+        this.#core = (0, core_ts_1.createCore)(this, target, protocols, options);
     }
     get state() {
-        return this.#core.state();
+        return this.#core.state_();
     }
     /** What the gateway promised; `null` before the first session and on a plain socket. */
     get session() {
-        return this.#core.session();
+        return this.#core.session_();
     }
     /** As of a WebSocket: 1 during a flap, 3 before the first start. */
     get readyState() {
@@ -44,14 +44,14 @@ class PulseSocket extends listeners_ts_1.Listeners {
     }
     /** The bytes that wait to be sent or acknowledged. */
     get bufferedAmount() {
-        return this.#core.buffered();
+        return this.#core.buffered_();
     }
     get binaryType() {
         return this.#type;
     }
     set binaryType(type) {
         this.#type = type;
-        this.#core.setType(type);
+        this.#core.setType_(type);
     }
     /**
      * Sends a message, or keeps it until it can be sent. As with a WebSocket, what is sent after
@@ -60,15 +60,15 @@ class PulseSocket extends listeners_ts_1.Listeners {
      * @throws QuotaExceededError The message is too large, or too much waits. It was not taken.
      */
     send(data) {
-        this.#core.send(data);
+        this.#core.send_(data);
     }
     /** Closes for good: the gateway does not hold the session. */
     close(code, reason) {
-        this.#core.close(code, reason);
+        this.#core.close_(code, reason);
     }
     /** Opens again, or replaces the present connection. The session goes on if it can. */
     reconnect() {
-        this.#core.reconnect();
+        this.#core.reconnect_();
     }
 }
 exports.PulseSocket = PulseSocket;

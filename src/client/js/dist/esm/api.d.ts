@@ -57,7 +57,7 @@ export interface Session {
 /** How well the connections have done. */
 export interface Quality {
     /** The last round-trip time of a probe, in milliseconds. */
-    rttMs: number | undefined;
+    rttMs?: number;
     /** How many open connections were lost, and how many of them were resumed. */
     losses: number;
     resumes: number;

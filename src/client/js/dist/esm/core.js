@@ -13,52 +13,50 @@ const STATE_MS = 10_000;
 const LATE_MS = 1_000;
 const BUFFERED_MAX = 1 << 20;
 const ENDED_MAX = 12;
-/** The end of a socket that the application has closed without a connection. */
-const GONE = { code: 1006, reason: '', wasClean: false, class: 'over', n: 0 };
 /** More was sent than may wait. The message was not taken. */
 export class QuotaExceededError extends Error {
     name = 'QuotaExceededError';
 }
 /** Returns the life of `host`, which it gives its events and facts. */
-export function createCore(host, target, protocols, options, version) {
+export function createCore(host, target, protocols, options) {
     const env = { ...platform(), ...options.environment };
     const { now, setTimeout, clearTimeout, facts, isOffline } = env;
     const schedule = createSchedule(env.random, now);
     const bufferedMax = options.maxBufferedBytes ?? BUFFERED_MAX;
-    const { quality } = host;
     const timers = {};
     let state = 'idle';
     let unlisten;
     // The session.
     let isPlain = options.pulse === false;
     /** Whether a gateway has ever spoken pulse here. Then a late hello does not make a plain socket. */
-    let hasSpoken = false;
-    let session;
-    let token;
+    let hasSpoken;
+    let session = null;
+    let token = null;
     const outbox = createOutbox();
     let inbox = createInbox(now);
-    let wasFull = false;
+    let wasFull;
     // The present connection or try. What comes from one of another turn is ignored.
     let turn = 0;
     let raw;
-    let isUp = false;
+    let isUp;
     let dog;
-    let dogDue = 0;
+    let dogDue;
     let end;
     let triedAt = 0;
-    let openedAt = 0;
+    let openedAt;
     let ended = [];
-    let told = '{}';
-    let toldAt = -Infinity;
-    let hasWoken = false;
+    let told;
     const emit = (type, fields) => host.dispatchEvent({ ...fields, type });
-    const isClosing = () => state === 'closing' || state === 'closed';
-    const buffered = () => outbox.bytes() + ((isPlain && raw?.bufferedAmount) || 0);
-    function become(next) {
+    const isClosing = () => /^clos/.test(state);
+    const buffered = () => outbox.bytes_() + ((isPlain && raw?.bufferedAmount) || 0);
+    /** Changes the state, and emits `type` unless a listener has changed it again. */
+    function become(next, type, fields) {
         const previous = state;
         state = next;
         if (previous !== next)
             emit('state', { state, previous });
+        if (type && state === next)
+            emit(type, fields);
     }
     function clear(name) {
         clearTimeout(timers[name]);
@@ -68,81 +66,80 @@ export function createCore(host, target, protocols, options, version) {
     function at(name, due, callback) {
         clear(name);
         const run = () => {
-            delete timers[name];
+            clear(name);
             callback();
         };
-        timers[name] = setTimeout(run, Math.max(0, due - now()));
+        timers[name] = setTimeout(run, due - now());
     }
     // ---- connecting
     function start() {
         unlisten = env.listen(onSignal);
-        if (isOffline())
-            schedule.network(false, false);
-        schedule.reopen();
+        schedule.network_(!isOffline());
+        schedule.reopen_();
         become('connecting');
         wait();
     }
     async function connect() {
         const mine = turn;
         const attempt = {
-            n: schedule.n() + 1,
-            why: schedule.failure() ?? 'start',
+            n: schedule.n_() + 1,
+            why: schedule.failure_() ?? 'start',
             resume: !!token,
         };
-        const ask = async (value) => (typeof value === 'function' ? value(attempt) : value);
+        const ask = (value) => (value?.call ? value(attempt) : value);
         triedAt = now();
         openedAt = 0;
-        schedule.tried();
-        const isTimeout = true;
-        const due = triedAt + (options.openTimeoutMs ?? OPEN_MS);
-        at('phase', due, () => lost({ code: 1006, isTimeout }));
+        schedule.tried_();
+        at('hello', triedAt + (options.openTimeoutMs ?? OPEN_MS), timeOut);
         try {
-            const url = `${await ask(target)}`;
+            let url = `${await ask(target)}`;
             const names = (await (token ? host.protocol : ask(protocols))) || [];
-            if (mine === turn)
-                open((host.url = url), names);
+            if (mine !== turn)
+                return;
+            host.url = url;
+            if (!isPlain)
+                url += `${url.includes('?') ? '&' : '?'}pulse=1`;
+            // The part of an id before the first dot is the gateway's.
+            if (token)
+                url += `&resume=${session.id.split('.')[0]}`;
+            const socket = (raw = new (options.WebSocket ?? WebSocket)(url, names));
+            const on = (handler) => (event) => {
+                if (socket === raw)
+                    handler(event);
+            };
+            socket.binaryType = host.binaryType;
+            socket.onopen = on(onOpen);
+            socket.onmessage = on(({ data }) => onMessage(data));
+            // Node's WebSocket has no `close` for a connection that was never open.
+            socket.onerror = on(() => openedAt || lost());
+            socket.onclose = on(lost);
         }
         catch (error) {
             if (mine !== turn)
                 return;
-            lost({ code: 1006 });
+            lost();
             emit('error', { error });
         }
     }
-    function open(url, names) {
-        const mine = turn;
-        const on = (handler) => (event) => {
-            if (mine === turn)
-                handler(event);
-        };
-        if (!isPlain)
-            url += `${url.includes('?') ? '&' : '?'}pulse=1`;
-        // The part of an id before the first dot is the gateway's.
-        if (token)
-            url += `&resume=${session.id.split('.')[0]}`;
-        const socket = new (options.WebSocket ?? WebSocket)(url, names);
-        raw = socket;
-        socket.binaryType = host.binaryType;
-        socket.onopen = on(onOpen);
-        socket.onmessage = on(({ data }) => onMessage(data));
-        socket.onclose = on(onClose);
-    }
+    const timeOut = () => lost({}, { isTimeout_: true });
     function onOpen() {
         openedAt = now();
-        schedule.opened();
+        schedule.opened_();
         if (isPlain)
             return plain();
         if (token)
-            say({ resume: token, rx: inbox.tell() });
-        const isTimeout = true;
-        at('phase', openedAt + HELLO_MS, () => (hasSpoken ? lost({ code: 1006, isTimeout }) : plain()));
+            say({ resume: token, rx: inbox.tell_() });
+        at('hello', openedAt + HELLO_MS, plain);
     }
-    /** The other side does not speak pulse. */
+    /** No hello came first: the other side does not speak pulse, unless it once did. */
     function plain() {
+        // A gateway's session may go on when another try succeeds.
+        if (hasSpoken)
+            return timeOut();
         if (!renew())
             return;
         isPlain = true;
-        schedule.proved();
+        schedule.proved_();
         up('open');
     }
     /** The gateway speaks pulse after all, but later than it must. */
@@ -150,30 +147,29 @@ export function createCore(host, target, protocols, options, version) {
         isPlain = false;
         hasSpoken = true;
         say({ farewell: true });
-        lost({ code: 1006 });
+        lost();
     }
-    /** Begins or resumes a session. Returns whether the hello agrees with it. */
-    function onHello({ hello }) {
-        const { conn, resumed, rx, ping_ms, grace_ms, hold_ms, retry } = hello;
-        const before = outbox.sent();
-        if (resumed && !(token && outbox.resume(rx)))
-            return false;
-        if (!resumed && !renew())
-            return true;
-        session = { id: conn, holdMs: hold_ms, maxMessageBytes: hello.max_message_bytes };
+    /** Begins or resumes a session. Returns whether the hello contradicts it. */
+    function onHello(hello) {
+        const { resumed } = hello;
+        const before = outbox.sent_();
+        if (resumed ? !token || !outbox.acknowledge_(hello.rx, true) : !renew())
+            return resumed;
+        session = {
+            id: hello.conn,
+            holdMs: hello.hold_ms,
+            maxMessageBytes: hello.max_message_bytes,
+        };
         token = hello.resume;
-        schedule.promised(retry.first_ms, retry.max_ms);
-        dog = createWatchdog(ping_ms, grace_ms, now);
+        dog = createWatchdog(hello, now);
         // The gateway holds a session once a frame proves that its hello has arrived.
-        say({ rx: inbox.tell() });
+        say({ rx: inbox.tell_() });
         void report(hello.report_bytes);
         told = '{}';
-        toldAt = -Infinity;
         tell();
         if (resumed)
-            quality.resumes++;
-        up(resumed ? 'resume' : 'open', { resent: before - outbox.sent() });
-        return true;
+            host.quality.resumes++;
+        up(resumed ? 'resume' : 'open', { resent: before - outbox.sent_() });
     }
     async function report(most) {
         const mine = turn;
@@ -181,73 +177,57 @@ export function createCore(host, target, protocols, options, version) {
         if (!all[0] || !most || options.reports === false)
             return;
         ended = [];
-        const frame = (await import('./report.js')).report(all, now(), version, facts().net, most);
+        const frame = (await import('./report.js')).report(all, env, most);
         if (mine === turn && frame)
             say({ report: frame });
     }
     function up(type, fields) {
-        clear('phase');
+        clear('hello');
         isUp = true;
         host.protocol = raw.protocol;
-        become('open');
-        if (state === 'open')
-            emit(type, fields);
+        become('open', type, fields);
         flush();
         guardDog();
     }
     // ---- messages
-    function send(data) {
-        if (isClosing())
-            return;
-        data = keep(data);
-        const size = sizeOf(data);
-        const most = session?.maxMessageBytes ?? Infinity;
-        const isTooMuch = buffered() + size > bufferedMax || outbox.isFull();
-        if (isTooMuch)
-            wasFull = true;
-        if (isTooMuch || size > most) {
-            throw new QuotaExceededError(`${size} bytes are too much`);
-        }
-        outbox.push(data, size);
-        wasFull ||= buffered() > bufferedMax / 2;
-        flush();
-    }
     function flush() {
-        if (!isUp || raw?.readyState !== 1 || isClosing())
+        if (!isUp || raw?.readyState !== 1)
             return;
-        for (let data; (data = outbox.next()) !== undefined;) {
+        for (let data; (data = outbox.next_()) != null;) {
             raw.send(typeof data === 'string' && !isPlain ? escape(data) : data);
         }
-        schedule.active();
+        schedule.active_();
         if (isPlain)
-            outbox.acknowledge(outbox.sent());
+            outbox.acknowledge_(outbox.sent_());
     }
     /** Sends a control frame. */
     function say(frame) {
         if (raw?.readyState === 1)
             raw.send(control(frame));
-        schedule.active();
+        schedule.active_();
     }
     function onMessage(data) {
-        schedule.active();
-        dog?.heard();
+        schedule.active_();
+        dog?.heard_();
         const isText = typeof data === 'string';
         const isFrame = isText && isControl(data);
-        const frame = isFrame && options.pulse !== false ? parse(data) : undefined;
+        const frame = isFrame && parse(data);
         if (isPlain) {
-            if (frame?.hello)
+            if (frame?.hello && options.pulse !== false)
                 return onLateHello();
         }
         else if (frame || (hasSpoken && isFrame)) {
             hasSpoken = true;
-            if (!frame || !onFrame(frame))
+            if (!frame || onFrame(frame))
                 lost({ code: 1002 });
             return guardDog();
         }
         if (!isUp)
             plain();
+        if (!isUp)
+            return;
         if (!isPlain) {
-            inbox.count(sizeOf(data));
+            inbox.count_(sizeOf(data));
             if (isText)
                 data = unescape(data);
         }
@@ -255,154 +235,145 @@ export function createCore(host, target, protocols, options, version) {
         acknowledge();
         guardDog();
     }
-    /** Handles a control frame. Returns whether it agrees with the session. */
+    /** Handles a control frame. Returns whether it contradicts the session. */
     function onFrame(frame) {
-        const { ping, probe, rx, bye, refused, big } = frame;
-        if (bye)
-            schedule.told(bye.retry_ms, bye.spread_ms ?? 0);
-        if (refused)
-            schedule.refused(refused.status, refused.retry_ms ?? 0);
+        const { ping, probe, rx, big } = frame;
+        schedule.told_(frame);
         if (frame.hello)
-            return isUp || onHello(frame);
+            return !isUp && onHello(frame.hello);
         if (!dog)
+            return;
+        if (rx != null && !outbox.acknowledge_(rx))
             return true;
-        if (rx !== undefined && !outbox.acknowledge(rx))
-            return false;
-        if (ping !== undefined) {
-            dog.pinged();
-            say({ pong: ping, rx: inbox.tell() });
-            schedule.proved();
+        if (ping != null) {
+            dog.pinged_();
+            say({ pong: ping, rx: inbox.tell_() });
+            schedule.proved_();
         }
-        const rtt = probe === undefined ? probe : dog.answered(probe);
-        if (rtt !== undefined) {
-            quality.rttMs = rtt;
-            schedule.proved();
+        const rtt = dog.answered_(probe);
+        if (rtt != null) {
+            host.quality.rttMs = rtt;
+            schedule.proved_();
         }
-        if (big !== undefined)
-            dog.big(big);
+        if (big)
+            dog.big_(big);
         if (frame.end) {
             end = frame.end;
-            inbox.count(0);
-            say({ rx: inbox.tell() });
+            // So much is acknowledged at once.
+            inbox.count_(Infinity);
+            acknowledge();
         }
         if (wasFull && buffered() <= bufferedMax / 2) {
             wasFull = false;
             emit('drain');
         }
-        return true;
     }
     function acknowledge() {
-        const due = inbox.ackAt();
+        const due = inbox.ackAt_();
         if (due <= now())
-            say({ rx: inbox.tell() });
-        else if (due < Infinity && !timers['ack'])
-            at('ack', due, acknowledge);
+            say({ rx: inbox.tell_() });
+        else if (due < Infinity)
+            at('rx', due, acknowledge);
     }
     // ---- liveness
     function guardDog() {
-        const mine = isUp && dog;
-        if (!mine)
+        if (!dog)
             return;
-        const due = mine.due();
-        const later = due - dogDue;
-        if (timers['dog'] && later >= 0 && later < LATE_MS)
+        const due = dog.due_();
+        // A deadline that has moved away is looked at when the timer fires.
+        if (timers['ping'] && due >= dogDue)
             return;
         dogDue = due;
-        at('dog', due, () => {
-            const what = mine.fired(due);
+        at('ping', due, () => {
+            const what = dog.fired_(due);
             if (what === 'dead')
-                return lost({ code: 1006, watchdog: true, slept: mine.slept() });
+                return lost({}, { watchdog_: true, slept_: dog.slept_() });
             if (what === 'probe')
                 doProbe();
             guardDog();
         });
     }
     function doProbe() {
-        const probe = isUp && dog?.probe(raw.bufferedAmount);
+        const probe = dog?.probe_(raw.bufferedAmount);
         if (probe)
             say({ probe });
         guardDog();
     }
     function onSignal(signal) {
-        const isWaiting = !!timers['retry'];
-        if (signal === 'online' || signal === 'offline') {
-            schedule.network(signal === 'online', isWaiting);
-            if (isWaiting)
-                wait();
-        }
-        if (signal === 'online' || signal === 'wake')
+        const isWaiting = timers['retry'];
+        const isOnline = signal === 'online';
+        if (isOnline || signal === 'offline')
+            schedule.network_(isOnline, isWaiting);
+        if (isWaiting)
+            wait();
+        if (isOnline || signal === 'wake')
             doProbe();
         tell();
     }
     /** Tells the gateway of the surroundings, if they have changed. */
     function tell() {
-        const state = { ...facts(), want_ms: schedule.wantMs() };
+        const state = { ...facts(), want_ms: schedule.wantMs_() };
         const text = JSON.stringify(state);
-        if (!dog || text === told)
+        if (!dog || timers['state'] || text === told)
             return;
-        if (now() < toldAt + STATE_MS)
-            return at('state', toldAt + STATE_MS, tell);
         told = text;
-        toldAt = now();
+        at('state', now() + STATE_MS, tell);
         say({ state });
     }
     // ---- ends
-    function onClose({ code, reason, wasClean }) {
-        if (state === 'closing')
-            finish({ code, reason, wasClean, class: 'over', n: 0 });
-        else
-            lost({ code, reason, wasClean });
-    }
-    function lost(loss) {
-        if (state === 'closing')
-            return finish(GONE);
+    function lost({ code = 1006, reason = '', wasClean = false } = {}, signs) {
         // What the service said at its end counts, not how the connection ended after it.
-        loss = { ...loss, ...end };
-        const { code, reason = '', wasClean = false } = loss;
-        const failure = schedule.ended(loss);
-        const info = { code, reason, wasClean, class: failure, n: schedule.n() };
+        const info = { code, reason, wasClean, ...end, class: 'over', n: 0 };
+        if (state === 'closing')
+            return finish(info);
+        const failure = (info.class = schedule.ended_({ ...info, ...signs }));
         const hasEnded = end;
-        note(loss);
+        info.n = schedule.n_();
+        note({ ...info, ...signs });
         detach();
-        if (hasEnded || failure === 'rejected' || failure === 'fault')
-            token = undefined;
+        if (hasEnded || /^(rej|fa)/.test(failure))
+            token = null;
         let verdict;
         void guard(() => (verdict = options.shouldReconnect?.(info)));
-        schedule.plan(verdict);
+        schedule.plan_(verdict);
         if (isClosing())
             return;
-        if (schedule.due() === Infinity)
+        if (schedule.due_() === Infinity)
             finish(info);
         else if (!hasEnded || renew())
             suspend(info);
     }
     /** Waits for the next try. */
     function suspend(info) {
-        hasWoken = false;
         wait();
         if (state !== 'open')
             return;
-        quality.losses++;
-        become('suspended');
-        if (isClosing())
-            return;
-        emit('suspend', { ...info, retryMs: Math.max(0, schedule.due() - now()) });
+        host.quality.losses++;
+        const retryMs = Math.max(0, schedule.due_() - now());
+        become('suspended', 'suspend', { ...info, retryMs });
     }
-    function wait() {
-        const due = schedule.due();
+    function wait(hasWoken) {
+        const due = schedule.due_();
         at('retry', due, () => {
             if (hasWoken || Math.abs(now() - due) <= LATE_MS)
                 return connect();
-            hasWoken = true;
-            schedule.slept();
-            return wait();
+            schedule.slept_();
+            return wait(true);
         });
     }
     /** Remembers an end, or a try that failed, for the report. */
     function note(loss) {
-        const { id: conn } = session ?? {};
-        const end = { conn, isOffline: isOffline(), triedAt, openedAt, dog, class: schedule.failure() };
-        const one = { ...loss, ...facts(), ...end, at: now(), wasUp: state === 'open' };
+        const one = {
+            ...loss,
+            ...facts(),
+            conn: session?.id,
+            at_: now(),
+            isOffline_: isOffline(),
+            triedAt_: triedAt,
+            openedAt_: openedAt,
+            wasUp_: state === 'open',
+            dog_: dog,
+        };
         ended = [one, ...ended].slice(0, ENDED_MAX);
     }
     /** Lets go of the connection: nothing that comes from it counts any more. */
@@ -411,78 +382,87 @@ export function createCore(host, target, protocols, options, version) {
         turn++;
         isUp = false;
         raw = dog = end = undefined;
-        Object.keys(timers).forEach(clear);
+        for (const name in timers)
+            clear(name);
         old?.close();
     }
     /** Takes from a lost session what the gateway has not acknowledged. */
     function takeBack() {
-        const sent = outbox.unconfirmed();
-        token = undefined;
+        session = token = null;
         inbox = createInbox(now);
-        return { unconfirmed: outbox.take(), sent };
+        return { sent: outbox.unconfirmed_(), unconfirmed: outbox.take_() };
     }
     /** Ends the session, if there is one. Returns whether the application goes on. */
     function renew() {
         const mine = turn;
         if (session) {
-            quality.resets++;
-            session = undefined;
+            host.quality.resets++;
             emit('reset', takeBack());
         }
-        return mine === turn && !isClosing();
+        // `close()` and `reconnect()` begin another turn.
+        return mine === turn;
     }
     function finish(info) {
         const isOwn = state === 'closing';
         const left = takeBack();
         detach();
         unlisten?.();
-        unlisten = session = undefined;
+        unlisten = undefined;
         become('closed');
         if (!isOwn && left.unconfirmed.length)
             emit('reset', left);
         emit('close', { ...info, ...left });
     }
-    function close(code = 1000, reason = '') {
-        if (code !== 1000 && !(code > 2999 && code < 5000)) {
-            throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
-        }
-        if (isClosing())
-            return;
-        if (isUp) {
-            if (!isPlain)
-                say({ farewell: true });
-            raw.close(code, reason);
-        }
-        else {
-            detach();
-        }
-        become('closing');
-        clear('dog');
-        at('close', raw ? now() + CLOSE_MS : 0, () => finish(GONE));
-    }
-    function reconnect() {
-        if (state === 'closing')
-            finish(GONE);
-        if (!unlisten)
-            return start();
-        schedule.reopen();
-        note({ code: 1000, isLocal: true });
-        detach();
-        suspend({});
-    }
     if (!options.startClosed)
         start();
     return {
-        state: () => state,
-        session: () => session ?? null,
-        buffered,
+        state_: () => state,
+        session_: () => session,
+        buffered_: buffered,
         /** Passes the type of binary messages on. */
-        setType(type) {
+        setType_(type) {
             if (raw)
                 raw.binaryType = type;
         },
-        send,
-        close,
-        reconnect,
+        send_(data) {
+            if (isClosing())
+                return;
+            data = keep(data);
+            const size = sizeOf(data);
+            const after = outbox.isFull_() ? Infinity : buffered() + size;
+            wasFull ||= after > bufferedMax / 2;
+            if (after > bufferedMax || size > session?.maxMessageBytes) {
+                throw new QuotaExceededError(`${size} bytes are too much`);
+            }
+            outbox.push_(data, size);
+            flush();
+        },
+        close_(code = 1000, reason = '') {
+            if (!/^(1000|[34]...)$/.test(code)) {
+                throw Object.assign(new Error(`close code ${code}`), { name: 'InvalidAccessError' });
+            }
+            if (isClosing())
+                return;
+            if (isUp) {
+                if (!isPlain)
+                    say({ farewell: true });
+                raw.close(code, reason);
+            }
+            else {
+                detach();
+            }
+            become('closing');
+            at('close', raw ? now() + CLOSE_MS : 0, lost);
+        },
+        reconnect_() {
+            if (state === 'closing')
+                lost();
+            if (!unlisten)
+                return start();
+            schedule.reopen_();
+            note({ code: 1000, isLocal_: true });
+            detach();
+            suspend({});
+        },
     };
 }

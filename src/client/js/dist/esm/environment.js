@@ -1,8 +1,3 @@
-/** The gateway's words for networks, where they are not the platform's. */
-const NETWORKS = {
-    cellular: 'cell',
-    ethernet: 'wired',
-};
 /** Returns the environment of the platform, as far as it has one. */
 export function platform() {
     const host = globalThis;
@@ -12,10 +7,11 @@ export function platform() {
         now: Date.now,
         setTimeout: host.setTimeout,
         clearTimeout: host.clearTimeout,
-        random: () => Math.floor(Math.random() * 2 ** 32),
+        random: () => (Math.random() * 2 ** 32) >>> 0,
         isOffline: () => device?.onLine === false,
         facts: () => ({
-            net: net?.type && (NETWORKS[net.type] ?? net.type),
+            // The gateway says `cell` and `wired`.
+            net: net?.type?.replace('ular', '').replace('ethernet', 'wired'),
             vis: page?.visibilityState,
             saver: net?.saveData,
         }),

@@ -16,21 +16,27 @@ export interface Hello {
     };
     report_bytes: number;
 }
+/** When to come back after a planned end: after `retry_ms` and a random part of `spread_ms`. */
+export interface Bye {
+    why: string;
+    retry_ms: number;
+    spread_ms?: number;
+}
+/** The HTTP status of a refusal, and when to come back. */
+export interface Refused {
+    status: number;
+    retry_ms?: number;
+}
 /** A control frame of the gateway. Unknown fields are kept and ignored. */
 export interface GatewayFrame {
     hello?: Hello;
     ping?: number;
+    /** In a ping: replaces that of the hello. */
+    first_ms?: number | undefined;
     probe?: number;
     rx?: number;
-    bye?: {
-        why: string;
-        retry_ms: number;
-        spread_ms?: number;
-    };
-    refused?: {
-        status: number;
-        retry_ms?: number;
-    };
+    bye?: Bye;
+    refused?: Refused;
     big?: number;
     end?: {
         code: number;

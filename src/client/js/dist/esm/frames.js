@@ -2,9 +2,9 @@
 const ESCAPE = '\x01';
 /** The longest control frame, in UTF-16 units; the gateway's are ASCII but for reasons. */
 const CONTROL_MAX = 4_096;
-/** The numbers in the value of each kind. A kind without a list is a number itself. */
+/** The numbers in the value of each kind, and in its `retry`. A kind without a list is a number itself. */
 const NUMBERS = {
-    hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes',
+    hello: 'rx ping_ms grace_ms hold_ms max_message_bytes report_bytes first_ms max_ms',
     bye: 'retry_ms',
     refused: 'status',
     end: 'code',
@@ -13,21 +13,22 @@ const NUMBERS = {
     big: '',
     rx: '',
 };
+/** One kind, or none that is known; a ping and a probe have an `rx`. */
+const KINDS = /^([^p,]*|p\w+,rx)$/;
 const isNumber = (value) => Number.isSafeInteger(value) && value >= 0;
-const haveAll = (value, names) => names.split(' ').every((name) => isNumber(name ? value[name] : value));
 /** Returns whether a text message is a control frame. */
-export const isControl = (text) => text[0] === ESCAPE && text[1] !== ESCAPE;
+export const isControl = (text) => /^\x01(?!\x01)/.test(text);
 /** Parses a control frame; `undefined` if it is not valid. */
 export function parse(text) {
     try {
         const frame = JSON.parse(text.length > CONTROL_MAX ? '' : text.slice(1));
         const kinds = Object.keys(NUMBERS).filter((kind) => kind in frame);
-        const { hello, ping, probe, rx } = frame;
-        const isValid = kinds.every((kind) => haveAll(frame[kind], NUMBERS[kind])) &&
-            (!hello || haveAll(hello.retry, 'first_ms max_ms')) &&
-            kinds.length < (rx === undefined ? 2 : 3) &&
-            (ping ?? probe ?? rx) === undefined === (rx === undefined);
-        if (isValid && !Array.isArray(frame))
+        const isValid = (kind) => {
+            const value = frame[kind];
+            const all = { '': value, ...value, ...value.retry };
+            return NUMBERS[kind].split(' ').every((name) => isNumber(all[name]));
+        };
+        if (KINDS.test(kinds) && kinds.every(isValid) && !Array.isArray(frame))
             return frame;
     }
     catch { }
@@ -36,6 +37,6 @@ export function parse(text) {
 /** Returns a control frame as it is sent. */
 export const control = (frame) => ESCAPE + JSON.stringify(frame);
 /** Returns a text of the application as it is sent. */
-export const escape = (text) => (text[0] === ESCAPE ? ESCAPE + text : text);
+export const escape = (text) => text.replace(/^\x01/, '$&$&');
 /** Returns a text of the application as it was sent. */
-export const unescape = (text) => (text[0] === ESCAPE ? text.slice(1) : text);
+export const unescape = (text) => text.replace(/^\x01/, '');

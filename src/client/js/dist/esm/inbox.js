@@ -10,18 +10,18 @@ export function createInbox(now) {
     let last = 0;
     return {
         /** Counts a message that was received whole and is handed on. */
-        count(size) {
+        count_(size) {
             received++;
             bytes += size;
             last = now();
         },
         /** Returns how many messages of the session were received, and notes that it was said. */
-        tell() {
+        tell_() {
             bytes = 0;
             return (told = received);
         },
         /** Returns when to acknowledge; `Infinity` if the gateway knows of everything. */
-        ackAt() {
+        ackAt_() {
             if (received === told)
                 return Infinity;
             return last + (received - told >= ACK_MESSAGES || bytes >= ACK_BYTES ? 0 : QUIET_MS);

@@ -1,28 +1,27 @@
 // A table of event listeners: React Native has no EventTarget.
 /** What has listeners for the events of `M`: their types by name. */
 export class Listeners {
+    /** The listeners of each type, and whether they are called once. */
     #table = {};
     addEventListener(type, listener, options) {
         const { once, signal } = Object(options);
-        const list = this.#table[type] ?? [];
-        if (!listener || signal?.aborted || list.some(([known]) => known === listener))
+        const list = (this.#table[type] ??= new Map());
+        if (!listener || signal?.aborted || list.has(listener))
             return;
-        this.#table[type] = [...list, [listener, once]];
+        list.set(listener, once);
         signal?.addEventListener('abort', () => this.removeEventListener(type, listener));
     }
     removeEventListener(type, listener) {
-        this.#table[type] = (this.#table[type] ?? []).filter(([known]) => known !== listener);
+        this.#table[type]?.delete(listener);
     }
     /** Calls the listeners of an event. What they throw does not disturb the caller. */
     dispatchEvent(event) {
-        const type = event.type;
-        const handler = this[`on${type}`];
-        const list = this.#table[type] ?? [];
         Object.assign(event, { target: this, currentTarget: this });
-        for (const [listener, once] of handler ? [[handler], ...list] : list) {
+        const list = this.#table[event.type] ?? [];
+        for (const [listener, once] of [[this[`on${event.type}`]], ...list]) {
             if (once)
-                this.removeEventListener(type, listener);
-            void guard(() => (listener.handleEvent ?? listener).call(listener.handleEvent ? listener : this, event));
+                list.delete(listener);
+            void guard(() => (listener?.handleEvent ? listener.handleEvent(event) : listener?.call(this, event)));
         }
         return true;
     }

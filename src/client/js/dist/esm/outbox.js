@@ -1,56 +1,51 @@
+// Messages that the other side has not acknowledged.
+import { sizeOf } from './data.js';
 /** The most messages that are kept. */
 const MESSAGES_MAX = 16_384;
 /** Returns an empty outbox: messages to the gateway, from the oldest without acknowledgement. */
 export function createOutbox() {
     let entries = [];
-    let sizes = [];
     let bytes = 0;
     let acknowledged = 0;
     let sent = 0;
-    function acknowledge(rx) {
-        if (rx < acknowledged || rx > sent)
-            return false;
-        entries.splice(0, rx - acknowledged);
-        for (const size of sizes.splice(0, rx - acknowledged))
-            bytes -= size;
-        acknowledged = rx;
-        return true;
-    }
     return {
         /** Returns the bytes of the messages that are kept. */
-        bytes: () => bytes,
+        bytes_: () => bytes,
         /** Returns whether no further message may be kept. */
-        isFull: () => entries.length >= MESSAGES_MAX,
+        isFull_: () => entries.length >= MESSAGES_MAX,
         /** Returns how many messages of the session were sent. */
-        sent: () => sent,
+        sent_: () => sent,
         /** Returns how many of them wait for an acknowledgement. */
-        unconfirmed: () => sent - acknowledged,
-        push(data, size) {
+        unconfirmed_: () => sent - acknowledged,
+        push_(data, size) {
             bytes += size;
             entries.push(data);
-            sizes.push(size);
         },
         /** Returns the next message that was not sent on this connection; it is counted. */
-        next() {
+        next_() {
             const data = entries[sent - acknowledged];
-            if (data !== undefined)
+            if (data != null)
                 sent++;
             return data;
         },
-        /** Forgets the first `rx` messages. Returns whether they can have arrived. */
-        acknowledge,
-        /** Begins a connection on which the gateway has received `rx` messages of the session. */
-        resume(rx) {
-            if (!acknowledge(rx))
+        /**
+         * Forgets the first `rx` messages. Returns whether they can have arrived. When a connection
+         * begins (`isNew`), the others are sent again.
+         */
+        acknowledge_(rx, isNew) {
+            if (rx < acknowledged || rx > sent)
                 return false;
-            sent = rx;
+            for (const data of entries.splice(0, rx - acknowledged))
+                bytes -= sizeOf(data);
+            acknowledged = rx;
+            if (isNew)
+                sent = rx;
             return true;
         },
         /** Ends the session. Returns what is not acknowledged. */
-        take() {
+        take_() {
             const left = entries;
             entries = [];
-            sizes = [];
             bytes = acknowledged = sent = 0;
             return left;
         },

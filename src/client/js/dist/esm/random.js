@@ -8,5 +8,8 @@ export function mulberry32(seed) {
         return (t ^ (t >>> 14)) >>> 0;
     };
 }
-/** U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Takes one number. */
-export const uniform = (next, a, b) => a + Math.floor((next() * (b - a)) / 2 ** 32);
+/**
+ * Returns U(a, b) of the protocol: a time from `a`, below `b` unless they are equal. Each call
+ * takes one number of `next`.
+ */
+export const createUniform = (next) => (a, b) => a + Math.floor((next() * (b - a)) / 2 ** 32);

@@ -1,27 +1,27 @@
-import type { Facts } from './environment.ts';
+import type { Environment, Facts } from './environment.ts';
 import type { FailureClass } from './schedule.ts';
 import type { Watchdog } from './watchdog.ts';
 /** What the socket remembers of an end, with the times of its clock. */
 export interface Ended extends Facts {
     /** Whether the connection was open; otherwise a try has failed. */
-    wasUp: boolean;
+    wasUp_: boolean;
     conn?: string | undefined;
     code?: number;
     wasClean?: boolean;
-    watchdog?: boolean;
-    slept?: boolean;
-    isTimeout?: boolean;
-    isLocal?: boolean;
-    isOffline: boolean;
-    triedAt: number;
-    /** 0: it was not open. */
-    openedAt: number;
-    at: number;
-    dog: Watchdog | undefined;
-    class: FailureClass | undefined;
+    watchdog_?: boolean;
+    slept_?: boolean;
+    isTimeout_?: boolean;
+    isLocal_?: boolean;
+    isOffline_: boolean;
+    triedAt_: number;
+    /** 0 or `undefined`: it was not open. */
+    openedAt_: number | undefined;
+    at_: number;
+    dog_: Watchdog | undefined;
+    class?: FailureClass | undefined;
 }
 /** Returns the report about `all`, the newest first, as long as the gateway takes it. */
-export declare function report(all: Ended[], now: number, lib: string, net: string | undefined, most: number): {
+export declare function report(all: Ended[], env: Pick<Environment, 'now' | 'facts'>, most: number): {
     v: number;
     rt: string;
     lib: string;

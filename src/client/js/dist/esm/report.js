@@ -1,12 +1,17 @@
+import { VERSION } from './version.js';
 const ENDED_MAX = 3;
 const TRIES_MAX = 8;
 const REPORT_MAX = 2_048;
 /** Returns the report about `all`, the newest first, as long as the gateway takes it. */
-export function report(all, now, lib, net, most) {
+export function report(all, env, most) {
+    // A host's functions are called without `this`.
+    const { now: clock, facts } = env;
+    const now = clock();
+    const { net } = facts();
     const ended = [];
     let tries = [];
     for (const one of all) {
-        if (!one.wasUp) {
+        if (!one.wasUp_) {
             tries.unshift(describeTry(one, now));
         }
         else {
@@ -16,27 +21,27 @@ export function report(all, now, lib, net, most) {
     }
     const first = all.at(-1);
     if (tries.length && !ended.length) {
-        const ended_ago = now - first.at;
+        const ended_ago = now - first.at_;
         ended.push({ end: 'never_open', ended_ago, class: first.class, tries: tries.slice(-TRIES_MAX) });
     }
     ended.splice(ENDED_MAX);
     for (; ended.length; ended.pop()) {
-        const report = { v: 1, rt: runtime(), lib, start: 'same', ended };
+        const report = { v: 1, rt: runtime(), lib: VERSION, start: 'same', ended };
         if (JSON.stringify(report).length <= Math.min(most, REPORT_MAX))
             return report;
     }
     return;
 }
 function describe(one, now, net) {
-    const { heardAt, gap, pings, rtts } = one.dog?.facts() ?? {};
+    const { heardAt_: heardAt, gap_: gap, pings_: pings, rtts_: rtts } = one.dog_?.facts_() ?? {};
     const ago = (at) => (at ? Math.max(0, now - at) : undefined);
     return {
         conn: one.conn,
         end: cause(one),
         code: one.code,
-        opened_ago: ago(one.openedAt),
+        opened_ago: ago(one.openedAt_),
         heard_ago: ago(heardAt),
-        ended_ago: ago(one.at),
+        ended_ago: ago(one.at_),
         clock_gap: gap,
         pings,
         rtt: rtts?.length ? summary(rtts) : undefined,
@@ -46,19 +51,19 @@ function describe(one, now, net) {
     };
 }
 function cause(one) {
-    if (one.isLocal)
+    if (one.isLocal_)
         return 'local';
-    if (one.isOffline)
+    if (one.isOffline_)
         return 'offline';
-    if (one.slept)
+    if (one.slept_)
         return 'sleep';
-    return one.watchdog ? 'watchdog' : one.wasClean ? 'close' : 'error';
+    return one.watchdog_ ? 'watchdog' : one.wasClean ? 'close' : 'error';
 }
 const describeTry = (one, now) => ({
-    ago: now - one.triedAt,
-    phase: one.openedAt ? 'hello' : undefined,
-    ms: one.at - one.triedAt,
-    why: one.isTimeout ? 'timeout' : 'other',
+    ago: now - one.triedAt_,
+    phase: one.openedAt_ ? 'hello' : undefined,
+    ms: one.at_ - one.triedAt_,
+    why: one.isTimeout_ ? 'timeout' : 'other',
 });
 function summary(rtts) {
     const sorted = [...rtts].sort((a, b) => a - b);

@@ -1,8 +1,4 @@
-// When a client tries again: a pure function of what happened to its connections.
-//
-// The shell tells what happens and when, in milliseconds of one clock. `tests/pulse_vectors.json`
-// specifies every rule with an example.
-import { uniform } from './random.js';
+import { createUniform } from './random.js';
 const MINUTE = 60_000;
 /** No wait is longer, whatever a gateway says: a timer of JavaScript has 31 bits. */
 const WAIT_MAX = 3_600_000;
@@ -11,17 +7,16 @@ const SHORT_OPENING = 30_000;
 const FLAP_OPENINGS = 5;
 const FLAP_WINDOW = 300_000;
 const GAP_MIN = 1_000;
-/** The classes of close codes, and of the HTTP statuses of refusals. The first that matches counts. */
+/** The classes of close codes, and of the HTTP statuses of refusals (`r401`). The first that matches counts. */
 const CODES = [
-    [/^1000/, 'over'],
-    [/^(1008|440[13]|refused 40[13])$/, 'rejected'],
+    [/^(1008|[4r]40[13])$/, 'rejected'],
     [/^100[2379]/, 'fault'],
     [/^1012/, 'restart'],
-    [/^(101[13]|refused (429|503))$/, 'overload'],
-    [/^4...$/, 'over'],
+    [/^(101[13]|r429|r503)$/, 'overload'],
+    [/^(1000|4...)$/, 'over'],
 ];
 /** The classes whose wait ends when a network comes. */
-const WAITS_FOR_NETWORK = /^(of|sl|id|bl|un)/;
+const WAITS_FOR_NETWORK = /^([bisu]|of)/;
 /** Returns a schedule that takes its random numbers from `next`. */
 export function createSchedule(next, now) {
     let failure;
@@ -29,26 +24,28 @@ export function createSchedule(next, now) {
     let due = 0;
     let wantMs;
     let tries = [];
-    let isOffline = false;
+    let isOffline;
     let firstMs = 0;
     let maxMs = 0;
-    let wasOpen = false;
+    let wasOpen;
     // The present connection or try.
-    let openedAt = -1;
-    let isProven = false;
+    let openedAt;
+    let isProven;
     let activeAt = 0;
     let retry;
-    let refusal = 0;
+    let refusal;
     // What earlier ones have left.
-    let rejectedAt = -Infinity;
+    let rejectedAt;
     let faults = 0;
     let short = [];
     let flaps = 0;
-    let gaps = [];
-    const random = (a, b) => uniform(next, a, b);
+    let gaps = [0, 0];
+    const random = createUniform(next);
+    /** Returns whether the present try was answered: it is open, or refused. */
+    const isAnswered = () => openedAt >= 0 || retry || refusal;
     function limit(at) {
         const oldest = tries.filter((at) => at <= now()).at(-TRIES_PER_MINUTE);
-        due = Math.max(at, oldest === undefined ? at : oldest + MINUTE);
+        due = Math.max(at, oldest + MINUTE || at);
     }
     function countOpening(age) {
         if (age < SHORT_OPENING) {
@@ -64,33 +61,33 @@ export function createSchedule(next, now) {
         if (gap < GAP_MIN)
             return false;
         gaps = [...gaps, gap].slice(-3);
-        if (gaps.length < 3 || gaps.some((other) => Math.abs(other - gap) * 10 > gap))
-            return false;
-        wantMs = Math.floor(0.6 * Math.min(...gaps));
-        return true;
+        const isOne = gaps.every((other) => Math.abs(other - gap) * 10 <= gap);
+        if (isOne)
+            wantMs = Math.floor(0.6 * Math.min(...gaps));
+        return isOne;
     }
-    function classify({ code, watchdog, slept }) {
+    function classify({ code, watchdog_, slept_ }) {
         if (retry)
             return code === 4003 && !refusal ? 'replaced' : 'told';
-        const sign = refusal ? `refused ${refusal}` : `${code}`;
-        const known = CODES.find(([pattern]) => pattern.test(sign));
+        const sign = refusal ? `r${refusal}` : code;
+        const known = CODES.find(([pattern]) => pattern.test(sign))?.[1];
         if (known)
-            return known[1];
+            return known;
         if (isOffline)
             return 'offline';
-        if (slept)
+        if (slept_)
             return 'slept';
-        const isIdleCut = code === 1006 && !watchdog && countGap(now() - activeAt);
-        const isFlap = flaps || (short.length === FLAP_OPENINGS && now() - short[0] <= FLAP_WINDOW);
+        // A try that was refused was never idle.
+        const isIdleCut = code === 1006 && !watchdog_ && openedAt >= 0 && countGap(now() - activeAt);
+        const isFlap = flaps || now() - short.at(-FLAP_OPENINGS) <= FLAP_WINDOW;
         return isFlap ? 'flap' : isIdleCut ? 'idle_cut' : 'blip';
     }
     function blip() {
         const width = Math.min(maxMs || 30_000, 500 * 2 ** n);
-        return random(0, openedAt < 0 ? width : Math.max(width, firstMs));
+        return random(0, openedAt >= 0 ? Math.max(width, firstMs) : width);
     }
     function wait() {
         const half = (most) => random(most / 2, most);
-        const isFirst = openedAt >= 0 || retry;
         if (failure === 'over' || failure === 'replaced')
             return Infinity;
         if (failure === 'fault')
@@ -104,72 +101,61 @@ export function createSchedule(next, now) {
             return random(0, Math.min(MINUTE, 1_000 * 2 ** n));
         if (failure === 'offline' && isOffline)
             return MINUTE;
-        if (isFirst && retry)
-            return random(retry[0], retry[0] + retry[1]);
-        if (isFirst && failure === 'rejected') {
+        if (!isAnswered())
+            return blip();
+        if (retry)
+            return random(retry.retry_ms, retry.retry_ms + (retry.spread_ms ?? 0));
+        if (failure === 'rejected') {
             const isAgain = now() - rejectedAt < MINUTE;
             rejectedAt = now();
             return isAgain ? Infinity : 0;
         }
-        if (isFirst && failure === 'restart' && !n)
+        if (failure === 'restart' && !n)
             return random(0, firstMs);
-        if (isFirst && failure === 'slept')
-            return random(0, 1_000);
-        return blip();
+        return failure === 'slept' ? random(0, 1_000) : blip();
     }
     return {
         /** Returns the class of the last end; `undefined` before the first one. */
-        failure: () => failure,
+        failure_: () => failure,
         /** Returns how many ends there were since the last stable connection, less one. */
-        n: () => n,
+        n_: () => n,
         /** Returns when to try next; `Infinity`: not before the host opens again. */
-        due: () => due,
+        due_: () => due,
         /** Returns the time between pings that would have kept idle connections open. */
-        wantMs: () => wantMs,
+        wantMs_: () => wantMs,
         /** A try begins. */
-        tried() {
-            tries = [...tries, now()].filter((at) => at <= now() && at > now() - MINUTE);
-            retry = undefined;
-            openedAt = -1;
-            refusal = 0;
-            isProven = false;
+        tried_() {
+            tries = [...tries, now()].slice(-TRIES_PER_MINUTE);
+            retry = openedAt = refusal = isProven = undefined;
         },
         /** The WebSocket is open. */
-        opened() {
+        opened_() {
             openedAt = activeAt = now();
             wasOpen = true;
         },
-        /** The hello came. */
-        promised(first, most) {
-            firstMs = Math.min(first, WAIT_MAX);
-            maxMs = most;
-        },
         /** A ping was answered; or the connection is a plain one, which shows no pings. */
-        proved() {
+        proved_() {
             isProven = true;
         },
         /** A frame came or was sent. */
-        active() {
+        active_() {
             activeAt = now();
         },
-        /** The gateway says when to come back. */
-        told(retryMs, spreadMs) {
-            retry = [retryMs, spreadMs];
-        },
-        /** The gateway does not admit the client. */
-        refused(status, retryMs) {
-            refusal = status;
-            if (retryMs)
-                retry = [retryMs, 0];
+        /** A control frame came: it may say when to come back, or that the client is not admitted. */
+        told_({ hello, first_ms = firstMs, bye, refused }) {
+            // A ping may bring another `first_ms` than the hello.
+            firstMs = hello?.retry.first_ms ?? first_ms;
+            maxMs = hello?.retry.max_ms ?? maxMs;
+            refusal = refused?.status ?? refusal;
+            retry = bye ?? (refused?.retry_ms ? refused : retry);
         },
         /** The connection or try has ended. Returns its class; `plan` follows. */
-        ended(end) {
+        ended_(end) {
             const age = now() - openedAt;
             const isStable = isProven && age >= 10_000;
-            const isOpen = openedAt >= 0;
             n = isStable ? 0 : n + 1;
-            if (isOpen || retry || refusal) {
-                if (isOpen && !refusal)
+            if (isAnswered()) {
+                if (age >= 0 && !refusal)
                     countOpening(age);
                 failure = classify(end);
                 faults = failure === 'fault' ? (isStable ? 1 : faults + 1) : 0;
@@ -180,7 +166,7 @@ export function createSchedule(next, now) {
             return failure;
         },
         /** Decides when to try after an end. */
-        plan(verdict) {
+        plan_(verdict) {
             let ms = typeof verdict === 'number' ? verdict : verdict === false ? Infinity : wait();
             if (verdict === true && ms === Infinity)
                 ms = blip();
@@ -190,7 +176,7 @@ export function createSchedule(next, now) {
                 due = ms;
         },
         /** The environment says whether there is a network. */
-        network(isOnline, isWaiting) {
+        network_(isOnline, isWaiting) {
             isOffline = !isOnline;
             if (!isWaiting)
                 return;
@@ -199,16 +185,15 @@ export function createSchedule(next, now) {
             limit(isForward ? soon : Math.max(due, soon));
         },
         /** The timer of a wait was more than a second late. */
-        slept() {
+        slept_() {
             limit(now() + random(0, 1_000));
         },
         /** The host opens again, or wants another connection at once. */
-        reopen() {
+        reopen_() {
             if (due === Infinity) {
-                failure = undefined;
+                failure = rejectedAt = undefined;
                 n = -1;
                 faults = 0;
-                rejectedAt = -Infinity;
             }
             limit(now());
         },

@@ -2,8 +2,7 @@ import type { Options, Protocols, PulseEventMap, Quality, Session, State, Target
 import type { Data } from './data.ts';
 import { Listeners } from './listeners.ts';
 export { QuotaExceededError } from './core.ts';
-/** The version of this package. */
-export declare const VERSION = "0.1.0";
+export { VERSION } from './version.ts';
 type Handler<K extends keyof PulseEventMap> = ((event: PulseEventMap[K]) => void) | null;
 /** A WebSocket whose session outlives its connections. */
 export declare class PulseSocket extends Listeners<PulseEventMap> {

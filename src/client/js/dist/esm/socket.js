@@ -1,8 +1,7 @@
 import { createCore } from './core.js';
 import { Listeners } from './listeners.js';
 export { QuotaExceededError } from './core.js';
-/** The version of this package. */
-export const VERSION = '0.1.0';
+export { VERSION } from './version.js';
 const STATES = { connecting: 0, closing: 2, closed: 3, idle: 3 };
 /** A WebSocket whose session outlives its connections. */
 export class PulseSocket extends Listeners {
@@ -20,19 +19,19 @@ export class PulseSocket extends Listeners {
     protocol = '';
     /** Pulse connections have none. */
     extensions = '';
-    quality = { rttMs: undefined, losses: 0, resumes: 0, resets: 0 };
+    quality = { losses: 0, resumes: 0, resets: 0 };
     #type = 'blob';
     #core;
     constructor(target, protocols, options = {}) {
         super();
-        this.#core = createCore(this, target, protocols, options, VERSION);
+        this.#core = createCore(this, target, protocols, options);
     }
     get state() {
-        return this.#core.state();
+        return this.#core.state_();
     }
     /** What the gateway promised; `null` before the first session and on a plain socket. */
     get session() {
-        return this.#core.session();
+        return this.#core.session_();
     }
     /** As of a WebSocket: 1 during a flap, 3 before the first start. */
     get readyState() {
@@ -40,14 +39,14 @@ export class PulseSocket extends Listeners {
     }
     /** The bytes that wait to be sent or acknowledged. */
     get bufferedAmount() {
-        return this.#core.buffered();
+        return this.#core.buffered_();
     }
     get binaryType() {
         return this.#type;
     }
     set binaryType(type) {
         this.#type = type;
-        this.#core.setType(type);
+        this.#core.setType_(type);
     }
     /**
      * Sends a message, or keeps it until it can be sent. As with a WebSocket, what is sent after
@@ -56,14 +55,14 @@ export class PulseSocket extends Listeners {
      * @throws QuotaExceededError The message is too large, or too much waits. It was not taken.
      */
     send(data) {
-        this.#core.send(data);
+        this.#core.send_(data);
     }
     /** Closes for good: the gateway does not hold the session. */
     close(code, reason) {
-        this.#core.close(code, reason);
+        this.#core.close_(code, reason);
     }
     /** Opens again, or replaces the present connection. The session goes on if it can. */
     reconnect() {
-        this.#core.reconnect();
+        this.#core.reconnect_();
     }
 }
