@@ -8,20 +8,20 @@ use super::handshake_stats::HandshakeResult;
 use super::http_requests::HttpRequests;
 use super::known_addresses::KnownAddresses;
 use super::leaving_walk::LeavingWalk;
-use super::pair_ends::{GOING_AWAY, Leg, partner_close};
+use super::pair_ends::{Leg, close_for_lost_client, partner_close};
 use super::pair_stats::RouteStats;
 use super::pending::PendingRequests;
 use super::refusal::refusal_reply;
 use super::route::Route;
 use super::route_table::RouteTable;
-use super::upstream_row::UpstreamRow;
-use super::upstreams::{Endpoint, Endpoints};
+use super::sessions::{SessionLimits, SessionTable};
+use super::upstreams::Endpoints;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Ending, Io, LinkRules, Message, Overdue, PairEnd, Request, Response, ResponseVerdict,
-    TimerId, Upgrade, Verdict,
+    Class, Ending, HeartbeatText, Io, LinkRules, Message, Overdue, PairEnd, Reply, Request,
+    Response, ResponseVerdict, TimerId, Upgrade, Verdict,
 };
 use crate::health::{HealthChange, HealthState, Policy};
 use crate::host::{
@@ -48,11 +48,6 @@ pub static BRIDGE_CLASSES: [ClassInfo; 2] = [
     },
 ];
 
-/// How long clients with the sticky cookie of a drained upstream still reach it: longer than it
-/// takes to open a session, and not so long that a client that was closed comes back again and
-/// again.
-const OWN_TIME: Micros = Micros::from_secs(10);
-
 /// The default policy of connections to the upstream: a service is watched less closely than
 /// clients are.
 const UPSTREAM_POLICY: Policy = Policy {
@@ -75,12 +70,8 @@ pub struct BridgeOptions {
     pub http_max_requests: u64,
     /// The proxies in front of the gateway.
     pub proxies: Proxies,
-}
-
-/// Closes a connection to the upstream whose client has left before the two were linked. The
-/// upstream is not at fault.
-fn close_for_lost_client(io: &mut Io<'_>, upstream: ConnId) {
-    io.close_for(upstream, Cause::PARTNER_ENDED, GOING_AWAY, "client lost");
+    /// The limits of sessions that outlive their connections.
+    pub sessions: SessionLimits,
 }
 
 /// The reverse proxy for the upstreams of all routes.
@@ -95,7 +86,7 @@ pub struct Bridge {
     /// What tokens are checked against.
     pub(super) credentials: Credentials,
     pub(super) routes: RouteTable,
-    known: KnownAddresses,
+    pub(super) known: KnownAddresses,
     pub(super) endpoints: Endpoints,
     pub(super) http_requests: HttpRequests,
     pub(super) pending: PendingRequests,
@@ -117,6 +108,7 @@ pub struct Bridge {
     /// The number of the last of these walks.
     pub(super) walks: u32,
     pub(super) stats: RouteStats,
+    pub(super) sessions: SessionTable,
 }
 
 impl Bridge {
@@ -145,6 +137,7 @@ impl Bridge {
             last_walks: Vec::new(),
             walks: 0,
             stats: RouteStats::default(),
+            sessions: SessionTable::new(options.sessions),
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
         // There were no routes, so no request waits.
@@ -190,84 +183,24 @@ impl Bridge {
         self.close_leaving(io, spread);
     }
 
-    /// Drains an upstream: it gets no new clients, and its pairs are closed evenly over `spread`.
-    /// For 10 s clients with its sticky cookie still reach it, unless `spread` is 0: their session
-    /// may consist of several requests. What they have opened is closed then.
-    /// `upstream` is its address, or the location that the route names. Returns how many pairs will
-    /// be closed; `None` if there is no such upstream.
-    pub fn drain_upstream(
-        &mut self,
-        io: &mut Io<'_>,
-        route: &str,
-        upstream: &str,
-        spread: Micros,
-    ) -> Option<u64> {
-        let own = match spread {
-            Micros::ZERO => Micros::ZERO,
-            _ => OWN_TIME,
-        };
-        let mut pairs = None;
-        for endpoint in self.endpoints.iter_mut() {
-            if endpoint.is_named(route, upstream) {
-                endpoint.drain(io.now() + own);
-                *pairs.get_or_insert(0) += endpoint.state().open;
-            }
-        }
-        pairs.inspect(|_| {
-            self.endpoints.settle(io.now(), "");
-            self.close_leaving(io, spread);
-            self.last_walks.push(io.start_timer(own));
-        })
-    }
-
-    /// Ends the drain of an upstream: it gets new clients again, and no more of its pairs are
-    /// closed. Returns whether one was drained; `None` if there is no such upstream.
-    pub fn resume_upstream(&mut self, now: Micros, route: &str, upstream: &str) -> Option<bool> {
-        let mut was_drained = None;
-        for endpoint in self.endpoints.iter_mut() {
-            if endpoint.is_named(route, upstream) {
-                let drained = std::mem::take(&mut endpoint.is_drained);
-                if drained {
-                    endpoint.begin(now);
-                }
-                *was_drained.get_or_insert(false) |= drained;
-            }
-        }
-        self.endpoints.settle(now, "resumed by an operator");
-        was_drained
-    }
-
-    /// Returns the first upstreams, at most [`LISTED_MAX`](Self::LISTED_MAX), in the order of their
-    /// routes' names and their addresses, and how many there are.
-    pub fn upstreams(&self, now: Micros) -> (Vec<UpstreamRow>, usize) {
-        let row = |endpoint: &Endpoint| {
-            let route = self.routes.named(&endpoint.route);
-            let sources = route.map_or(&[][..], |route| &route.source_addresses);
-            endpoint.row(now, sources)
-        };
-        let unresolved = self.routes.unresolved(&self.known);
-        let total = self.endpoints.len() + unresolved.len();
-        let mut rows: Vec<_> = self
-            .endpoints
-            .iter()
-            .take(Self::LISTED_MAX)
-            .map(row)
-            .collect();
-        rows.sort_by(|a, b| (&a.route, &a.address).cmp(&(&b.route, &b.address)));
-        rows.extend(unresolved.into_iter().take(Self::LISTED_MAX - rows.len()));
-        (rows, total)
-    }
-
     /// Returns the counters of the pairs of each route.
     pub fn stats(&self) -> &RouteStats {
         &self.stats
     }
 
-    /// Returns where the pair of a connection to an upstream leads, also before it is linked.
-    /// `None` for any other connection.
+    /// Returns where the pair of a connection to an upstream leads, also before it is linked, or
+    /// the session of a client. `None` for any other connection.
     pub fn target(&self, leg: ConnId) -> Option<PairTarget> {
+        if let Some(upstream) = self.session_upstream(leg) {
+            return self.target(upstream);
+        }
         let endpoint = self.endpoints.get(self.endpoints.of_leg(leg)?)?;
         Some(endpoint.target())
+    }
+
+    /// Returns whether a connection to an upstream is one leg of a pair or a session.
+    pub(crate) fn is_leg(&self, leg: ConnId) -> bool {
+        self.endpoints.is_open(leg)
     }
 
     /// Returns what a client has asked for that is no leg of a pair.
@@ -281,11 +214,8 @@ impl Bridge {
     pub fn kept(&self) -> (usize, usize) {
         let queued = self.queued.len();
         let kept = self.pending.len() + self.asked.len() + self.ages.len();
-        (queued, queued + kept)
+        (queued, queued + kept + self.sessions.kept())
     }
-
-    /// The most upstreams that are listed at once.
-    pub const LISTED_MAX: usize = 1_000;
 
     pub(super) fn client_class(&self) -> Class {
         self.client
@@ -321,7 +251,7 @@ impl Product for Bridge {
         Some(RequestDecision {
             class: self.client,
             identity: None,
-            verdict: self.pass_request(io, id, request, check.expires)?,
+            verdict: self.pass_request(io, id, request, check)?,
         })
     }
 
@@ -337,13 +267,13 @@ impl Product for Bridge {
         id: ConnId,
         response: &Response,
     ) -> Option<ResponseVerdict> {
-        let pending = self.pending.take(id)?;
+        let mut pending = self.pending.take(id)?;
         let client = pending.client;
         let at = self.endpoints.of_leg(id);
         self.note_answer(io, id, &pending, response.status());
         if response.status() != 101 {
             let (reply, cause) = (refusal_reply(response), Cause::NOT_UPGRADED);
-            io.answer(client, Verdict::Reply { reply, cause });
+            self.answer(io, client, Verdict::Reply { reply, cause });
             return Some(ResponseVerdict::Open);
         }
         let mut accepted = match check_upgrade(response, &pending.offer) {
@@ -354,7 +284,7 @@ impl Product for Bridge {
                 self.note_failure(id, &pending, io.now(), &why);
                 let reply = HandshakeFailure::from(fault).reply();
                 let cause = Cause::BAD_ANSWER;
-                io.answer(client, Verdict::Reply { reply, cause });
+                self.answer(io, client, Verdict::Reply { reply, cause });
                 return Some(ResponseVerdict::Refuse(why));
             }
         };
@@ -366,6 +296,17 @@ impl Product for Bridge {
             self.refuse_left(io, client, &HandshakeFailure::Closed(why.to_owned()));
             return Some(ResponseVerdict::Refuse(why.to_owned()));
         }
+        if pending.session.is_some() {
+            let cookie = self.set_cookie(&pending, id);
+            if !self.open_session(io, id, &mut pending, (accepted, cookie)) {
+                self.count_handshake(id, HandshakeResult::Abandoned);
+                close_for_lost_client(io, id);
+                return Some(ResponseVerdict::Open);
+            }
+            self.note_opened(io, id, &pending);
+            self.serve_queue(io, &pending.route.name, at);
+            return Some(ResponseVerdict::Open);
+        }
         let rules = LinkRules {
             compression: accepted.is_compressed,
             max_message_bytes: pending.route.max_message_bytes,
@@ -375,11 +316,8 @@ impl Product for Bridge {
             close_for_lost_client(io, id);
             return Some(ResponseVerdict::Open);
         }
-        self.count_opened(id, io.now());
-        self.asked.remove(client);
         accepted.headers.extend(self.set_cookie(&pending, id));
-        self.plan_end(io, id, pending.route.max_age);
-        self.plan_expiry(io, id, pending.expires);
+        self.note_opened(io, id, &pending);
         self.serve_queue(io, &pending.route.name, at);
         let upgrade = Upgrade {
             headers: accepted.headers,
@@ -426,6 +364,9 @@ impl Product for Bridge {
             self.judge_upstream(id, pending, end, io.now());
         }
         self.ages.remove(id);
+        self.asked.remove(id);
+        self.session_client_ended(io, id, end);
+        self.session_upstream_ended(io, id, end);
         let freed = self.endpoints.of_leg(id);
         let endpoint = freed.and_then(|at| self.endpoints.get(at));
         let route = endpoint.map(|endpoint| endpoint.route.clone());
@@ -452,7 +393,7 @@ impl Product for Bridge {
             self.last_walks.retain(|last| *last != timer);
             self.begin_last_walk(io);
         } else {
-            return self.close_due(io, timer);
+            return self.close_due(io, timer) || self.sessions_on_timer(io, timer);
         }
         true
     }
@@ -469,16 +410,50 @@ impl Product for Bridge {
         "linked"
     }
 
-    /// Never called: the messages of linked connections are forwarded.
+    fn on_leg_open(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.leg_opened(io, id);
+    }
+
+    /// Takes every message: those of linked connections are forwarded by the engine.
+    fn on_leg_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) -> Option<Message> {
+        self.leg_message(io, id, message);
+        None
+    }
+
+    fn on_leg_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.leg_writable(io, id);
+    }
+
+    fn heartbeat_text(&mut self, io: &mut Io<'_>, id: ConnId, number: u64) -> HeartbeatText {
+        self.session_heartbeat(io, id, number)
+    }
+
+    fn refuse_open(
+        &mut self,
+        id: ConnId,
+        request: &Request,
+        reply: &Reply,
+        cause: Cause,
+    ) -> Option<Verdict> {
+        self.refuse_request(id, request, (reply, cause))
+    }
+
+    fn on_drain_close(&mut self, io: &mut Io<'_>, id: ConnId) -> bool {
+        self.say_bye(io, id);
+        !self.follows_client(id) && !self.end_drained(io, id)
+    }
+
+    fn on_block(&mut self, io: &mut Io<'_>, identity: &Identity) {
+        self.end_holds_of(io, identity);
+    }
+
+    /// Never called: [`on_leg_message`](Product::on_leg_message) takes every message.
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
         self.asked.remove(id);
-        self.leave_queue(io, id);
-        if let Some((upstream, pending)) = self.pending.abandon(id) {
-            self.count_handshake(upstream, HandshakeResult::Abandoned);
-            self.note_abandoned(upstream, &pending, io.now());
-            close_for_lost_client(io, upstream);
+        if !self.session_client_rejected(io, id) {
+            self.abandon_request(io, id);
         }
     }
 }

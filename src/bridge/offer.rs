@@ -38,6 +38,14 @@ impl Offer {
         Ok((offer, offered))
     }
 
+    /// Returns the offer without extensions.
+    pub(super) fn without_extensions(self) -> Self {
+        Offer {
+            deflate: Vec::new(),
+            ..self
+        }
+    }
+
     /// Returns whether this subprotocol is offered, byte by byte.
     pub(super) fn has_subprotocol(&self, subprotocol: &[u8]) -> bool {
         let mut lines = self.subprotocols.iter();

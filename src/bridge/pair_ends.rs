@@ -1,7 +1,8 @@
 //! What the end of one leg of a pair means for the other.
 
 use crate::base::cause::{Cause, EndedBy};
-use crate::engine::PairEnd;
+use crate::base::id::ConnId;
+use crate::engine::{Io, PairEnd};
 
 /// One of the two connections of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,12 @@ const INTERNAL_ERROR: u16 = 1011;
 const SERVICE_RESTART: u16 = 1012;
 /// Try again later.
 const TRY_AGAIN_LATER: u16 = 1013;
+
+/// Closes a connection to the upstream whose client has left before the two were linked. The
+/// upstream is not at fault.
+pub(super) fn close_for_lost_client(io: &mut Io<'_>, upstream: ConnId) {
+    io.close_for(upstream, Cause::PARTNER_ENDED, GOING_AWAY, "client lost");
+}
 
 /// Returns the close code and the reason for the partner of a leg that has ended.
 pub(super) fn partner_close(ended: Leg, end: &PairEnd) -> (u16, String) {

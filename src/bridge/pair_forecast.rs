@@ -155,7 +155,10 @@ fn leg_end(leg: Leg, outlook: &Outlook) -> Option<PairFate> {
     let reason = match cause {
         cause if cause == Cause::STALE => {
             let timeout = policy.connection_timeout.as_millis();
-            Some(format!("nothing heard for {timeout} ms"))
+            Some(format!(
+                "{} heard for {timeout} ms",
+                policy.alive_by.missing()
+            ))
         }
         cause if cause == Cause::DRAINING => Some(RESTART.to_owned()),
         _ => None,

@@ -2,6 +2,7 @@
 
 use super::offer::Offer;
 use super::route::Route;
+use super::sessions::SessionOwner;
 use super::upstreams::{EndpointId, Wish};
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
@@ -21,6 +22,8 @@ pub(super) struct PendingRequest {
     pub(super) wish: Wish,
     /// Whether the client uses https.
     pub(super) is_https: bool,
+    /// The owner of the session, for a client that asked for pulse.
+    pub(super) session: Option<Box<SessionOwner>>,
     /// When its last dial began.
     pub(super) dialed_at: Micros,
     /// When the client's token expires.

@@ -10,7 +10,7 @@ use super::hop::Hop;
 use super::http_requests::{HttpRequestRow, HttpTicket};
 use super::requests::{from_source, wish};
 use super::route::Route;
-use super::upstream_request::{HostHeader, PassedHead, passed_head};
+use super::upstream_request::{HostHeader, PassedHead, Target, passed_head};
 use super::upstreams::{Choice, InFlight, RequestKind};
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
@@ -94,7 +94,8 @@ impl HttpUpstream {
     pub(crate) fn head(&self, request: &Request) -> Result<PassedHead, Reply> {
         let path = self.route.upstream_path(request.path());
         let host_header = &self.route.host_header;
-        let mut head = passed_head(request, &self.hop, host_header, &self.host, path)?;
+        let target = Target::of(path, request.query());
+        let mut head = passed_head(request, &self.hop, host_header, &self.host, target)?;
         if head.host.is_empty() || *host_header == HostHeader::Upstream {
             head.host = self.host.clone();
         }

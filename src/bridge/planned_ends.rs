@@ -51,8 +51,9 @@ impl Bridge {
         let pairs = self.endpoints.begin_leaving(number);
         if pairs > 0 {
             let mut walk = LeavingWalk::new(number, SpreadClose::new(io.now(), spread, pairs));
-            walk.step(io, &self.endpoints);
+            let of_sessions = walk.step(io, &self.endpoints);
             self.leaving.push(walk);
+            self.end_sessions_of(io, of_sessions);
         }
     }
 
@@ -73,9 +74,16 @@ impl Bridge {
         let Some(walk) = walks.find(|leaving| leaving.walk.owns(timer)) else {
             return false;
         };
-        walk.step(io, &self.endpoints);
+        let of_sessions = walk.step(io, &self.endpoints);
+        self.end_sessions_of(io, of_sessions);
         self.leaving.retain(|leaving| leaving.walk.is_running());
         true
+    }
+
+    fn end_sessions_of(&mut self, io: &mut Io<'_>, legs: Vec<(ConnId, &'static str)>) {
+        for (leg, reason) in legs {
+            self.end_session_of(io, leg, reason);
+        }
     }
 
     /// Plans the end of a pair by its leg to the upstream, if its route has a planned age.
@@ -97,7 +105,9 @@ impl Bridge {
         self.age_timer = None;
         for _ in 0..CLOSES {
             match self.ages.take_due(io.now()) {
-                Some((leg, PlannedEnd::Age)) => close_pair(io, leg, OLD),
+                Some((leg, PlannedEnd::Age)) => {
+                    let _ = close_pair(io, leg, OLD) || self.end_session_of(io, leg, OLD);
+                }
                 Some((leg, PlannedEnd::Expiry)) => close_expired(io, leg),
                 None => break,
             }

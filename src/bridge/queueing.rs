@@ -8,7 +8,7 @@ use super::pending::PendingRequest;
 use super::queue_lane::Lane;
 use super::queue_service::{CROWD_LOOK, Served};
 use super::request_queue::QueuedRequest;
-use super::request_refusals::{Refusal, answer_crowded, busy, unreachable, with_retry_after};
+use super::request_refusals::{Refusal, busy, unreachable, with_retry_after};
 use super::route::Route;
 use super::upstreams::{Choice, EndpointId};
 use crate::base::cause::Cause;
@@ -67,7 +67,7 @@ impl Bridge {
         self.queued.insert(client, (route, bytes, ticket));
         if let Some(other) = given_way {
             self.unqueue(io, other);
-            answer_crowded(io, other);
+            self.answer_crowded(io, other);
         }
         self.set_queue_timer(io);
         Ok(())
@@ -86,7 +86,7 @@ impl Bridge {
     pub(super) fn refuse_left(&mut self, io: &mut Io<'_>, client: ConnId, why: &HandshakeFailure) {
         let reply = with_retry_after(why.reply(), client.generation());
         let cause = Cause::DRAINING;
-        io.answer(client, Verdict::Reply { reply, cause });
+        self.answer(io, client, Verdict::Reply { reply, cause });
     }
 
     /// Notes that the request of a client waits no longer. Returns the route of its queue, and its
@@ -137,7 +137,7 @@ impl Bridge {
                 _ => Err(self.no_upstream(route, client.generation())),
             };
             if let Err((cause, reply)) = dialed {
-                io.answer(client, Verdict::Reply { reply, cause });
+                self.answer(io, client, Verdict::Reply { reply, cause });
             }
         }
     }
@@ -159,7 +159,7 @@ impl Bridge {
             };
             self.count_handshake(leg, HandshakeResult::Abandoned);
             io.close_for(leg, Cause::AT_CAPACITY, GOING_AWAY, "another client's turn");
-            answer_crowded(io, pending.client);
+            self.answer_crowded(io, pending.client);
         }
     }
 
@@ -179,7 +179,7 @@ impl Bridge {
         for client in expired {
             self.unqueue(io, client);
             let (cause, reply) = busy(client);
-            io.answer(client, Verdict::Reply { reply, cause });
+            self.answer(io, client, Verdict::Reply { reply, cause });
         }
         for route in &waiting {
             self.serve_queue(io, route, None);

@@ -12,18 +12,21 @@ use super::queue_lane::Lane;
 use super::queueing::{QUEUE_PATIENCE, UPSTREAMS_PER_UNIT};
 use super::request_refusals::{Refusal, no_room, unreachable, with_retry_after};
 use super::route::Route;
-use super::upstream_request::{HostHeader, UpstreamRequest, upstream_request};
+use super::sessions::SessionOwner;
+use super::upstream_request::{HostHeader, Target, UpstreamRequest, upstream_request};
 use super::upstreams::{Choice, EndpointId, RequestKind, Wish};
 use crate::base::address_block::AddressBlock;
 use crate::base::cause::{Cause, EndedBy};
 use crate::base::id::ConnId;
-use crate::base::time::{Micros, UnixMillis};
+use crate::base::time::Micros;
 use crate::engine::{
     Dial, DialAddress, DialError, DialRequest, Ending, Io, Reply, Request, Verdict,
 };
-use crate::wire::http::HeaderValue;
-use crate::wire::http::header::SET_COOKIE;
+use crate::host::{ClientCheck, SessionWish, query_without_wish, session_wish};
+use crate::wire::http::header::{SEC_WEBSOCKET_EXTENSIONS, SET_COOKIE};
+use crate::wire::http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Time beyond the limits of the dial within which the client's request is answered.
 const ANSWER_MARGIN: Micros = Micros::from_secs(1);
@@ -36,13 +39,13 @@ const DIALS_MAX: usize = 8;
 
 impl Bridge {
     /// Passes the request of a client that its route admits to an upstream, or says why not.
-    /// `expires` is when the client's token does. `None`: no route serves it.
+    /// `None`: no route serves it.
     pub(super) fn pass_request(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         request: &Request,
-        expires: Option<UnixMillis>,
+        check: &ClientCheck,
     ) -> Option<Verdict> {
         let live = self.routes.find(request)?;
         let (route, listed) = (live.route.clone(), live.listed(&self.endpoints));
@@ -54,10 +57,15 @@ impl Bridge {
         let path = route.upstream_path(request.path());
         // The Host of an upstream is filled in when it is chosen.
         let host = HeaderValue::from_static("");
-        let made = upstream_request(request, &hop, &route.host_header, &host, path);
+        let wished = session_wish(request).filter(|_| route.pulse);
+        let target = match (wished, request.query()) {
+            (Some(_), Some(query)) => Target::of(path, query_without_wish(query).as_deref()),
+            (_, query) => Target::of(path, query),
+        };
+        let made = upstream_request(request, &hop, &route.host_header, &host, target);
         let UpstreamRequest {
             mut dial_request,
-            offer,
+            mut offer,
         } = match made {
             Ok(made) => made,
             Err(reply) => return Some(refused(reply)),
@@ -65,6 +73,12 @@ impl Bridge {
         dial_request
             .headers
             .extend(self.gateway_fields(id, request));
+        if wished.is_some() {
+            // Neither leg compresses: messages are kept, and sent again, as they are.
+            let is_extension = |name: &HeaderName| *name == SEC_WEBSOCKET_EXTENSIONS;
+            dial_request.headers.retain(|(name, _)| !is_extension(name));
+            offer = offer.without_extensions();
+        }
         let address = io.peer_addr(id).unwrap_or(request.peer_addr()).ip();
         let pending = Box::new(PendingRequest {
             client: id,
@@ -74,7 +88,11 @@ impl Bridge {
             offer,
             is_https: hop.is_https,
             dialed_at: io.now(),
-            expires: expires.map(|at| self.engine_time(at, io.now())),
+            expires: check.expires.map(|at| self.engine_time(at, io.now())),
+            session: wished.map(|_| {
+                let name = Arc::from(&*route.name);
+                Box::new(SessionOwner::of(request, name, check.identity.clone()))
+            }),
             sources: self.next_source(),
             sources_tried: 0,
             request: None,
@@ -82,6 +100,13 @@ impl Bridge {
         });
         let connects = Micros(listed.min(DIALS_MAX) as u64 * route.connect_timeout.0);
         let time = QUEUE_PATIENCE + connects + route.answer_timeout + ANSWER_MARGIN;
+        if wished == Some(SessionWish::Resume) {
+            let opened = self.await_token(io, pending, dial_request);
+            return Some(opened.unwrap_or_else(|(cause, reply)| Verdict::Reply { reply, cause }));
+        }
+        if wished.is_some() {
+            self.await_answer(id, request);
+        }
         Some(match self.dial(io, pending, dial_request) {
             Ok(()) => Verdict::DeferFor(time),
             Err((cause, reply)) => Verdict::Reply { reply, cause },
@@ -90,7 +115,7 @@ impl Bridge {
 
     /// Dials the best upstream for a request that has not been tried for it, or lets the request
     /// wait until one has room.
-    fn dial(
+    pub(super) fn dial(
         &mut self,
         io: &mut Io<'_>,
         pending: Box<PendingRequest>,
@@ -208,7 +233,7 @@ impl Bridge {
             && let Some(request) = pending.request.take()
         {
             if let Err((cause, reply)) = self.dial(io, pending, request) {
-                io.answer(client, Verdict::Reply { reply, cause });
+                self.answer(io, client, Verdict::Reply { reply, cause });
             }
             return;
         }
@@ -231,7 +256,7 @@ impl Bridge {
         if reply.status == 503 {
             reply = with_retry_after(reply, client.generation());
         }
-        io.answer(client, Verdict::Reply { reply, cause });
+        self.answer(io, client, Verdict::Reply { reply, cause });
     }
 
     /// Notes what the end of a dial says of the upstream.

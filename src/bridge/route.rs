@@ -62,6 +62,11 @@ pub struct Route {
     pub auth: RouteAuth,
     /// How many connections of one identity are accepted in a minute; 0: any number.
     pub flapping_limit: u32,
+    /// Whether clients may ask for sessions that outlive their connections (`?pulse=1`).
+    pub pulse: bool,
+    /// How many clients a second the services behind the route accept, at least 1: clients that
+    /// were all lost at once come back no faster.
+    pub accept_per_second: u32,
 }
 
 /// The health check of a route's upstreams.
@@ -103,6 +108,8 @@ impl Route {
             identity: None,
             auth: RouteAuth::None,
             flapping_limit: 0,
+            pulse: false,
+            accept_per_second: 5_000,
         }
     }
 

@@ -48,6 +48,22 @@ impl fmt::Display for HostHeader {
     }
 }
 
+/// What the upstream is asked for: a path and a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target(String);
+
+impl Target {
+    /// Returns the target with this path and query.
+    pub(crate) fn of(path: &str, query: Option<&str>) -> Self {
+        let mut target = path.to_owned();
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        Target(target)
+    }
+}
+
 /// A request to the upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamRequest {
@@ -67,11 +83,11 @@ pub(crate) fn upstream_request(
     hop: &Hop,
     host_header: &HostHeader,
     upstream: &HeaderValue,
-    path: &str,
+    target: Target,
 ) -> Result<UpstreamRequest, Reply> {
     let (offer, extensions) =
         Offer::read(request).map_err(|fault| Reply::error(400, &fault.to_string()))?;
-    let head = passed_head(request, hop, host_header, upstream, path)?;
+    let head = passed_head(request, hop, host_header, upstream, target)?;
     let mut dial_request = DialRequest::new(head.target, head.host);
     dial_request.headers = head.fields;
     let extensions = extensions.map(|value| (SEC_WEBSOCKET_EXTENSIONS, value));
@@ -103,7 +119,7 @@ pub(super) fn passed_head(
     hop: &Hop,
     host_header: &HostHeader,
     upstream: &HeaderValue,
-    path: &str,
+    target: Target,
 ) -> Result<PassedHead, Reply> {
     let client_host = request.host();
     if client_host.as_ref().is_some_and(|host| !is_host(host)) {
@@ -125,13 +141,8 @@ pub(super) fn passed_head(
     let mut fields = passed_fields(request.headers(), named_fields);
     fields.retain(|(name, _)| *name != HOST);
     write_forwarding_fields(&mut fields, hop, client_host.as_ref());
-    let mut target = path.to_owned();
-    if let Some(query) = request.query() {
-        target.push('?');
-        target.push_str(query);
-    }
     Ok(PassedHead {
-        target,
+        target: target.0,
         host: host.clone(),
         fields,
     })
@@ -159,7 +170,13 @@ mod tests {
         let head = format!("{line} HTTP/1.1\r\n{HANDSHAKE}{fields}\r\n\r\n");
         let request = Request::from_peer(head.as_bytes(), hop.peer, false);
         let upstream = HeaderValue::from_static("127.0.0.1:3000");
-        let made = upstream_request(&request, hop, host, &upstream, request.path())?;
+        let made = upstream_request(
+            &request,
+            hop,
+            host,
+            &upstream,
+            Target::of(request.path(), request.query()),
+        )?;
         let bytes = made.dial_request.render("KEY");
         Ok(bytes.escape_ascii().to_string().replace("\\r\\n", "\n"))
     }
@@ -362,7 +379,13 @@ mod tests {
              Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
         );
         let upstream = HeaderValue::from_static("u");
-        let made = upstream_request(&request, &hop(false), &HostHeader::Keep, &upstream, "/");
+        let made = upstream_request(
+            &request,
+            &hop(false),
+            &HostHeader::Keep,
+            &upstream,
+            Target::of("/", None),
+        );
         let offer = made.expect("valid").offer;
         assert_eq!(offer, Offer::read(&request).expect("valid").0);
         assert_ne!(offer, Offer::default());

@@ -15,10 +15,10 @@ use super::table::row;
 use super::upstream_policy::upstream_policy;
 use crate::base::time::Micros;
 use crate::gateway::{
-    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Route, Subprotocols,
-    WebOrigin,
+    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Route,
+    SessionLimits, Subprotocols, WebOrigin,
 };
-use crate::health::{HeartbeatMode, Policy, StaleAction};
+use crate::health::{AliveBy, HeartbeatMode, Policy, StaleAction};
 use crate::side::HttpSettings;
 
 /// The settings for the timeout and the ping interval of each class.
@@ -59,6 +59,7 @@ impl EffectiveValues {
             bridge: self.bridge()?,
             serves_relay: self.serves_relay(),
             client: Policy {
+                alive_by: self.alive_by(const { row("ALIVE_BY") })?,
                 when_stale: self.stale_action(const { row("CLIENT_JUDGE") })?,
                 ..self.policy(
                     const { row("CONNECTION_TIMEOUT_MS") },
@@ -66,15 +67,23 @@ impl EffectiveValues {
                 )?
             },
             upstream: Policy {
+                alive_by: self.alive_by(const { row("UPSTREAM_ALIVE_BY") })?,
                 when_stale: self.stale_action(const { row("UPSTREAM_JUDGE") })?,
                 ..upstream_policy(upstream?)
             },
             link_slow_after: self.millis(const { row("SLOW_MS") })?,
             http: self.http()?,
+            pulse: self.switch(const { row("PULSE") })?,
+            accept_per_second: self.accept_rate()?,
+            sessions: self.session_limits()?,
             ready_needs_upstream: self.switch(const { row("READY_NEEDS_UPSTREAM") })?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
-            glasses: glasses?,
+            glasses: Policy {
+                alive_by: self.alive_by(const { row("GLASSES_ALIVE_BY") })?,
+                ..glasses?
+            },
             app: Policy {
+                alive_by: self.alive_by(const { row("APP_ALIVE_BY") })?,
                 first_message_timeout: Some(self.millis(const { row("APP_INIT_TIMEOUT_MS") })?),
                 first_message_bytes: Some(APP_INIT_BYTES),
                 ..app?
@@ -181,6 +190,22 @@ impl EffectiveValues {
         })
     }
 
+    fn accept_rate(&self) -> Option<u32> {
+        let rate = self.number(const { row("ACCEPT_RATE") })?;
+        u32::try_from(rate).ok()
+    }
+
+    /// Returns the limits of sessions that outlive their connections.
+    fn session_limits(&self) -> Option<SessionLimits> {
+        Some(SessionLimits {
+            hold: self.millis(const { row("HOLD_MS") })?,
+            holds_max: self.size(const { row("HOLDS_MAX") })?,
+            hold_bytes_max: self.size(const { row("HOLD_MAX_BYTES") })?,
+            holds_per_identity: self.size(const { row("HOLDS_PER_IDENTITY") })?,
+            session_max: self.millis(const { row("PULSE_SESSION_MAX_MS") })?,
+        })
+    }
+
     /// Returns the route that the setting `UPSTREAM` makes.
     fn upstream_route(&self) -> Option<Route> {
         let value = |at: usize| self.values[at].value.as_ref();
@@ -197,6 +222,8 @@ impl EffectiveValues {
             connect_timeout: self.millis(const { row("UPSTREAM_CONNECT_TIMEOUT_MS") })?,
             answer_timeout: self.millis(const { row("UPSTREAM_ANSWER_TIMEOUT_MS") })?,
             max_message_bytes: u32::try_from(most).unwrap_or(u32::MAX),
+            pulse: self.switch(const { row("PULSE") })?,
+            accept_per_second: self.accept_rate()?,
             ..Route::to(UPSTREAM_ROUTE, vec![upstream.clone().into()])
         })
     }
@@ -206,6 +233,10 @@ impl EffectiveValues {
             "report" => StaleAction::Report,
             _ => StaleAction::Close,
         })
+    }
+
+    fn alive_by(&self, at: usize) -> Option<AliveBy> {
+        Some(AliveBy::parse(self.word(at)?))
     }
 
     fn http_path(&self, at: usize) -> Option<Box<str>> {

@@ -15,7 +15,7 @@ use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
     Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, ProxyProtocol,
-    RELAY_CLASSES, RelaySettings, ReplayLimits, Route, Subprotocols, WebOrigin,
+    RELAY_CLASSES, RelaySettings, ReplayLimits, Route, SessionLimits, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, HttpSettings, WebhookSettings, WebhookUrl};
@@ -47,6 +47,12 @@ pub struct Settings {
     pub link_slow_after: Micros,
     /// The settings of plain HTTP.
     pub http: HttpSettings,
+    /// Whether clients may ask for sessions that outlive their connections.
+    pub pulse: bool,
+    /// How many clients a second may come back after all were lost at once.
+    pub accept_per_second: u32,
+    /// The limits of sessions that outlive their connections.
+    pub sessions: SessionLimits,
     /// Whether the gateway is ready only if each route has an upstream that is up.
     pub ready_needs_upstream: bool,
     /// The path of the health check.
@@ -244,6 +250,8 @@ impl Settings {
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,
             flapping_limit: self.flapping_limit,
+            pulse: self.pulse,
+            accept_per_second: self.accept_per_second,
             subprotocols: self.subprotocols.clone(),
         }
     }

@@ -98,7 +98,8 @@ impl Gateway {
     pub fn new(options: GatewayOptions) -> Self {
         let boot = BootId::random();
         let credentials = options.credentials.clone();
-        let relay = Relay::new(options.relay, options.credentials, options.max_connections);
+        let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
+        relay.set_boot(boot);
         let bridge = options.bridge.map(|options| Bridge::new(options, boot));
         let (mut products, classes) = Products::register(relay, bridge, options.products);
         for product in products.besides_relay() {

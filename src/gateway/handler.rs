@@ -1,26 +1,25 @@
 //! The gateway's handlers for the events of the loop.
 
+use super::client_files::{client_file, is_client_file};
 use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
 use super::log_ties::LogTies;
+use super::request_checks::{blocked_verdict, drain_refusal, identity_refusal};
 use super::unserved::no_such_path;
 use crate::base::address_block::AddressBlock;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Ending, Handler, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request,
-    Response, ResponseVerdict, TimerId, Verdict,
+    Class, Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply,
+    Request, Response, ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::host::{
-    Blocks, ClassDrain, ClientCheck, ConnectLimit, Directory, Flapping, Identity, LogValue,
-    PairTarget, Product, RequestDecision, retry_after_secs,
+    ClientCheck, Directory, Identity, LogValue, PairTarget, Product, RequestDecision,
 };
-use crate::relay::FLAPPING;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 impl Handler for Gateway {
@@ -29,14 +28,17 @@ impl Handler for Gateway {
     }
 
     fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
-        let is_check = self.is_health_check(request);
-        is_check.then(|| io.health_reply(request))
+        if self.is_health_check(request) {
+            return Some(io.health_reply(request));
+        }
+        client_file(request).filter(|_| self.serves_client())
     }
 
     /// Plain HTTP for a route is served by a thread of its own.
     fn hands_over(&mut self, request: &Request) -> bool {
-        let is_check = self.is_health_check(request);
-        let mut bridge = self.bridge().filter(|_| !is_check);
+        let is_file = is_client_file(request.path()) && self.serves_client();
+        let is_own = self.is_health_check(request) || is_file;
+        let mut bridge = self.bridge().filter(|_| !is_own);
         bridge
             .as_mut()
             .is_some_and(|bridge| bridge.passes_http(request))
@@ -49,71 +51,13 @@ impl Handler for Gateway {
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
-        if let Some(client) = self.proxies.client_addr(request) {
-            io.set_peer_addr(id, client);
-        }
-        self.note_forwarding(request, io.now());
-        // This includes refused requests: their records name it.
-        self.user_agents.on_request(id, request);
-        let mut asked = None;
-        let (relay, others) = self.products.relay_and_others();
-        for product in others {
-            let mut check = product.check_client(io, id, request);
-            let refused = match check.refusal.take() {
-                Some((cause, reply)) => Some(Verdict::Reply { reply, cause }),
-                None => drain_refusal(&self.drains, check.classes.clone(), request, io.now())
-                    .or_else(|| {
-                        let (blocks, flapping) = (&mut relay.blocks, &mut self.flapping);
-                        identity_refusal(blocks, flapping, &check, io.now())
-                    }),
-            };
-            let class = Class(check.classes.start);
-            asked = match refused {
-                None => product.on_request(io, id, request, &check),
-                Some(verdict) => {
-                    product.on_refused(id, request);
-                    Some(RequestDecision {
-                        class,
-                        identity: None,
-                        verdict,
-                    })
-                }
-            };
-            if let Some(decision) = &mut asked {
-                decision.identity = decision.identity.take().or(check.identity);
-                break;
-            }
-        }
-        if asked.is_none() && self.serves_relay {
-            let check = ClientCheck::default();
-            asked = (self.products.relay).on_request(io, id, request, &check);
-        }
-        let Some(RequestDecision {
-            class,
-            identity,
-            verdict,
-        }) = asked
-        else {
-            return Verdict::refuse(Cause::BAD_REQUEST, 404, &no_such_path(request));
+        let verdict = self.decide(io, id, request);
+        let Verdict::Reply { reply, cause } = &verdict else {
+            return verdict;
         };
-        // This includes refused requests: their records name it.
-        if let Some(identity) = identity {
-            let blocked = self.products.relay.blocks.remaining(&identity, io.now());
-            self.identities.insert(id, identity);
-            self.user_agents.on_identified(id, Some(request));
-            if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
-                (&verdict, blocked)
-            {
-                return blocked_verdict(left);
-            }
-        }
-        if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
-            && let Some(refusal) =
-                drain_refusal(&self.drains, class.0..class.0 + 1, request, io.now())
-        {
-            return refusal;
-        }
-        verdict
+        let mut products = self.products.all();
+        let opened = products.find_map(|product| product.refuse_open(id, request, reply, *cause));
+        opened.unwrap_or(verdict)
     }
 
     fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
@@ -121,6 +65,18 @@ impl Handler for Gateway {
             io.set_peer_addr(id, client);
         }
         self.user_agents.on_request(id, request);
+    }
+
+    fn heartbeat_text(&mut self, io: &mut Io<'_>, id: ConnId, number: u64) -> HeartbeatText {
+        match io.class(id) {
+            Some(class) => self.products.of(class).heartbeat_text(io, id, number),
+            None => HeartbeatText::of_number(number),
+        }
+    }
+
+    fn on_drain_close(&mut self, io: &mut Io<'_>, id: ConnId) -> bool {
+        let class = io.class(id);
+        class.is_none_or(|class| self.products.of(class).on_drain_close(io, id))
     }
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
@@ -151,6 +107,7 @@ impl Handler for Gateway {
         self.histories.on_open(io, id);
         if let Some(class) = io.class(id) {
             self.user_agents.on_open(id, class);
+            self.products.of(class).on_leg_open(io, id);
         }
         if let Some(identity) = self.identities.get(id).cloned() {
             self.open_identified(io, id, &identity);
@@ -158,11 +115,14 @@ impl Handler for Gateway {
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        let Some(class) = io.class(id) else { return };
+        let Some(message) = self.products.of(class).on_leg_message(io, id, message) else {
+            return;
+        };
         if let Some(identity) = self.identities.get(id) {
             let product = self.products.of(identity.class);
             return product.on_message(io, id, identity, message);
         }
-        let Some(class) = io.class(id) else { return };
         let product = self.products.of(class);
         if let Some(identity) = product.on_introduction(io, id, &message) {
             let blocked = self
@@ -230,6 +190,9 @@ impl Handler for Gateway {
     }
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        if let Some(class) = io.class(id) {
+            self.products.of(class).on_leg_writable(io, id);
+        }
         if let Some(identity) = self.identities.get(id) {
             let product = self.products.of(identity.class);
             product.on_writable(io, id, identity);
@@ -259,7 +222,7 @@ impl Handler for Gateway {
         let (target, partner) = self.ties_of_ended(id, end);
         let peer = (identity.as_ref(), user_agent.as_ref());
         self.log_end(io, id, peer, end, (target.as_ref(), partner));
-        let is_failed_dial = self.is_failed_dial(end);
+        let is_failed_dial = self.is_failed_dial(id, end);
         match end.class {
             Some(class) => {
                 let product = self.products.of(class);
@@ -309,6 +272,75 @@ impl Handler for Gateway {
 }
 
 impl Gateway {
+    /// Decides on a request: the products are asked one after another.
+    fn decide(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        if let Some(client) = self.proxies.client_addr(request) {
+            io.set_peer_addr(id, client);
+        }
+        self.note_forwarding(request, io.now());
+        // This includes refused requests: their records name it.
+        self.user_agents.on_request(id, request);
+        let mut asked = None;
+        let (relay, others) = self.products.relay_and_others();
+        for product in others {
+            let mut check = product.check_client(io, id, request);
+            let refused = match check.refusal.take() {
+                Some((cause, reply)) => Some(Verdict::Reply { reply, cause }),
+                None => drain_refusal(&self.drains, check.classes.clone(), request, io.now())
+                    .or_else(|| {
+                        let (blocks, flapping) = (&mut relay.blocks, &mut self.flapping);
+                        identity_refusal(blocks, flapping, &check, io.now())
+                    }),
+            };
+            let class = Class(check.classes.start);
+            asked = match refused {
+                None => product.on_request(io, id, request, &check),
+                Some(verdict) => {
+                    product.on_refused(id, request);
+                    Some(RequestDecision {
+                        class,
+                        identity: None,
+                        verdict,
+                    })
+                }
+            };
+            if let Some(decision) = &mut asked {
+                decision.identity = decision.identity.take().or(check.identity);
+                break;
+            }
+        }
+        if asked.is_none() && self.serves_relay {
+            let check = ClientCheck::default();
+            asked = (self.products.relay).on_request(io, id, request, &check);
+        }
+        let Some(RequestDecision {
+            class,
+            identity,
+            verdict,
+        }) = asked
+        else {
+            return Verdict::refuse(Cause::BAD_REQUEST, 404, &no_such_path(request));
+        };
+        // This includes refused requests: their records name it.
+        if let Some(identity) = identity {
+            let blocked = self.products.relay.blocks.remaining(&identity, io.now());
+            self.identities.insert(id, identity);
+            self.user_agents.on_identified(id, Some(request));
+            if let (Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_), Some(left)) =
+                (&verdict, blocked)
+            {
+                return blocked_verdict(left);
+            }
+        }
+        if let Verdict::Upgrade(_) | Verdict::Defer | Verdict::DeferFor(_) = &verdict
+            && let Some(refusal) =
+                drain_refusal(&self.drains, class.0..class.0 + 1, request, io.now())
+        {
+            return refusal;
+        }
+        verdict
+    }
+
     /// Handles an open connection with a known identity.
     fn open_identified(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let product = self.products.of(identity.class);
@@ -326,15 +358,18 @@ impl Gateway {
         if let Some(asked) = self.products.shared_bridge().and_then(|b| b.asked(id)) {
             return (Some(asked.target.clone()), asked.dial);
         }
-        let partner = end.partner.map(|partner| partner.id);
+        let linked = end.partner.map(|partner| partner.id);
+        let partner = linked.or_else(|| self.session_partner(id));
         let target = self.target(id, partner);
         (target.or_else(|| self.ended_legs.target(id)), partner)
     }
 
-    /// Returns whether the end is that of a connection to an upstream that was never linked.
-    fn is_failed_dial(&self, end: &Ending) -> bool {
+    /// Returns whether the end is that of a connection to an upstream that was never one leg of a
+    /// pair or a session.
+    fn is_failed_dial(&self, id: ConnId, end: &Ending) -> bool {
         let is_upstream = |class| self.classes.is_upstream(class);
-        end.partner.is_none() && end.class.is_some_and(is_upstream)
+        let is_leg = self.products.shared_bridge().is_some_and(|b| b.is_leg(id));
+        end.partner.is_none() && end.class.is_some_and(is_upstream) && !is_leg
     }
 
     /// Logs the end of a connection: by a line of its own, or by that of its pair.
@@ -352,7 +387,7 @@ impl Gateway {
             connection: end.class.is_none().then_some((self.boot, id)),
             partner,
         };
-        if self.is_failed_dial(end) {
+        if self.is_failed_dial(id, end) {
             return self.event_log.log_leg(id, peer, end, ties);
         }
         let (Some(partner), Some(target)) = (end.partner, target) else {
@@ -397,64 +432,11 @@ impl Gateway {
 
     /// Passes a timer to the drains. Returns whether it belongs to one of them.
     fn drains_on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let products = &mut self.products;
         let mut drains = self.drains.iter_mut().flatten();
-        drains.any(|drain| drain.on_timer(io, timer))
+        drains.any(|drain| {
+            let product = products.of(drain.class());
+            drain.on_timer(io, timer, product)
+        })
     }
-}
-
-/// Returns the refusal of an upgrade to one of these classes, if a drain refuses its new
-/// connections. The longest drain says when to come back.
-fn drain_refusal(
-    drains: &[Option<ClassDrain>],
-    classes: Range<u8>,
-    request: &Request,
-    now: Micros,
-) -> Option<Verdict> {
-    let drains = drains.get(usize::from(classes.start)..usize::from(classes.end))?;
-    let drains = drains.iter().flatten();
-    let left = drains
-        .filter_map(|drain| drain.refusal_remaining(now))
-        .max()?;
-    request.is_upgrade().then(|| Verdict::Reply {
-        reply: Reply::error(503, "this class is being drained")
-            .with_retry_after(retry_after_secs(left)),
-        cause: Cause::DRAINING,
-    })
-}
-
-/// Returns the reply to a client whose identity is still blocked for this long.
-pub(super) fn blocked_reply(left: Micros) -> Reply {
-    let reply = Reply::error(403, "blocked by the operator");
-    reply.with_retry_after(retry_after_secs(left))
-}
-
-fn blocked_verdict(left: Micros) -> Verdict {
-    Verdict::Reply {
-        reply: blocked_reply(left),
-        cause: Cause::BLOCKED,
-    }
-}
-
-/// Returns the refusal of a client whose identity is blocked, or has connected more often than its
-/// limit allows. Counts the connection otherwise.
-fn identity_refusal(
-    blocks: &mut Blocks,
-    flapping: &mut Flapping,
-    check: &ClientCheck,
-    now: Micros,
-) -> Option<Verdict> {
-    let identity = check.identity.as_ref()?;
-    if let Some(left) = blocks.remaining(identity, now) {
-        return Some(blocked_verdict(left));
-    }
-    let ConnectLimit { scope, per_minute } = check.limit.as_ref()?;
-    let Some(left) = flapping.check_refusal(scope, identity, *per_minute, now) else {
-        flapping.count_reconnect(scope, identity, *per_minute, now);
-        return None;
-    };
-    let reply = Reply::error(429, "this client connects too often");
-    Some(Verdict::Reply {
-        reply: reply.with_retry_after(retry_after_secs(left)),
-        cause: FLAPPING,
-    })
 }

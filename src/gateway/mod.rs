@@ -2,6 +2,7 @@
 //! product needs.
 
 mod block_scan;
+mod client_files;
 mod ended_legs;
 mod event_log;
 #[expect(
@@ -17,6 +18,8 @@ mod log_ties;
 mod operator;
 mod plain_http;
 mod products;
+mod pulse_sessions;
+mod request_checks;
 mod session_list;
 mod unserved;
 
@@ -30,18 +33,19 @@ pub(crate) use crate::bridge::{Admitted, PassedHead, is_service_unresponsive};
 pub use crate::bridge::{
     BRIDGE_CLASSES, Balance, Bridge, BridgeOptions, HandshakeResult, HandshakeStats, HealthCheck,
     HostHeader, HttpChoice, HttpRequestRow, HttpTarget, HttpTicket, HttpUpstream, PairFate,
-    PairForecast, PairStats, RequestKey, Route, RouteAuth, RouteHealth, RouteIdentity, RouteStats,
-    SameSite, SecureCookie, StickyCookie, UpstreamCondition, UpstreamNumber, UpstreamRow,
-    UpstreamUrl, WeightedUpstream,
+    PairForecast, PairStats, PulseSessionRow, RequestKey, Route, RouteAuth, RouteHealth,
+    RouteIdentity, RouteStats, SameSite, SecureCookie, SessionLimits, StickyCookie,
+    UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
     ClosedConn, ClosedReceiver, ConnPage, ConnRow, ConnState, ConnectLimit, Credentials, Filter,
-    HISTORIES_MAX, History, HistoryReason, Identity, OTHER_USER_AGENT, PAGE_MAX, PageRequest,
-    PairTarget, Position, Product, Proxies, RequestDecision, Search, Sort, StateChange,
-    Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
+    HISTORIES_MAX, History, HistoryReason, HoldEnd, Identity, NotHeld, OTHER_USER_AGENT, PAGE_MAX,
+    PageRequest, PairTarget, Position, Product, Proxies, RequestDecision, ResetReason, Search,
+    SessionCounts, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
+    USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

@@ -6,11 +6,11 @@ use super::log_ties::LogTies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::bridge::{PairForecast, Route, RouteStats, UpstreamRow};
+use crate::bridge::{PairForecast, Route, RouteStats, SessionLimits, UpstreamRow};
 use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPlace, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory,
-    History, Identity, LogIdentity, LogValue, OrDash, PairTarget,
+    History, Identity, LogIdentity, LogValue, OrDash, PairTarget, SessionCounts,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
@@ -79,6 +79,10 @@ pub struct Snapshot {
     pub upstreams_total: usize,
     /// Counters of the pairs of each route.
     pub routes: RouteStats,
+    /// Counters of the sessions that outlive their connections.
+    pub pulse: SessionCounts,
+    /// Whether a client may ask for such a session, or there is one.
+    pub has_pulse: bool,
 }
 
 /// The settings that a running gateway can reload.
@@ -98,6 +102,8 @@ pub struct Reconfiguration {
     pub routes: Option<Vec<Route>>,
     /// The time over which the pairs of removed upstreams are closed.
     pub drain: Micros,
+    /// The limits of sessions that outlive their connections.
+    pub sessions: SessionLimits,
     /// Settings of the relay.
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
@@ -137,6 +143,10 @@ impl Directory for Gateway {
         let bridge = self.products.shared_bridge()?;
         bridge.target(id).or_else(|| bridge.target(partner?))
     }
+
+    fn session_partner(&self, id: ConnId) -> Option<ConnId> {
+        self.products.shared_bridge()?.session_partner(id)
+    }
 }
 
 impl Gateway {
@@ -145,8 +155,15 @@ impl Gateway {
         let drained =
             |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
         let bridge = self.products.bridge();
-        let of_bridge = bridge.map(|bridge| (bridge.upstreams(io.now()), bridge.stats().clone()));
-        let ((upstreams, upstreams_total), routes) = of_bridge.unwrap_or_default();
+        let of_bridge = bridge.map(|bridge| {
+            let counts = bridge.session_counts().clone();
+            let has_pulse = bridge.has_pulse() || counts.attached + counts.held > 0;
+            let upstreams = bridge.upstreams(io.now());
+            (upstreams, bridge.stats().clone(), (counts, has_pulse))
+        });
+        let ((upstreams, upstreams_total), routes, (mut pulse, has_pulse)) =
+            of_bridge.unwrap_or_default();
+        pulse.add(self.products.relay.pulse_counts());
         Snapshot {
             stats: io.stats().clone(),
             now: io.now(),
@@ -163,6 +180,8 @@ impl Gateway {
             relay: self.products.relay.stats.clone(),
             upstreams,
             upstreams_total,
+            pulse,
+            has_pulse,
             routes,
         }
     }
@@ -211,7 +230,9 @@ impl Gateway {
     /// Returns all that is known about one connection. Its history is kept from now on.
     pub fn inspect(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<ConnSnapshot> {
         let (view, outlook) = self.outlook(io, id)?;
+        let mut view = view;
         let pair = self.forecast(io, id, (view, outlook));
+        view.partner = view.partner.or_else(|| self.session_partner(id));
         self.histories.on_inspect(io, id);
         let identity = self.identities.get(id);
         Some(ConnSnapshot {
@@ -276,7 +297,7 @@ impl Gateway {
             Some(PhaseView::Closing { .. }) => return KickOutcome::Closing,
             Some(PhaseView::Opening { .. } | PhaseView::Dialing { .. } | PhaseView::Open) => {}
         }
-        let partner = io.partner(id);
+        let partner = io.partner(id).or_else(|| self.session_partner(id));
         let blocked = block > Micros::ZERO;
         let client = partner.filter(|partner| {
             blocked && self.identities.get(id).is_none() && self.identities.get(*partner).is_some()
@@ -382,7 +403,9 @@ impl Gateway {
     ) -> u64 {
         self.stop_drain(io, class);
         let live = io.stats().classes[usize::from(class.0)].live;
-        self.drains[usize::from(class.0)] = Some(ClassDrain::start(io, class, spread, refuse));
+        let product = self.products.of(class);
+        let drain = ClassDrain::start(io, class, (spread, refuse), product);
+        self.drains[usize::from(class.0)] = Some(drain);
         live
     }
 
@@ -417,6 +440,9 @@ impl Gateway {
             product.on_credentials(&newer.credentials);
         }
         self.serves_relay = newer.serves_relay;
+        if let Some(bridge) = self.products.bridge() {
+            bridge.set_session_limits(newer.sessions);
+        }
         if let (Some(bridge), Some(routes)) = (self.products.bridge(), newer.routes) {
             bridge.set_routes(io, routes, newer.drain);
         }

@@ -1,8 +1,8 @@
 //! Plain HTTP requests, which are passed on outside the loop.
 
 use super::gateway::Gateway;
-use super::handler::blocked_reply;
 use super::kick_outcome::KickOutcome;
+use super::request_checks::blocked_reply;
 use super::unserved::no_such_path;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -133,6 +133,13 @@ impl Gateway {
             }
         };
         self.queries.start_sliced(io, Box::new(scan));
+    }
+
+    /// Returns whether the gateway serves the files of the pulse client: a route or the relay has
+    /// pulse.
+    pub(super) fn serves_client(&mut self) -> bool {
+        let has_relay = self.serves_relay && self.products.relay.has_pulse();
+        has_relay || self.bridge().is_some_and(|bridge| bridge.has_pulse())
     }
 
     /// Returns whether a request is a load balancer's health check.

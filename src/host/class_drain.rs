@@ -1,6 +1,7 @@
 //! A class drain: closes the connections of one class evenly over a time, while the gateway stays
 //! up.
 
+use super::product::Product;
 use super::spread_close::SpreadClose;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
@@ -21,15 +22,25 @@ pub(crate) struct ClassDrain {
 }
 
 impl ClassDrain {
-    pub(crate) fn start(io: &mut Io<'_>, class: Class, spread: Micros, refuse: Micros) -> Self {
+    pub(crate) fn start(
+        io: &mut Io<'_>,
+        class: Class,
+        (spread, refuse): (Micros, Micros),
+        product: &mut dyn Product,
+    ) -> Self {
         let live = io.stats().classes[usize::from(class.0)].live;
         let mut drain = ClassDrain {
             class,
             walk: SpreadClose::new(io.now(), spread, live),
             refused_until: io.now() + refuse,
         };
-        drain.step(io);
+        drain.step(io, product);
         drain
+    }
+
+    /// Returns the class.
+    pub(crate) fn class(&self) -> Class {
+        self.class
     }
 
     /// Returns how long new connections of the class are still refused.
@@ -59,19 +70,24 @@ impl ClassDrain {
     }
 
     /// Handles a timer that has expired. Returns whether it was the timer of this drain.
-    pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+    pub(crate) fn on_timer(
+        &mut self,
+        io: &mut Io<'_>,
+        timer: TimerId,
+        product: &mut dyn Product,
+    ) -> bool {
         let ours = self.walk.owns(timer);
         if ours {
-            self.step(io);
+            self.step(io, product);
         }
         ours
     }
 
-    fn step(&mut self, io: &mut Io<'_>) {
+    fn step(&mut self, io: &mut Io<'_>, product: &mut dyn Product) {
         let (class, started) = (self.class, self.walk.started());
         self.walk.step(io, |io, id, view| {
             let is_theirs = includes(class, started, view);
-            if is_theirs {
+            if is_theirs && product.on_drain_close(io, id) {
                 let code = Cause::DRAINING.close_code();
                 io.close_for(id, Cause::DRAINING, code, REASON);
             }

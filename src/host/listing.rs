@@ -142,6 +142,9 @@ pub trait Directory {
 
     /// Returns where the pair of a connection leads, which is linked to `partner`.
     fn target(&self, id: ConnId, partner: Option<ConnId>) -> Option<PairTarget>;
+
+    /// Returns the other leg of a connection that belongs to a session and is not linked.
+    fn session_partner(&self, id: ConnId) -> Option<ConnId>;
 }
 
 /// A query in progress. It looks at each slot once and keeps only the best, so it takes no more
@@ -250,7 +253,8 @@ impl Search {
             slice_cost.add(ROW_NS);
             self.last = Some(place);
             // The connection may have ended since.
-            if let Some(view) = io.view(place.id) {
+            if let Some(mut view) = io.view(place.id) {
+                view.partner = view.partner.or_else(|| peers.session_partner(place.id));
                 let identity = peers.identity(place.id);
                 let package = identity.and_then(Identity::package).map(Box::from);
                 let row = ConnRow {

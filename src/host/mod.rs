@@ -20,6 +20,7 @@ mod names;
 mod pair_target;
 mod product;
 mod proxy;
+mod pulse;
 mod reconnects;
 mod spread_close;
 mod subprotocols;
@@ -55,6 +56,11 @@ pub(crate) use self::names::{KEY_MAX, NAME_MAX, ipv6_literal, is_valid_name, ret
 pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
+pub(crate) use self::pulse::{
+    HelloTerms, OpenRefusal, SessionWish, code_of, ends_session, first_subprotocol, pulse_policy,
+    query_without_wish, session_wish,
+};
+pub use self::pulse::{HoldEnd, NotHeld, ResetReason, SessionCounts};
 pub(crate) use self::spread_close::SpreadClose;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttle_log::ThrottleLog;

@@ -8,8 +8,8 @@ use super::proxy::Proxies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{
-    Class, Ending, Io, Message, Overdue, PairEnd, Request, Response, ResponseVerdict, TimerId,
-    Verdict,
+    Class, Ending, HeartbeatText, Io, Message, Overdue, PairEnd, Reply, Request, Response,
+    ResponseVerdict, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 
@@ -58,6 +58,50 @@ pub trait Product {
     /// Called when a connection with a known identity has opened. Returns in one word for the log
     /// how it joined, such as `resume`.
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str;
+
+    /// Called when a connection of this product has opened, with or without an identity.
+    fn on_leg_open(&mut self, io: &mut Io<'_>, id: ConnId) {
+        let _ = (io, id);
+    }
+
+    /// Called for each message of a connection of this product before anything else is done with
+    /// it. Returns the message that is handled as usual; `None`: the product has taken it.
+    fn on_leg_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) -> Option<Message> {
+        let _ = (io, id);
+        Some(message)
+    }
+
+    /// Called when all bytes for a connection of this product are sent that have waited.
+    fn on_leg_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        let _ = (io, id);
+    }
+
+    /// Returns the heartbeat of a connection of this product whose heartbeats are texts.
+    fn heartbeat_text(&mut self, io: &mut Io<'_>, id: ConnId, number: u64) -> HeartbeatText {
+        let _ = (io, id);
+        HeartbeatText::of_number(number)
+    }
+
+    /// Called for a request of this product that is refused with this reply. Returns what happens
+    /// instead: a product may open the WebSocket and refuse the client in its protocol, which a
+    /// page in a browser can read.
+    fn refuse_open(
+        &mut self,
+        id: ConnId,
+        request: &Request,
+        reply: &Reply,
+        cause: Cause,
+    ) -> Option<Verdict> {
+        let _ = (id, request, reply, cause);
+        None
+    }
+
+    /// Called just before a drain closes a connection of this product. Returns whether the drain
+    /// closes it.
+    fn on_drain_close(&mut self, io: &mut Io<'_>, id: ConnId) -> bool {
+        let _ = (io, id);
+        true
+    }
 
     /// Called for each message of a connection with a known identity.
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message);

@@ -118,6 +118,7 @@ impl Reloader {
                 serves_relay: new.serves_relay,
                 routes,
                 drain: new.drain,
+                sessions: new.sessions,
                 relay: new.relay_settings(),
                 credentials: new.credentials(),
             };

@@ -188,6 +188,7 @@ fn serve(
             protocol: settings.proxy_protocol,
             trusted: settings.trusted_proxies.clone(),
         },
+        sessions: settings.sessions,
     });
     let gateway = Gateway::new(GatewayOptions {
         health_path: settings.health_path.clone(),

@@ -24,6 +24,7 @@ fn request(last: u8, number: u32) -> QueuedRequest {
             offer: Offer::read(&head).expect("well-formed").0,
             wish: Wish::default(),
             is_https: false,
+            session: None,
             dialed_at: Micros::ZERO,
             expires: None,
             request: None,

@@ -6,18 +6,20 @@ use crate::config::setting_value::SettingValue;
 use crate::config::table::field;
 use crate::config::upstream_policy::upstream_policy;
 use crate::gateway::{Route, RouteAuth, RouteHealth, SameSite, SecureCookie, StickyCookie};
-use crate::health::{Policy, StaleAction};
+use crate::health::{AliveBy, Policy, StaleAction};
 
-/// The fields that make the policy of a leg: timeout, interval, judge.
-const CLIENT: [usize; 3] = [
+/// The fields that make the policy of a leg: timeout, interval, judge, what counts as received.
+const CLIENT: [usize; 4] = [
     field("connection_timeout_ms"),
     field("heartbeat_interval_ms"),
     field("client_judge"),
+    field("alive_by"),
 ];
-const UPSTREAM: [usize; 3] = [
+const UPSTREAM: [usize; 4] = [
     field("upstream_connection_timeout_ms"),
     field("upstream_heartbeat_interval_ms"),
     field("upstream_judge"),
+    field("upstream_alive_by"),
 ];
 
 impl RouteValues {
@@ -72,6 +74,9 @@ impl RouteValues {
             },
             flapping_limit: u32::try_from(self.number(const { field("flapping_limit") })?)
                 .unwrap_or(u32::MAX),
+            pulse: self.switch(const { field("pulse") })?,
+            accept_per_second: u32::try_from(self.number(const { field("accept_per_second") })?)
+                .unwrap_or(u32::MAX),
             max_age: Some(max_age).filter(|age| *age > Micros::ZERO),
             ..Route::to(self.name(), upstreams.clone())
         })
@@ -115,10 +120,11 @@ impl RouteValues {
     /// the policy of its class, which follows changes.
     fn own_policy(
         &self,
-        [timeout, interval, judge]: [usize; 3],
+        fields: [usize; 4],
         general: &Policy,
         finish: impl Fn(Policy) -> Policy,
     ) -> Option<Option<Policy>> {
+        let [timeout, interval, judge, alive_by] = fields;
         let policy = Policy {
             connection_timeout: self.millis(timeout)?,
             heartbeat_interval: self.millis(interval)?,
@@ -126,11 +132,10 @@ impl RouteValues {
                 "report" => StaleAction::Report,
                 _ => StaleAction::Close,
             },
+            alive_by: AliveBy::parse(self.word(alive_by)?),
             ..*general
         };
-        let is_own = [timeout, interval, judge]
-            .iter()
-            .any(|at| self.fields[*at].is_given);
+        let is_own = fields.iter().any(|at| self.fields[*at].is_given);
         Some(is_own.then(|| finish(policy)))
     }
 

@@ -1,7 +1,7 @@
 //! The one table of settings. Parsing, checks, output and documentation all use it.
 
 use super::definition::Setting;
-use super::{access, admin, alerts, bridge, http, limits, liveness, process, relay};
+use super::{access, admin, alerts, bridge, http, limits, liveness, process, pulse, relay};
 
 /// The groups of settings, the basic ones first, in the order of help and documentation.
 const GROUPS: &[&[Setting]] = &[
@@ -13,8 +13,10 @@ const GROUPS: &[&[Setting]] = &[
     limits::BASIC,
     process::BASIC,
     relay::BASIC,
+    pulse::BASIC,
     alerts::BASIC,
     bridge::ADVANCED,
+    pulse::ADVANCED,
     http::ADVANCED,
     process::ADVANCED,
     liveness::ADVANCED,

@@ -39,3 +39,6 @@ pub(super) const CONNECTIONS_OR_NONE: ValueKind = ValueKind::Number {
     min: 0,
     max: 10_000_000,
 };
+
+/// What counts as a sign of life of a peer.
+pub(super) const ALIVE_BY: ValueKind = ValueKind::Word(&["any", "data", "pong"]);

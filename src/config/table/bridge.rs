@@ -1,6 +1,6 @@
 //! The settings of the bridge: the service behind the gateway, and what holds for every route.
 
-use super::bounds::{TIME, TIME_OR_NONE};
+use super::bounds::{ALIVE_BY, TIME, TIME_OR_NONE};
 use super::definition::Audience::{Advanced, Basic};
 use super::definition::{Fallback, Setting};
 use crate::config::value_kind::{Unit, ValueKind};
@@ -58,6 +58,15 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The same as CLIENT_JUDGE, for a silent connection to UPSTREAM.",
+    },
+    Setting {
+        name: "UPSTREAM_ALIVE_BY",
+        kind: ALIVE_BY,
+        default: Fallback::Value("any"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as ALIVE_BY, for a connection to UPSTREAM.",
     },
     Setting {
         name: "UPSTREAM_CONNECT_TIMEOUT_MS",

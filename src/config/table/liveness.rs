@@ -1,6 +1,6 @@
 //! The settings of heartbeats, and of the silence that ends a connection.
 
-use super::bounds::TIME;
+use super::bounds::{ALIVE_BY, TIME};
 use super::definition::Audience::{Advanced, Basic};
 use super::definition::{Fallback, Setting};
 use crate::config::value_kind::ValueKind;
@@ -88,5 +88,34 @@ pub(super) const ADVANCED: &[Setting] = &[
         reload: true,
         help: "always: a ping is sent every heartbeat interval. idle: a ping is sent only after an \
                interval in which nothing was received.",
+    },
+    Setting {
+        name: "ALIVE_BY",
+        kind: ALIVE_BY,
+        default: Fallback::Value("any"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "What counts as received. any: everything, pongs too. data: only messages, because \
+               a proxy in front may answer pings for a client that is gone. pong: only answers to \
+               heartbeats.",
+    },
+    Setting {
+        name: "GLASSES_ALIVE_BY",
+        kind: ALIVE_BY,
+        default: Fallback::SameAs("ALIVE_BY"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as ALIVE_BY, for glasses.",
+    },
+    Setting {
+        name: "APP_ALIVE_BY",
+        kind: ALIVE_BY,
+        default: Fallback::SameAs("ALIVE_BY"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as ALIVE_BY, for third-party apps.",
     },
 ];

@@ -11,6 +11,7 @@ mod http;
 mod limits;
 mod liveness;
 mod process;
+mod pulse;
 mod relay;
 mod route;
 

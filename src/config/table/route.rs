@@ -263,6 +263,12 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         "CLIENT_JUDGE",
         "Whether a silent client is closed, or only reported.",
     ),
+    RouteField::as_setting(
+        "alive_by",
+        "ALIVE_BY",
+        "What counts as received from a client. any: everything, pongs too. data: only messages. \
+         pong: only answers to heartbeats.",
+    ),
     RouteField {
         name: "upstream_heartbeat_interval_ms",
         kind: TIME_OR_NONE,
@@ -286,6 +292,11 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         "Whether a silent connection to the service is closed, or only reported.",
     ),
     RouteField::as_setting(
+        "upstream_alive_by",
+        "UPSTREAM_ALIVE_BY",
+        "The same as alive_by, for a connection to the service.",
+    ),
+    RouteField::as_setting(
         "connect_timeout_ms",
         "UPSTREAM_CONNECT_TIMEOUT_MS",
         "How long a connection to one upstream may take; then another one is tried.",
@@ -300,6 +311,16 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         "max_message_bytes",
         "UPSTREAM_MAX_MESSAGE_BYTES",
         "The largest message in either direction, as sent; 0: no limit.",
+    ),
+    RouteField::as_setting(
+        "pulse",
+        "PULSE",
+        "Whether clients may ask for sessions that outlive their connections, with ?pulse=1.",
+    ),
+    RouteField::as_setting(
+        "accept_per_second",
+        "ACCEPT_RATE",
+        "How many clients a second may come back after all were lost at once.",
     ),
 ];
 

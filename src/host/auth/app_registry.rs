@@ -171,6 +171,11 @@ impl AppRegistry {
         Some(format!("t={at},v1={signature}"))
     }
 
+    /// Returns the hash of the package's key.
+    pub(crate) fn key_hash(&self, package: &str) -> Option<[u8; 32]> {
+        self.0.get(package).map(|app| app.key)
+    }
+
     /// Returns whether this is the package's key. The time that it takes depends only on the length
     /// of the given key.
     pub(crate) fn is_key(&self, package: &str, key: &str) -> bool {

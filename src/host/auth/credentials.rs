@@ -110,6 +110,12 @@ impl Credentials {
         self.leeway
     }
 
+    /// Returns the hash of the package's key; `None` in an open gateway, and for an unknown
+    /// package.
+    pub(crate) fn app_key_hash(&self, package: &str) -> Option<[u8; 32]> {
+        self.apps.as_ref()?.key_hash(package)
+    }
+
     /// Returns whether this is the package's key; in an open gateway any key is. An unknown package
     /// takes as long as a wrong key.
     pub fn is_app_key(&self, package: &str, key: &str) -> bool {

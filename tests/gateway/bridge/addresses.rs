@@ -4,7 +4,7 @@ use super::legs::{Bridge, request};
 use crate::sockets::{Client, Listener, LoopThread, eventually};
 use pulsegate::gateway::{
     BRIDGE_CLASSES, BridgeOptions, CAUSES, Credentials, Gateway, GatewayOptions, Proxies,
-    ProxyProtocol, RelaySettings, Route, WeightedUpstream,
+    ProxyProtocol, RelaySettings, Route, SessionLimits, WeightedUpstream,
 };
 use pulsegate::reactor::listen;
 use pulsegate::{Config, Micros, Reactor};
@@ -35,6 +35,7 @@ fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
         http_pass: false,
         http_max_requests: 0,
         proxies: Proxies::default(),
+        sessions: SessionLimits::default(),
     };
     let mut gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(60),

@@ -7,9 +7,9 @@ use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, Balance, HostHeader, ProxyProtocol, RelaySettings,
-    ReplayLimits, Route, RouteAuth, Subprotocols, WebOrigin, WeightedUpstream,
+    ReplayLimits, Route, RouteAuth, SessionLimits, Subprotocols, WebOrigin, WeightedUpstream,
 };
-use pulsegate::health::{HeartbeatMode, Policy, StaleAction};
+use pulsegate::health::{AliveBy, HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, HttpSettings, WebhookUrl};
 use pulsegate::time::Micros;
 use std::collections::HashMap;
@@ -125,11 +125,21 @@ fn with_an_upstream_the_documented_defaults_of_the_bridge_hold() {
             identity: None,
             auth: RouteAuth::None,
             flapping_limit: 0,
+            pulse: false,
+            accept_per_second: 5_000,
         }],
         forwarded_https: false,
         http_pass: true,
     };
     assert_eq!(settings.bridge, Some(bridge));
+    let sessions = SessionLimits {
+        hold: Micros::from_secs(60),
+        holds_max: 20_000,
+        hold_bytes_max: 64 << 20,
+        holds_per_identity: 8,
+        session_max: Micros::from_secs(3_600),
+    };
+    assert_eq!(settings.sessions, sessions);
     assert!(!settings.serves_relay);
     assert_eq!(settings.drain, Micros::from_secs(30));
     assert_eq!(&*settings.health_path, "/.well-known/pulsegate/health");
@@ -179,18 +189,23 @@ fn set_policies(wanted: &mut Settings) {
         mode: HeartbeatMode::Idle,
         ..Policy::default()
     };
-    wanted.glasses = policy(1_002, 3_002);
+    wanted.glasses = Policy {
+        alive_by: AliveBy::Pong,
+        ..policy(1_002, 3_002)
+    };
     wanted.app = Policy {
         first_message_timeout: Some(Micros::from_millis(801)),
         first_message_bytes: Some(4 * 1024),
+        alive_by: AliveBy::Data,
         ..policy(1_003, 3_003)
     };
-    let reported = |policy| Policy {
+    let reported = |policy, alive_by| Policy {
         when_stale: StaleAction::Report,
+        alive_by,
         ..policy
     };
-    wanted.client = reported(policy(1_001, 3_001));
-    wanted.upstream = reported(policy(1_004, 3_004));
+    wanted.client = reported(policy(1_001, 3_001), AliveBy::Data);
+    wanted.upstream = reported(policy(1_004, 3_004), AliveBy::Pong);
 }
 
 fn set_bridge(wanted: &mut Settings) {
@@ -201,6 +216,8 @@ fn set_bridge(wanted: &mut Settings) {
             connect_timeout: Micros::from_millis(301),
             answer_timeout: Micros::from_millis(302),
             max_message_bytes: 90_000,
+            pulse: true,
+            accept_per_second: 315,
             ..Route::to("default", vec![upstream])
         }],
         forwarded_https: true,
@@ -214,6 +231,13 @@ fn set_bridge(wanted: &mut Settings) {
         keep_alive: Duration::from_millis(308),
         upstream_keep_alive: Duration::from_millis(309),
         max_requests: 310,
+    };
+    wanted.sessions = SessionLimits {
+        hold: Micros::from_millis(311),
+        holds_max: 312,
+        hold_bytes_max: 70_001,
+        holds_per_identity: 313,
+        session_max: Micros::from_millis(314),
     };
     wanted.link_slow_after = Micros::from_millis(401);
     wanted.health_path = "/health".into();
@@ -339,6 +363,8 @@ fn every_setting_reaches_its_field_from_the_variable() {
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,
+            pulse: wanted.pulse,
+            accept_per_second: wanted.accept_per_second,
             subprotocols: wanted.subprotocols.clone(),
         }
     );

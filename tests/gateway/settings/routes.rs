@@ -7,7 +7,7 @@ use pulsegate::gateway::{
     Balance, HostHeader, Route, RouteAuth, RouteHealth, RouteIdentity, SameSite, SecureCookie,
     StickyCookie, WebOrigin, WeightedUpstream,
 };
-use pulsegate::health::{Policy, StaleAction};
+use pulsegate::health::{AliveBy, Policy, StaleAction};
 use pulsegate::time::Micros;
 
 /// A route with every field.
@@ -23,9 +23,11 @@ allowed_origins = ["https://app.example.org"]
 heartbeat_interval_ms = 1001
 connection_timeout_ms = "4s"
 client_judge = "report"
+alive_by = "data"
 upstream_heartbeat_interval_ms = 1002
 upstream_connection_timeout_ms = 5002
 upstream_judge = "report"
+upstream_alive_by = "pong"
 connect_timeout_ms = 303
 answer_timeout_ms = 304
 max_message_bytes = 70000
@@ -43,6 +45,8 @@ source_addresses = ["10.0.0.1", "::1"]
 auth = "jwt"
 identity = "jwt:sub"
 flapping_limit = 310
+pulse = true
+accept_per_second = 311
 "#;
 
 const SHORT: &str = "[[route]]\nname = 'a'\nupstream = 'http://a'\n";
@@ -60,11 +64,12 @@ fn every_field_reaches_the_route() {
     let settings = run_with_file(format!(
         "auth_jwt_secret = 'a-s3cret-of-ours'\nclose_timeout_ms = 701\n{FULL}"
     ));
-    let policy = |interval, timeout| Policy {
+    let policy = |interval, timeout, alive_by| Policy {
         heartbeat_interval: Micros::from_millis(interval),
         connection_timeout: Micros::from_millis(timeout),
         close_timeout: Micros::from_millis(701),
         when_stale: StaleAction::Report,
+        alive_by,
         ..Policy::default()
     };
     let wanted = Route {
@@ -80,8 +85,8 @@ fn every_field_reaches_the_route() {
         allowed_origins: Some(vec![
             WebOrigin::parse("https://app.example.org").expect("an origin"),
         ]),
-        client_policy: Some(policy(1_001, 4_000)),
-        upstream_policy: Some(policy(1_002, 5_002)),
+        client_policy: Some(policy(1_001, 4_000, AliveBy::Data)),
+        upstream_policy: Some(policy(1_002, 5_002, AliveBy::Pong)),
         connect_timeout: Micros::from_millis(303),
         answer_timeout: Micros::from_millis(304),
         max_message_bytes: 70_000,
@@ -105,6 +110,8 @@ fn every_field_reaches_the_route() {
         auth: RouteAuth::Jwt,
         identity: RouteIdentity::parse("jwt:sub"),
         flapping_limit: 310,
+        pulse: true,
+        accept_per_second: 311,
     };
     assert_eq!(routes(&settings), [wanted]);
     assert!(settings.serves_relay, "it takes the other paths");
@@ -205,7 +212,7 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
     let wrong = "[[route]]\npath = 'x'\nhost = 'a:1'\nupstream = 3\nstrip_prefix = 'yes'\n\
                  heartbeat_interval_ms = 5\npaths = '/'\n\
                  [[route]]\nname = 'B'\nupstream = ['https://a', 'http://b']\nhost_header = ''\n\
-                 allowed_origins = '*'\nclient_judge = 'kill'\nmax_age = 5\n";
+                 allowed_origins = '*'\nclient_judge = 'kill'\nalive_by = 'ping'\nmax_age = 5\n";
     let faults = faults_of(wrong);
     let expected = [
         (
@@ -256,6 +263,10 @@ fn every_fault_of_a_route_is_told_with_the_route_the_field_and_what_is_allowed()
         (
             "route \"B\" (file): client_judge=\"kill\": must be close or",
             "report",
+        ),
+        (
+            "route \"B\" (file): alive_by=\"ping\": ",
+            "any, data or pong",
         ),
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");

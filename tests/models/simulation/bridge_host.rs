@@ -5,7 +5,7 @@ use pulsegate::engine::{
     Ending, Handler, Io, Message, Overdue, PairEnd, PhaseView, Request, Response, ResponseVerdict,
     TimerId, Verdict,
 };
-use pulsegate::gateway::{BootId, Bridge, BridgeOptions, Product, Proxies, Route};
+use pulsegate::gateway::{BootId, Bridge, BridgeOptions, Product, Proxies, Route, SessionLimits};
 use pulsegate::time::Micros;
 use pulsegate::{Class, ConnId, HealthChange};
 use std::collections::HashMap;
@@ -32,6 +32,7 @@ impl Host {
                 http_pass: false,
                 http_max_requests: 0,
                 proxies: Proxies::default(),
+                sessions: SessionLimits::default(),
             },
             BootId::default(),
         );

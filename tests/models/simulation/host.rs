@@ -1,6 +1,6 @@
 //! The host under the simulation: its records are compared with the shadows.
 
-use super::messages::{intact, read_tag};
+use super::messages::{answered_number, intact, read_tag};
 use super::world::TICK;
 use pulsegate::ConnId;
 use pulsegate::cause::Cause;
@@ -59,6 +59,13 @@ impl Handler for Host {
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        if let Message::Text(text) = &message {
+            match answered_number(text) {
+                Some(number) => drop(io.heartbeat_answered(id, number)),
+                None => self.wrong.push(format!("{id} said {text:?}")),
+            }
+            return;
+        }
         let data = message.into_data();
         let expected = self.received.entry(id).or_default();
         let (tag, seq) = read_tag(&data);

@@ -5,6 +5,8 @@ use super::world::{MAX_PENDING, World, policy};
 use pulsegate::cause::Cause;
 use pulsegate::engine::{Class, Message, SendError, SendOutcome, Verdict};
 use pulsegate::time::Micros;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 impl World {
     /// The host stops reading from a peer, or continues.
@@ -24,7 +26,14 @@ impl World {
         }
     }
 
+    /// The host sends a message, or a part of one, or the rest of that.
     pub(super) fn host_sends(&mut self, index: usize) {
+        if let Some(rest) = self.shadows[index].host_rest.take() {
+            return self.host_sends_rest(index, rest);
+        }
+        if self.net.is_open(self.shadows[index].peer) && self.rng.u8(0..6) == 0 {
+            return self.host_sends_part(index);
+        }
         let id = self.net.id(self.shadows[index].peer);
         let seq = self.shadows[index].host_sent;
         let data = tagged(index as u32, seq, self.size());
@@ -41,6 +50,40 @@ impl World {
             shadow.accepted.push_back(seq);
             shadow.host_sent += 1;
         }
+    }
+
+    fn host_sends_part(&mut self, index: usize) {
+        let data = tagged(index as u32, self.shadows[index].host_sent, self.size());
+        let (part, rest) = data.split_at(self.rng.usize(0..data.len()));
+        if self.host_sends_frame(index, part, Data::Binary, false) {
+            self.shadows[index].host_rest = Some(rest.to_vec());
+        }
+    }
+
+    fn host_sends_rest(&mut self, index: usize, rest: Vec<u8>) {
+        let now = self.net.now();
+        let is_sent = self.host_sends_frame(index, &rest, Data::Continue, true);
+        let shadow = &mut self.shadows[index];
+        if is_sent {
+            shadow.accepted.push_back(shadow.host_sent);
+            shadow.host_sent += 1;
+        }
+        // No heartbeat could be sent between the two parts, so the silence did not count.
+        shadow.excused = now;
+        shadow.watched_since = Some(now);
+    }
+
+    fn host_sends_frame(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+        opcode: Data,
+        is_last: bool,
+    ) -> bool {
+        let id = self.net.id(self.shadows[index].peer);
+        let frame = Frame::message(payload.to_vec(), OpCode::Data(opcode), is_last);
+        let sent = self.net.with_io(|_, io| io.send(id, Message::Frame(frame)));
+        matches!(sent, SendOutcome::Flowing | SendOutcome::Pending)
     }
 
     pub(super) fn host_closes(&mut self, index: usize) {
@@ -103,7 +146,7 @@ impl World {
     pub(super) fn change_policy(&mut self) {
         let class = self.rng.usize(0..3);
         self.second[class] ^= true;
-        let newer = policy(class, self.second[class]);
+        let newer = policy(class, self.second[class], self.liveness[class]);
         let former = std::mem::replace(&mut self.policies[class], newer);
         let (now, timeout) = (self.net.now(), newer.connection_timeout);
         for index in 0..self.shadows.len() {

@@ -16,6 +16,24 @@ pub(super) fn read_tag(data: &[u8]) -> (u32, u32) {
     (number(0), number(4))
 }
 
+/// Returns the number in a heartbeat that is a text.
+pub(super) fn beat_number(text: &str) -> Option<u64> {
+    text.strip_prefix("{\"ping\":")?
+        .strip_suffix('}')?
+        .parse()
+        .ok()
+}
+
+/// Returns the number in the answer to a heartbeat that is a text.
+pub(super) fn answered_number(text: &str) -> Option<u64> {
+    text.strip_prefix("answer ")?.parse().ok()
+}
+
+/// Returns a peer's answer to a text.
+pub(super) fn answer_to(text: &str) -> Option<String> {
+    Some(format!("answer {}", beat_number(text)?))
+}
+
 pub(super) fn intact(data: &[u8]) -> bool {
     let (index, seq) = read_tag(data);
     data.get(8..)

@@ -1,6 +1,6 @@
 //! Many connections against the engine on virtual time: seeded random actions, a shadow model of
 //! what each peer did, and checks of the engine's promises after each step. Shared by
-//! `tests/models/engine.rs`, `tests/models/pairs.rs` and `tests/models/sabotage.rs`.
+//! the tests in `tests/models`.
 
 pub mod balancing;
 mod bridge_host;
@@ -10,6 +10,7 @@ mod messages;
 pub mod pairs;
 mod peer_actions;
 mod promises;
+pub mod pulse_sessions;
 mod world;
 
 pub use world::run;

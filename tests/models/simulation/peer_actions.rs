@@ -1,7 +1,7 @@
 //! What peers and the network do.
 
 use super::host::FAREWELL;
-use super::messages::tagged;
+use super::messages::{answer_to, tagged};
 use super::world::{MAX_MESSAGE, Shadow, World};
 use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::time::Micros;
@@ -85,11 +85,15 @@ impl World {
             self.net.settle();
             self.net.write(peer, &request.as_bytes()[upto..]);
         }
+        self.net.answer_texts(peer, answer_to);
         let deferred = path.starts_with("/defer");
         self.shadows.push(Shadow {
             peer,
             class: if deferred { 0 } else { class },
             arrivals: Vec::new(),
+            controls: Vec::new(),
+            host_rest: None,
+            receiving: None,
             sent: 0,
             rest: None,
             accepted: VecDeque::new(),
@@ -99,6 +103,7 @@ impl World {
             last_ping: None,
             watched_since: None,
             spared: Micros::ZERO,
+            excused: Micros::ZERO,
             ever_windowed: false,
             ever_unread: false,
             paused: false,
@@ -174,6 +179,8 @@ impl World {
         let data = tagged(index as u32, self.shadows[index].sent, self.size());
         self.shadows[index].sent += 1;
         let cut = self.rng.usize(0..data.len());
+        // A text that answers a heartbeat must not stand between the fragments.
+        self.net.set_in_frame(self.shadows[index].peer, true);
         self.shadow(index)
             .write_whole(&client_frame(0x02, &data[..cut]));
         if self.rng.bool() {
@@ -182,6 +189,7 @@ impl World {
         self.net.settle();
         self.shadow(index)
             .write_whole(&client_frame(0x80, &data[cut..]));
+        self.net.set_in_frame(self.shadows[index].peer, false);
     }
 
     pub(super) fn peer_sends_part(&mut self, index: usize) {
@@ -216,7 +224,7 @@ impl World {
             let payload = [(index as u32).to_be_bytes(), shadow.pings.to_be_bytes()].concat();
             shadow.pongs.push_back(payload.clone());
             self.shadow(index)
-                .write_whole(&client_frame(0x89, &payload));
+                .write_control(&client_frame(0x89, &payload));
         }
     }
 

@@ -1,10 +1,10 @@
 //! The engine's promises, checked after each step and at the end.
 
-use super::messages::{intact, read_tag};
+use super::messages::{beat_number, intact, read_tag};
 use super::world::{PING_GRID, TICK, World};
 use pulsegate::cause::Cause;
-use pulsegate::engine::TURN_UNITS;
-use pulsegate::health::HeartbeatMode;
+use pulsegate::engine::{Message, TURN_UNITS};
+use pulsegate::health::{AliveBy, HeartbeatForm, HeartbeatMode};
 use pulsegate::testing::Received;
 use pulsegate::time::Micros;
 
@@ -42,16 +42,24 @@ impl World {
         let (open, id) = (self.net.is_open(peer), self.net.id(peer));
         let told = self.net.host().told.get(&id).copied();
         let heard_at = self.heard_at(index, told.map_or(now, |(_, at)| at));
+        // Data may excuse a peer that is alive by its answers: it cannot answer inside a message.
+        let data_at = self.shadows[index].arrivals.iter();
+        let data_at = data_at.filter(|at| **at <= now).copied().max();
         let shadow = &mut self.shadows[index];
-        let heard_at = heard_at.max(shadow.spared);
         let policy = self.policies[shadow.class];
+        let heard_at = heard_at.max(shadow.spared);
+        let excused = match policy.alive_by {
+            AliveBy::Any | AliveBy::Data => shadow.excused,
+            AliveBy::Pong => shadow.excused.max(data_at.unwrap_or_default()),
+        };
         let (timeout, interval) = (policy.connection_timeout, policy.heartbeat_interval);
         let plain = open && !shadow.ever_windowed && !shadow.ever_unread && shadow.latency == 0;
         if open
             && !self.limited
             && !shadow.ever_windowed
             && !shadow.ever_unread
-            && now > heard_at + timeout + TICK + Micros(1)
+            && shadow.host_rest.is_none()
+            && now > heard_at.max(excused) + timeout + TICK + Micros(1)
         {
             return Err(format!("silent since {heard_at} and still open"));
         }
@@ -64,7 +72,8 @@ impl World {
         if plain && !shadow.muted && !shadow.gone && !shadow.pongs.is_empty() {
             return Err(format!("{} pings were not answered", shadow.pongs.len()));
         }
-        if plain && !self.limited && policy.mode == HeartbeatMode::Always {
+        let is_asked = !self.limited && shadow.host_rest.is_none();
+        if plain && is_asked && policy.mode == HeartbeatMode::Always {
             let since = *shadow.watched_since.get_or_insert(now);
             if now > since + interval + PING_GRID + TICK {
                 return Err(format!("not pinged since {since}"));
@@ -78,7 +87,10 @@ impl World {
                 let progress = moved.copied().max().unwrap_or_default();
                 let alive_at = heard_at.max(progress);
                 if cause == Cause::STALE && at < alive_at + timeout {
-                    return Err(format!("closed as stale at {at}, alive at {alive_at}"));
+                    return Err(format!(
+                        "closed as stale at {at}, alive at {alive_at} by {:?}",
+                        policy.alive_by
+                    ));
                 }
                 if cause == Cause::STALE && shadow.paused {
                     return Err("closed as stale while it is not read".to_owned());
@@ -107,8 +119,16 @@ impl World {
         // Of a peer that has left its slot, only what arrived is known.
         let opened = self.net.opened_at(shadow.peer).unwrap_or_default();
         let answers = self.net.answered_at(shadow.peer);
-        let arrivals = shadow.arrivals.iter().chain(answers).filter(|a| **a <= at);
-        arrivals.copied().fold(opened, Micros::max)
+        let policy = &self.policies[shadow.class];
+        let pongs_only = policy.heartbeat_form == HeartbeatForm::Ping;
+        let counted: [&[Micros]; 3] = match policy.alive_by {
+            AliveBy::Any => [&shadow.arrivals, answers, &shadow.controls],
+            AliveBy::Data if pongs_only => [&shadow.arrivals, &[], &[]],
+            AliveBy::Data => [&shadow.arrivals, answers, &[]],
+            AliveBy::Pong => [answers, &[], &[]],
+        };
+        let counted = counted.into_iter().flatten().filter(|a| **a <= at);
+        counted.copied().fold(opened, Micros::max)
     }
 
     pub(super) fn check_received(
@@ -116,14 +136,26 @@ impl World {
         index: usize,
         received: Received,
     ) -> Result<(), String> {
-        let now = self.net.now();
         let shadow = &mut self.shadows[index];
         match received {
-            Received::Fragment(first, _) => {
-                return Err(format!("a frame that begins with {first:#x}"));
+            Received::Fragment(0x02, part) if shadow.receiving.is_none() => {
+                shadow.receiving = Some(part);
             }
-            Received::Message(message) => {
-                let data = message.into_data();
+            Received::Message(message) if shadow.receiving.is_some() => {
+                return Err(format!("{message:?} inside a message"));
+            }
+            Received::Message(Message::Text(text)) if beat_number(&text).is_some() => {
+                self.check_heartbeat(index)?;
+            }
+            Received::Message(_) | Received::Fragment(..) => {
+                let data = match received {
+                    Received::Message(message) => message.into_data().to_vec(),
+                    Received::Fragment(0x80, rest) => match shadow.receiving.take() {
+                        Some(part) => [part, rest].concat(),
+                        None => return Err("the end of no message".to_owned()),
+                    },
+                    other => return Err(format!("received {other:?}")),
+                };
                 let (tag, seq) = read_tag(&data);
                 if tag != index as u32 || shadow.accepted.pop_front() != Some(seq) || !intact(&data)
                 {
@@ -135,17 +167,23 @@ impl World {
                     return Err(format!("received a pong to {payload:?}"));
                 }
             }
-            Received::Ping(_) => {
-                let least = self.policies[shadow.class].heartbeat_interval;
-                shadow.watched_since = Some(now);
-                if let Some(last) = shadow.last_ping.replace(now)
-                    // A step may take 400 ms, and the ping may have been sent at its beginning.
-                    && now + Micros::from_millis(400) + TICK < last + least
-                {
-                    return Err(format!("pinged at {last} and again"));
-                }
-            }
+            Received::Ping(_) => self.check_heartbeat(index)?,
             Received::Close(..) => {}
+        }
+        Ok(())
+    }
+
+    /// Checks a heartbeat that has just arrived.
+    fn check_heartbeat(&mut self, index: usize) -> Result<(), String> {
+        let now = self.net.now();
+        let shadow = &mut self.shadows[index];
+        let least = self.policies[shadow.class].heartbeat_interval;
+        shadow.watched_since = Some(now);
+        if let Some(last) = shadow.last_ping.replace(now)
+            // A step may take 400 ms, and the ping may have been sent at its beginning.
+            && now + Micros::from_millis(400) + TICK < last + least
+        {
+            return Err(format!("pinged at {last} and again"));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::host::Host;
 use fastrand::Rng;
 use pulsegate::ConnId;
 use pulsegate::engine::{ClassConfig, Config};
-use pulsegate::health::{HeartbeatMode, Policy};
+use pulsegate::health::{AliveBy, HeartbeatForm, HeartbeatMode, Policy};
 use pulsegate::testing::{Net, PeerId};
 use pulsegate::time::Micros;
 use std::collections::VecDeque;
@@ -33,8 +33,27 @@ pub fn run(seed: u64, steps: usize) -> Result<(), String> {
         .map_err(|e| format!("seed {seed}, at the end: {e}"))
 }
 
+/// What the heartbeats of a class are, and what its peers are alive by.
+pub(super) type Liveness = (HeartbeatForm, AliveBy);
+
+/// Returns the liveness of each class of one world: half of them have the usual one.
+fn some_liveness(rng: &mut Rng) -> [Liveness; 3] {
+    [0, 1, 2].map(|_| {
+        let form = match rng.bool() {
+            true => HeartbeatForm::Text,
+            false => HeartbeatForm::Ping,
+        };
+        match rng.u8(0..8) {
+            0..=3 => (HeartbeatForm::Ping, AliveBy::Any),
+            4 => (HeartbeatForm::Text, AliveBy::Any),
+            5 | 6 => (form, AliveBy::Data),
+            _ => (form, AliveBy::Pong),
+        }
+    })
+}
+
 /// Returns a class's first policy, or the second one that it alternates with later.
-pub(super) fn policy(class: usize, second: bool) -> Policy {
+pub(super) fn policy(class: usize, second: bool, liveness: Liveness) -> Policy {
     let ms = Micros::from_millis;
     let (intervals, timeouts) = if second {
         ([300, 900, 1_500], [900, 950, 6_000])
@@ -51,6 +70,8 @@ pub(super) fn policy(class: usize, second: bool) -> Policy {
         } else {
             HeartbeatMode::Always
         },
+        heartbeat_form: liveness.0,
+        alive_by: liveness.1,
         ..Policy::default()
     }
 }
@@ -64,6 +85,7 @@ pub(super) struct World {
     pub(super) limited: bool,
     pub(super) old_ids: Vec<ConnId>,
     pub(super) policies: [Policy; 3],
+    pub(super) liveness: [Liveness; 3],
     /// Whether each class has its second policy.
     pub(super) second: [bool; 3],
 }
@@ -72,19 +94,26 @@ pub(super) struct World {
 pub(super) struct Shadow {
     pub(super) peer: PeerId,
     pub(super) class: usize,
-    /// When each whole frame that we wrote reached the server.
+    /// When each whole data frame that we wrote reached the server, and each ping.
     pub(super) arrivals: Vec<Micros>,
+    pub(super) controls: Vec<Micros>,
     pub(super) sent: u32,
     /// The missing part of a frame that we have begun.
     pub(super) rest: Option<Vec<u8>>,
     pub(super) accepted: VecDeque<u32>,
     pub(super) host_sent: u32,
+    /// The last fragment of a message that the host has begun.
+    pub(super) host_rest: Option<Vec<u8>>,
+    /// The first fragment of a message of the host.
+    pub(super) receiving: Option<Vec<u8>>,
     pub(super) pongs: VecDeque<Vec<u8>>,
     pub(super) pings: u32,
     pub(super) last_ping: Option<Micros>,
     pub(super) watched_since: Option<Micros>,
     /// A change of policy counts as a sign of life at this time.
     pub(super) spared: Micros,
+    /// Until when its silence may have been excused, because no heartbeat could be sent.
+    pub(super) excused: Micros,
     pub(super) ever_windowed: bool,
     pub(super) ever_unread: bool,
     pub(super) paused: bool,
@@ -99,9 +128,10 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let limited = rng.u8(0..4) == 0;
+        let liveness = some_liveness(&mut rng);
         let class = |i: usize| ClassConfig {
             name: i.to_string(),
-            policy: policy(i, false),
+            policy: policy(i, false, liveness[i]),
         };
         let config = Config {
             classes: (0..3).map(class).collect(),
@@ -122,7 +152,8 @@ impl World {
             time: Micros::ZERO,
             limited,
             old_ids: Vec::new(),
-            policies: [0, 1, 2].map(|class| policy(class, false)),
+            policies: [0, 1, 2].map(|class| policy(class, false, liveness[class])),
+            liveness,
             second: [false; 3],
         }
     }
@@ -181,11 +212,19 @@ pub(super) struct At<'a> {
 }
 
 impl At<'_> {
+    /// Writes whole data frames, or the rest of one.
     pub(super) fn write_whole(&mut self, frame: &[u8]) {
         self.net.write(self.shadow.peer, frame);
-        self.shadow
-            .arrivals
-            .push(self.net.now() + Micros::from_millis(self.shadow.latency));
+        self.shadow.arrivals.push(self.arrival());
+    }
+
+    pub(super) fn write_control(&mut self, frame: &[u8]) {
+        self.net.write(self.shadow.peer, frame);
+        self.shadow.controls.push(self.arrival());
+    }
+
+    fn arrival(&self) -> Micros {
+        self.net.now() + Micros::from_millis(self.shadow.latency)
     }
 
     pub(super) fn mute_with(&mut self, mute: impl FnOnce(&mut Net<Host>, PeerId)) {

@@ -4,7 +4,7 @@
 use super::credentials::credentials;
 use super::start::{Fleet, config};
 use pulsegate::Micros;
-use pulsegate::gateway::{Admission, Reconfiguration, RelaySettings, RelayStats};
+use pulsegate::gateway::{Admission, Reconfiguration, RelaySettings, RelayStats, SessionLimits};
 
 impl Fleet {
     pub fn advance(&mut self, ms: u64) {
@@ -57,6 +57,7 @@ impl Fleet {
             max_connections: 100_000,
             stats_interval: Micros::from_secs(60),
             trusted_proxies: Vec::new(),
+            sessions: SessionLimits::default(),
             relay: RelaySettings::default(),
             credentials: credentials(packages, Admission::Started),
         };

@@ -5,7 +5,7 @@ use super::explain_pair::PairExplanation;
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
-use crate::health::{HealthState, HeartbeatMode, StaleAction};
+use crate::health::{AliveBy, HealthState, HeartbeatMode, StaleAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,6 +64,10 @@ struct AppliedPolicy {
     connection_timeout_ms: u64,
     /// `always` or `idle`.
     heartbeat_mode: &'static str,
+    /// `ping`: WebSocket pings. `text`: messages that only the program at the other end answers.
+    heartbeat_form: &'static str,
+    /// What counts as received: `any`, `data` or `pong`.
+    alive_by: &'static str,
     /// Whether the policy is the connection's own and not that of its class.
     own: bool,
 }
@@ -105,7 +109,8 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
     if let Some(suspect) = &suspect {
         let in_ms = suspect.in_ms;
         text.push(format!(
-            "if nothing is received until then, it becomes suspect in {in_ms} ms"
+            "if {} until then, it becomes suspect in {in_ms} ms",
+            nothing_is_received(policy.alive_by)
         ));
     }
     text.push(describe_end(view, outlook, &end));
@@ -142,6 +147,8 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
             heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
             connection_timeout_ms: policy.connection_timeout.as_millis(),
             heartbeat_mode: mode_name(policy.mode),
+            heartbeat_form: policy.heartbeat_form.name(),
+            alive_by: policy.alive_by.name(),
             own: outlook.own_policy,
         },
     }
@@ -168,6 +175,11 @@ fn state_reason(view: &ConnView, outlook: &Outlook, now: &ClockReading) -> Strin
         unanswered
     };
     let interval = outlook.policy.heartbeat_interval.as_millis();
+    let (something, nothing) = match outlook.policy.alive_by {
+        AliveBy::Any => ("data received", "nothing received"),
+        AliveBy::Data => ("a message received", "no message received"),
+        AliveBy::Pong => ("a heartbeat answered", "no heartbeat answered"),
+    };
     match view.phase {
         PhaseView::Opening { silent: true, .. } => "opening: no byte was received yet".to_owned(),
         PhaseView::Opening { deferred: true, .. } => {
@@ -192,20 +204,20 @@ fn state_reason(view: &ConnView, outlook: &Outlook, now: &ClockReading) -> Strin
             format!("closing: cause {cause}, code {code}, {stage}")
         }
         PhaseView::Open if outlook.deferred => format!(
-            "{}: stale, nothing received for {silence} ms; its close is delayed by \
+            "{}: stale, {nothing} for {silence} ms; its close is delayed by \
              STALE_CLOSES_PER_SECOND",
             state_name(health.state)
         ),
         PhaseView::Open => {
             let state = match health.state {
                 HealthState::Healthy => {
-                    format!("healthy: data received {silence} ms ago, {unanswered}")
+                    format!("healthy: {something} {silence} ms ago, {unanswered}")
                 }
                 HealthState::Suspect if health.ping_waits => {
-                    format!("suspect: nothing received for {silence} ms, {unanswered}")
+                    format!("suspect: {nothing} for {silence} ms, {unanswered}")
                 }
                 HealthState::Suspect => format!(
-                    "suspect: nothing received for {silence} ms, {unanswered} (pings are sent \
+                    "suspect: {nothing} for {silence} ms, {unanswered} (pings are sent \
                      every {interval} ms)"
                 ),
             };
@@ -276,7 +288,7 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
                 cause if cause == Cause::INIT_TIMEOUT => "if no message is received until then",
                 cause if cause == Cause::FRAME_TIMEOUT => "if its frame is not complete until then",
                 cause if cause == Cause::SLOW_CONSUMER => "if it reads no bytes until then",
-                _ => "if nothing is received until then",
+                _ => &format!("if {} until then", nothing_is_received(policy.alive_by)),
             };
             if outlook.ends_for == Cause::STALE && policy.when_stale == StaleAction::Report {
                 return format!(
@@ -293,6 +305,15 @@ fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> Strin
             let (cause, code) = (end.cause, &end.code);
             format!("{what}, it is closed in {in_ms} ms, cause {cause}, code {code}{timeout}")
         }
+    }
+}
+
+/// Returns what a connection becomes suspect and stale by.
+fn nothing_is_received(alive_by: AliveBy) -> &'static str {
+    match alive_by {
+        AliveBy::Any => "nothing is received",
+        AliveBy::Data => "no message is received (alive_by is data)",
+        AliveBy::Pong => "no heartbeat is answered (alive_by is pong)",
     }
 }
 

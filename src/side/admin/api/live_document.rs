@@ -4,6 +4,7 @@ use super::alerts::AlertBody;
 use super::common::{ClassName, ClockReading, by_class, drained_classes, rfc3339};
 use super::connections::ConnectionBody;
 use super::overview::{LastMinute, StateCounts};
+use super::pulse_sessions::PulseOverview;
 use super::troubled::{TroubledBody, troubled};
 use super::upstreams::UpstreamEntry;
 use crate::base::time::{Micros, Timestamp};
@@ -25,6 +26,9 @@ use utoipa::ToSchema;
 
 /// How many peers each list in a document has.
 const LISTED_PEERS: usize = 10;
+
+/// How many sessions that wait for their clients a document has at most.
+const LISTED_SESSIONS: usize = 20;
 
 /// How many upstreams a document has at most.
 const LISTED_UPSTREAMS: usize = 60;
@@ -76,6 +80,9 @@ pub(super) struct LiveDocument {
     upstreams: Vec<UpstreamEntry>,
     /// How many upstreams there are.
     upstreams_total: usize,
+    /// The sessions that outlive their connections; null if none can be asked for, and none is
+    /// left.
+    pulse: Option<PulseOverview>,
 }
 
 /// What happened since the previous document, per second.
@@ -155,7 +162,14 @@ impl LiveBuilder {
     async fn document(&mut self, admin: &AdminState) -> Result<LiveDocument, Problem> {
         let slowest = peers(admin, Sort::Rtt).await?;
         let most_silent = peers(admin, Sort::Silence).await?;
+        let held = loop_query::query(&admin.queries, |gateway, io| {
+            (gateway.held_pulse_sessions(io, LISTED_SESSIONS), io.now())
+        });
+        let (held, engine_now) = held.await?;
         let snapshot = loop_query::snapshot(&admin.queries).await?;
+        let pulse = snapshot
+            .has_pulse
+            .then(|| PulseOverview::of(&snapshot.pulse, held, engine_now));
         let (now, stats) = (Timestamp::now(), &snapshot.stats);
         let minute = admin.watchers.series().last_minute(now, stats);
         let totals = Totals::of(now.raw, stats);
@@ -188,6 +202,7 @@ impl LiveBuilder {
             troubled: troubled(admin, LISTED_PEERS).0,
             upstreams_total: snapshot.upstreams_total,
             upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS, &reading),
+            pulse,
         })
     }
 }

@@ -153,6 +153,8 @@ impl PolicyChange {
             first_message_bytes: policy.first_message_bytes,
             close_timeout: ms(self.close_timeout_ms, policy.close_timeout),
             when_stale: policy.when_stale,
+            heartbeat_form: policy.heartbeat_form,
+            alive_by: policy.alive_by,
             mode: match self.heartbeat_mode {
                 None => policy.mode,
                 Some(ModeName::Always) => HeartbeatMode::Always,

@@ -3,7 +3,8 @@
 use super::actions::ALL;
 use super::{
     actions, alerts, blocks, causes, closed_connections, common, connections, http_requests,
-    live_document, overview, policies, reload, sessions, troubled, upstreams, webhooks,
+    live_document, overview, policies, pulse_sessions, reload, sessions, troubled, upstreams,
+    webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -68,6 +69,8 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))
         .routes(routes!(http_requests::list))
+        .routes(routes!(pulse_sessions::list))
+        .routes(routes!(pulse_sessions::end))
         .routes(routes!(actions::kick))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::one))

@@ -6,6 +6,7 @@ import * as live from './live.js';
 import * as chart from './chart.js';
 import * as lists from './lists.js';
 import * as detail from './detail.js';
+import * as pulse from './pulse.js';
 import * as upstreams from './upstreams.js';
 
 /** A document that is older is old: they come each second. */
@@ -98,6 +99,7 @@ const listener = new Listener({
     live.render(told);
     lists.blocked(told.blocked);
     upstreams.render(told.upstreams, told.upstreams_total);
+    pulse.render(told.pulse);
     fresh();
     if (first) slow();
   },
@@ -139,6 +141,7 @@ live.build(how);
 chart.build();
 lists.build(how);
 upstreams.build(how);
+pulse.build(how);
 detail.build(how);
 setInterval(fresh, 500);
 start();

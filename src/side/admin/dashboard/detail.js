@@ -128,7 +128,8 @@ function living({ connection, explain, history: life }) {
     ['Silent for', span(connection.silence_ms)], ['Pings unanswered', count(connection.unanswered)],
     ...common(connection),
     ['Unsent', bytes(connection.pending_bytes)], ['Of an unfinished message', bytes(connection.held_bytes)],
-    ['Pinged', `every ${span(policy.heartbeat_interval_ms)}, ${policy.heartbeat_mode}${policy.own ? ', a policy of its own' : ''}`],
+    ['Pinged', `every ${span(policy.heartbeat_interval_ms)}, ${policy.heartbeat_mode}${policy.heartbeat_form === 'text' ? ', as a text' : ''}${policy.own ? ', a policy of its own' : ''}`],
+    ['Alive by', policy.alive_by],
   ]);
   history(part('history'), life);
 }

@@ -8,6 +8,7 @@ mod alert_metrics;
 mod bridge;
 mod endpoint;
 mod off_loop;
+mod pulse_metrics;
 mod relay;
 mod scrape;
 mod text;

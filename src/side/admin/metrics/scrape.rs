@@ -43,6 +43,7 @@ impl Collector for Scrape {
         self.traffic(&mut writer)?;
         self.relay(&mut writer)?;
         self.bridge(&mut writer)?;
+        self.pulse(&mut writer)?;
         self.the_loop(&mut writer)?;
         self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;

@@ -1,0 +1,230 @@
+//! Sessions that have lost their client: they wait for it, or end.
+
+use super::due_queue::Due;
+use super::live_session::{ClientPlace, Hold, LiveSession};
+use super::session_key::SessionKey;
+use super::session_owner::HoldOwner;
+use super::session_table::SessionLeg;
+use super::waiting_clients::WaitingClient;
+use crate::base::cause::{Cause, EndCode};
+use crate::base::id::{Class, ConnId};
+use crate::base::sabotage::{self, Bug};
+use crate::bridge::bridge::Bridge;
+use crate::bridge::pair_ends::{Leg, partner_close};
+use crate::engine::{Ending, Io, PairEnd};
+use crate::host::{HoldEnd, Identity, LogIdentity, NotHeld, code_of, ends_session};
+use crate::pulse::SessionLoss;
+
+/// Going away (RFC 6455 §7.4.1): for an upstream whose client is lost.
+pub(super) const CLIENT_LOST: u16 = 1001;
+
+/// Normal closure (RFC 6455 §7.4.1).
+const NORMAL: u16 = 1000;
+
+/// The part of all holds that clients without an identity at one address may have.
+const BLOCK_PART: usize = 16;
+
+impl Bridge {
+    /// Handles the end of a client's connection that was open. Returns whether it asked for pulse.
+    pub(in crate::bridge) fn session_client_ended(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        end: &Ending,
+    ) -> bool {
+        match self.sessions.waiting.take(id) {
+            Some(WaitingClient::Resuming(client)) => {
+                io.release(client.charged);
+                return true;
+            }
+            Some(_) => {
+                self.abandon_request(io, id);
+                return true;
+            }
+            None => {}
+        }
+        let Some(SessionLeg::Client(key)) = self.sessions.legs.get(&id).copied() else {
+            return false;
+        };
+        self.sessions.legs.remove(&id);
+        let Some(session) = self.sessions.live.get_mut(&key) else {
+            return true;
+        };
+        let code = code_of(io, id, end);
+        let is_final = ends_session(end.cause, code);
+        if !is_final {
+            self.sessions.counts.losses += 1;
+            let is_dirty = !session.pulse.sent().is_empty();
+            self.sessions.counts.losses_unacknowledged += u64::from(is_dirty);
+        }
+        let not_held = match session.pulse.detach() {
+            _ if is_final => None,
+            SessionLoss::Held => self.hold_refusal(io, key),
+            SessionLoss::Over if session.pulse.has_farewell() => None,
+            SessionLoss::Over => Some(NotHeld::Unproved),
+        };
+        let may_hold = not_held.is_none() && !is_final;
+        match may_hold && !self.has_farewell(key) {
+            true => self.begin_hold(io, key),
+            false => {
+                if let Some(why) = not_held {
+                    self.sessions.counts.not_held[why as usize] += 1;
+                }
+                self.end_for_client(io, key, end, code);
+            }
+        }
+        true
+    }
+
+    fn has_farewell(&self, key: SessionKey) -> bool {
+        let session = self.sessions.live.get(&key);
+        session.is_some_and(|session| session.pulse.has_farewell())
+    }
+
+    /// Returns why a session cannot wait for its client.
+    fn hold_refusal(&mut self, io: &Io<'_>, key: SessionKey) -> Option<NotHeld> {
+        let limits = self.sessions.limits;
+        let session = self.sessions.live.get(&key)?;
+        let is_full = self.sessions.counts.held as usize >= limits.holds_max;
+        let is_old = io.now() - session.began >= limits.session_max;
+        match () {
+            () if limits.hold.0 == 0 || is_old => Some(NotHeld::Off),
+            () if io.is_draining() && !sabotage::on(Bug::HeldInDrain) => Some(NotHeld::Draining),
+            () if is_full && !sabotage::on(Bug::HoldsUnlimited) => Some(NotHeld::TooMany),
+            () => None,
+        }
+    }
+
+    /// Lets a session wait for its client. The upstream notices nothing.
+    fn begin_hold(&mut self, io: &mut Io<'_>, key: SessionKey) {
+        let (now, limits) = (io.now(), self.sessions.limits);
+        let Some(session) = self.sessions.live.get_mut(&key) else {
+            return;
+        };
+        let owner = session.owner.hold_owner(session.block);
+        let until = (now + limits.hold).min(session.began + limits.session_max);
+        session.place = ClientPlace::Held(Hold {
+            since: now,
+            until,
+            owner: owner.clone(),
+        });
+        self.sessions.counts.attached -= 1;
+        self.sessions.counts.held_bytes += session.charged as u64;
+        for due in [Due::Ack, Due::Sign, Due::Send, Due::End] {
+            self.sessions.disarm(key, due);
+        }
+        self.give_way(io, &owner);
+        self.sessions.note_hold(key, owner, now);
+        if !sabotage::on(Bug::HoldUnending) {
+            self.plan(io, key, Due::Hold, until);
+        }
+        self.control_upstream(io, key);
+        log::debug!("pulse session={} state=held", key.0);
+    }
+
+    /// Ends the oldest hold of a client that has as many as it may have.
+    fn give_way(&mut self, io: &mut Io<'_>, owner: &HoldOwner) {
+        let limits = self.sessions.limits;
+        let most = match owner {
+            HoldOwner::Named(_) => limits.holds_per_identity,
+            HoldOwner::Block(_) => (limits.holds_max / BLOCK_PART).max(1),
+        };
+        let holds = self.sessions.holds.get(owner);
+        let oldest = holds.filter(|holds| holds.len() >= most);
+        let oldest = oldest.and_then(|holds| holds.first().map(|(_, key)| *key));
+        if let Some(oldest) = oldest {
+            self.end_hold(io, oldest, HoldEnd::Crowded);
+        }
+    }
+
+    /// Ends the hold of a session, and with it the session.
+    pub(in crate::bridge) fn end_hold(&mut self, io: &mut Io<'_>, key: SessionKey, why: HoldEnd) {
+        let Some(session) = self.remove_session(io, key) else {
+            return;
+        };
+        self.sessions.counts.holds_ended[why as usize] += 1;
+        let held = io.now() - session.hold().map_or(io.now(), |hold| hold.since);
+        log::info!(
+            "hold_end session={} why={why} held_ms={} resumes={} unacknowledged={} {}",
+            key.0,
+            held.as_millis(),
+            session.resumes,
+            session.pulse.sent().len(),
+            LogIdentity(session.owner.identity.as_ref())
+        );
+        if let Some(upstream) = session.upstream() {
+            let reason = format!("client lost: {why} after {held}");
+            self.close_upstream(io, upstream, CLIENT_LOST, &reason);
+        }
+    }
+
+    /// Ends a session because its client has left for good, or cannot come back.
+    fn end_for_client(&mut self, io: &mut Io<'_>, key: SessionKey, end: &Ending, code: EndCode) {
+        let Some(session) = self.remove_session(io, key) else {
+            return;
+        };
+        let Some(upstream) = session.upstream() else {
+            return;
+        };
+        let (code, reason) = match code {
+            EndCode::Close(code) if end.cause == Cause::PEER_CLOSED => {
+                let is_sent = code == NORMAL || code >= 3_000;
+                (
+                    if is_sent { code } else { CLIENT_LOST },
+                    end.reason.to_string(),
+                )
+            }
+            _ => {
+                let pair_end = PairEnd {
+                    cause: end.cause,
+                    class: end.class.unwrap_or(Class(0)),
+                    reason: end.reason.clone(),
+                };
+                partner_close(Leg::Client, &pair_end)
+            }
+        };
+        self.close_upstream(io, upstream, code, &reason);
+    }
+
+    /// Removes a session, and frees what it keeps.
+    pub(super) fn remove_session(
+        &mut self,
+        io: &mut Io<'_>,
+        key: SessionKey,
+    ) -> Option<Box<LiveSession>> {
+        let session = self.sessions.take(key)?;
+        if session.hold().is_none() || !sabotage::on(Bug::HoldStaysCharged) {
+            io.release(session.charged);
+        }
+        if session.hold().is_some() {
+            self.sessions.counts.held_bytes -= session.charged as u64;
+        }
+        self.sessions.counts.unacknowledged += session.pulse.sent().len() as u64;
+        Some(session)
+    }
+
+    /// Charges what is allocated for a session.
+    pub(super) fn charge_session(&mut self, io: &mut Io<'_>, key: SessionKey) {
+        let Some(session) = self.sessions.live.get_mut(&key) else {
+            return;
+        };
+        let (before, now) = (session.charged, session.allocated());
+        session.charged = now;
+        io.charge(now.saturating_sub(before));
+        io.release(before.saturating_sub(now));
+        if session.hold().is_some() {
+            let held = &mut self.sessions.counts.held_bytes;
+            *held = *held + now as u64 - before as u64;
+        }
+    }
+
+    /// Ends the holds of an identity: an operator has blocked it.
+    pub(in crate::bridge) fn end_holds_of(&mut self, io: &mut Io<'_>, identity: &Identity) {
+        let owner = HoldOwner::Named(identity.clone());
+        let holds = self.sessions.holds.get(&owner);
+        let keys: Vec<_> = holds.into_iter().flatten().map(|(_, key)| *key).collect();
+        for key in keys {
+            self.end_hold(io, key, HoldEnd::Ended);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One session: the client's connection, if there is one, and the leg to the upstream.
+
+use super::due_queue::Due;
+use super::session_owner::{HoldOwner, SessionOwner};
+use crate::base::address_block::AddressBlock;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::bridge::route::Route;
+use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
+use std::sync::Arc;
+
+/// The kinds of [`Due`].
+const DUES: usize = 8;
+
+/// A session of a client with the upstream.
+#[derive(Debug)]
+pub(super) struct LiveSession {
+    pub(super) pulse: PulseSession,
+    pub(super) owner: SessionOwner,
+    pub(super) route: Arc<Route>,
+    /// The block of the client's last address.
+    pub(super) block: AddressBlock,
+    pub(super) began: Micros,
+    pub(super) place: ClientPlace,
+    pub(super) upstream: UpstreamPlace,
+    /// The tokens under which the session is found. They follow [`PulseSession::tokens`].
+    pub(super) tokens: Vec<ResumeToken>,
+    /// The close frame of the upstream.
+    pub(super) ended: Option<SessionEnd>,
+    /// What the client had acknowledged when it last acknowledged something since the end was sent,
+    /// and when that was.
+    pub(super) end_progress: Option<(u64, Micros)>,
+    /// How many times it was resumed.
+    pub(super) resumes: u32,
+    /// The longest time for which the client wants to hear nothing.
+    pub(super) wanted_sign: Option<Micros>,
+    /// The bytes that are charged for it.
+    pub(super) charged: usize,
+    /// When something of each kind is due.
+    armed: [Option<Micros>; DUES],
+}
+
+/// Where the client of a session is.
+#[derive(Debug)]
+pub(super) enum ClientPlace {
+    /// It has a connection.
+    Attached(ClientLeg),
+    /// It was lost, and may come back.
+    Held(Hold),
+}
+
+/// The connection of a session's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientLeg {
+    pub(super) id: ConnId,
+    /// Whether it is open, and the hello was sent.
+    pub(super) is_open: bool,
+    /// Whether what was sent waits for the peer.
+    pub(super) is_blocked: bool,
+    /// Whether it is not read, because the upstream is behind.
+    pub(super) is_paused: bool,
+    /// What the first frame said was received, of those that may still wait for the client.
+    pub(super) said: Option<u64>,
+}
+
+/// A session without a connection of its client.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) since: Micros,
+    /// When the client has had its time.
+    pub(super) until: Micros,
+    /// Whose holds it is counted with.
+    pub(super) owner: HoldOwner,
+}
+
+/// Where the upstream of a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UpstreamPlace {
+    /// It is connected.
+    Open {
+        id: ConnId,
+        /// Whether it is not read, because the client is behind or away.
+        is_paused: bool,
+    },
+    /// It has closed. What it sent, and its close, are for the client.
+    Closed,
+}
+
+impl LiveSession {
+    /// Begins a session with its first connection.
+    pub(super) fn new(
+        pulse: PulseSession,
+        owner: SessionOwner,
+        route: Arc<Route>,
+        block: AddressBlock,
+        (client, upstream): (ConnId, ConnId),
+        now: Micros,
+    ) -> Self {
+        LiveSession {
+            pulse,
+            owner,
+            route,
+            block,
+            began: now,
+            place: ClientPlace::Attached(ClientLeg::new(client)),
+            upstream: UpstreamPlace::Open {
+                id: upstream,
+                is_paused: false,
+            },
+            tokens: Vec::with_capacity(2),
+            ended: None,
+            end_progress: None,
+            resumes: 0,
+            wanted_sign: None,
+            charged: 0,
+            armed: [None; DUES],
+        }
+    }
+
+    /// Returns the client's connection.
+    pub(super) fn client(&self) -> Option<ConnId> {
+        match &self.place {
+            ClientPlace::Attached(leg) => Some(leg.id),
+            ClientPlace::Held(_) => None,
+        }
+    }
+
+    /// Returns the client's connection, if it is open.
+    pub(super) fn open_leg(&mut self) -> Option<&mut ClientLeg> {
+        match &mut self.place {
+            ClientPlace::Attached(leg) if leg.is_open => Some(leg),
+            ClientPlace::Attached(_) | ClientPlace::Held(_) => None,
+        }
+    }
+
+    /// Returns the hold, if the client is away.
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        match &self.place {
+            ClientPlace::Attached(_) => None,
+            ClientPlace::Held(hold) => Some(hold),
+        }
+    }
+
+    /// Returns whether the session is found under the tokens that are valid now.
+    pub(super) fn has_current_tokens(&self) -> bool {
+        let valid = self.pulse.tokens().valid();
+        valid.eq(self.tokens.iter().copied())
+    }
+
+    /// Returns the leg to the upstream, while it is connected.
+    pub(super) fn upstream(&self) -> Option<ConnId> {
+        match self.upstream {
+            UpstreamPlace::Open { id, .. } => Some(id),
+            UpstreamPlace::Closed => None,
+        }
+    }
+
+    /// Returns the memory that is allocated for the session, in bytes.
+    pub(super) fn allocated(&self) -> usize {
+        /// What the tables take for a session: four entries and the places that are free.
+        const PLACES: usize = 320;
+        PLACES + size_of::<Self>() - size_of::<PulseSession>()
+            + self.pulse.allocated()
+            + self.owner.allocated()
+            + self.tokens.capacity() * size_of::<ResumeToken>()
+    }
+
+    /// Notes that something is due at this time, unless it is due earlier. Returns when it was due,
+    /// which is replaced; `None` inside if it was not. `None`: nothing changes.
+    pub(super) fn arm(&mut self, due: Due, at: Micros) -> Option<Option<Micros>> {
+        let armed = &mut self.armed[due as usize];
+        match *armed {
+            Some(earlier) if earlier <= at => None,
+            before => {
+                *armed = Some(at);
+                Some(before)
+            }
+        }
+    }
+
+    /// Notes that the time of something has come, or that it is not needed. Returns when it was
+    /// due.
+    pub(super) fn disarm(&mut self, due: Due) -> Option<Micros> {
+        self.armed[due as usize].take()
+    }
+
+    /// Returns everything that is due.
+    pub(super) fn armed(&self) -> impl Iterator<Item = (Micros, Due)> {
+        let kinds = [
+            Due::Ack,
+            Due::Sign,
+            Due::Send,
+            Due::Room,
+            Due::End,
+            Due::Hold,
+            Due::Full,
+            Due::Expiry,
+        ];
+        let armed = self.armed;
+        let times = kinds.into_iter().map(move |due| (armed[due as usize], due));
+        times.filter_map(|(at, due)| Some((at?, due)))
+    }
+}
+
+impl ClientLeg {
+    /// Returns the leg of a client whose WebSocket is not open yet.
+    pub(super) const fn new(id: ConnId) -> Self {
+        ClientLeg {
+            id,
+            is_open: false,
+            is_blocked: false,
+            is_paused: false,
+            said: None,
+        }
+    }
+}

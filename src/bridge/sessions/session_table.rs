@@ -1,0 +1,184 @@
+//! All sessions, and how they are found.
+
+use super::due_queue::{Due, DueQueue};
+use super::live_session::{ClientPlace, LiveSession};
+use super::session_key::SessionKey;
+use super::session_limits::SessionLimits;
+use super::session_owner::HoldOwner;
+use super::waiting_clients::WaitingClients;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
+use crate::engine::TimerId;
+use crate::host::SessionCounts;
+use crate::pulse::ResumeToken;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The entries that each table keeps when it is empty.
+const PLACES_KEPT: usize = 64;
+
+/// Which side of a session a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionLeg {
+    /// The client's connection.
+    Client(SessionKey),
+    /// The connection to the upstream.
+    Upstream(SessionKey),
+}
+
+/// How an upstream is told that its client has left for good, once it has taken what the client
+/// sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LastClose {
+    pub(super) code: u16,
+    pub(super) reason: Box<str>,
+}
+
+/// All sessions, and how they are found.
+#[derive(Debug, Default)]
+pub(in crate::bridge) struct SessionTable {
+    pub(super) limits: SessionLimits,
+    pub(super) live: BTreeMap<SessionKey, Box<LiveSession>>,
+    pub(super) legs: HashMap<ConnId, SessionLeg>,
+    pub(super) tokens: HashMap<ResumeToken, SessionKey>,
+    /// The sessions that wait, by owner and in the order in which they began to wait.
+    pub(super) holds: HashMap<HoldOwner, BTreeSet<(Micros, SessionKey)>>,
+    pub(super) dues: DueQueue,
+    /// Runs when the next entry of `dues` is due.
+    pub(super) timer: Option<(Micros, TimerId)>,
+    /// Clients that have no session yet.
+    pub(super) waiting: WaitingClients,
+    /// Upstreams whose clients have left for good.
+    pub(super) last_closes: HashMap<ConnId, LastClose>,
+    pub(super) counts: SessionCounts,
+    last_key: u64,
+}
+
+impl SessionTable {
+    /// Makes the table, without sessions.
+    pub(in crate::bridge) fn new(limits: SessionLimits) -> Self {
+        SessionTable {
+            limits,
+            ..SessionTable::default()
+        }
+    }
+
+    /// Changes the limits. Holds that have begun keep their time.
+    pub(in crate::bridge) fn set_limits(&mut self, limits: SessionLimits) {
+        self.limits = limits;
+    }
+
+    /// Returns the counters and gauges.
+    pub(in crate::bridge) fn counts(&self) -> &SessionCounts {
+        &self.counts
+    }
+
+    /// Adds a session. Its connections are found from now on.
+    pub(super) fn add(&mut self, session: LiveSession) -> SessionKey {
+        self.last_key += 1;
+        let key = SessionKey(self.last_key);
+        if let Some(client) = session.client() {
+            self.legs.insert(client, SessionLeg::Client(key));
+        }
+        if let Some(upstream) = session.upstream() {
+            self.legs.insert(upstream, SessionLeg::Upstream(key));
+        }
+        self.live.insert(key, Box::new(session));
+        self.counts.opened += 1;
+        self.counts.attached += 1;
+        self.sync_tokens(key);
+        key
+    }
+
+    /// Removes a session from every table. Its connections are no legs any more.
+    pub(super) fn take(&mut self, key: SessionKey) -> Option<Box<LiveSession>> {
+        let session = self.live.remove(&key)?;
+        for leg in [session.client(), session.upstream()].into_iter().flatten() {
+            self.legs.remove(&leg);
+        }
+        if !sabotage::on(Bug::TokenKept) {
+            for token in &session.tokens {
+                self.tokens.remove(token);
+            }
+        }
+        for (at, due) in session.armed() {
+            self.dues.remove(at, key, due);
+        }
+        match &session.place {
+            ClientPlace::Attached(_) => self.counts.attached -= 1,
+            ClientPlace::Held(hold) => {
+                let (since, owner) = (hold.since, hold.owner.clone());
+                self.forget_hold(key, &owner, since);
+            }
+        }
+        if self.live.is_empty() {
+            self.legs.shrink_to(PLACES_KEPT);
+            self.tokens.shrink_to(PLACES_KEPT);
+        }
+        Some(session)
+    }
+
+    /// Counts a session among those that wait.
+    pub(super) fn note_hold(&mut self, key: SessionKey, owner: HoldOwner, since: Micros) {
+        self.holds.entry(owner).or_default().insert((since, key));
+        self.counts.held += 1;
+    }
+
+    /// Counts a session no longer among those that wait.
+    pub(super) fn forget_hold(&mut self, key: SessionKey, owner: &HoldOwner, since: Micros) {
+        if let Some(holds) = self.holds.get_mut(owner) {
+            holds.remove(&(since, key));
+            if holds.is_empty() {
+                self.holds.remove(owner);
+            }
+        }
+        self.counts.held -= 1;
+    }
+
+    /// Finds the session by the tokens that are valid now, and by no others.
+    pub(super) fn sync_tokens(&mut self, key: SessionKey) {
+        let Some(session) = self.live.get_mut(&key) else {
+            return;
+        };
+        for token in session.tokens.drain(..) {
+            self.tokens.remove(&token);
+        }
+        session.tokens.extend(session.pulse.tokens().valid());
+        for token in &session.tokens {
+            self.tokens.insert(*token, key);
+        }
+    }
+
+    /// Sets when something is due for a session, unless it is due earlier.
+    pub(super) fn arm(&mut self, key: SessionKey, due: Due, at: Micros) {
+        if let Some(session) = self.live.get_mut(&key)
+            && let Some(before) = session.arm(due, at)
+        {
+            if let Some(before) = before {
+                self.dues.remove(before, key, due);
+            }
+            self.dues.add(at, key, due);
+        }
+    }
+
+    /// Sets that something is not due any more.
+    pub(super) fn disarm(&mut self, key: SessionKey, due: Due) {
+        if let Some(session) = self.live.get_mut(&key)
+            && let Some(at) = session.disarm(due)
+        {
+            self.dues.remove(at, key, due);
+        }
+    }
+
+    /// Returns how many entries all tables have. For tests.
+    #[cfg(feature = "testing")]
+    pub(in crate::bridge) fn kept(&self) -> usize {
+        self.live.len()
+            + self.legs.len()
+            + self.tokens.len()
+            + self.holds.len()
+            + self.dues.len()
+            + self.waiting.len()
+            + self.last_closes.len()
+    }
+}
