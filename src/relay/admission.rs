@@ -7,7 +7,6 @@ use super::causes::{FLAPPING, SESSION_UNKNOWN};
 use super::protocol;
 use super::protocol::Init;
 use super::relay::{ANONYMOUS, LIMIT_SCOPE, Relay};
-use super::routing::send_answer;
 use super::session::SESSION_APPS_MAX;
 use super::tables::Introduction;
 use crate::base::cause::Cause;
@@ -120,7 +119,7 @@ impl Relay {
     }
 
     /// Returns how long an identity that reconnects too often is refused.
-    fn check_flapping(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
+    pub(super) fn check_flapping(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         let limit = self.settings.flapping_limit;
         let left = self
             .flapping
@@ -145,7 +144,7 @@ impl Relay {
             }
             Err(AppRefusal::AwaitInit(why)) => {
                 let rejected = protocol::reconnect_rejected("SESSION_NOT_FOUND", why);
-                send_answer(io, id, rejected);
+                self.answer(io, id, rejected);
                 self.await_init(io, id);
                 return None;
             }
@@ -156,14 +155,14 @@ impl Relay {
         let not_started = code == NOT_STARTED;
         if not_started && introduction.is_reconnect {
             let rejected = protocol::reconnect_rejected("NOT_RUNNING", &why);
-            send_answer(io, id, rejected);
+            self.answer(io, id, rejected);
         }
         // The app would reconnect without `app_stopped`.
         if cause == Cause::BLOCKED || not_started && introduction.has_newer_sdk {
-            send_answer(io, id, protocol::app_stopped(&why));
+            self.answer(io, id, protocol::app_stopped(&why));
             io.close_for(id, cause, 1000, super::app_lifecycle::STOPPED);
         } else {
-            send_answer(io, id, protocol::app_error(code, &why));
+            self.answer(io, id, protocol::app_error(code, &why));
             io.close_for(id, cause, cause.close_code(), &why);
         }
         None
@@ -191,7 +190,10 @@ impl Relay {
         introduction.has_newer_sdk |= init.has_newer_sdk;
         introduction.is_reconnect = init.is_reconnect;
         // A rejected `reconnect` has already been answered with the reason.
-        if init.is_reconnect && self.pending_introductions.is_awaited(id) {
+        if init.is_reconnect
+            && self.pending_introductions.is_awaited(id)
+            && self.pulse.key_of(id).is_none()
+        {
             return malformed(protocol::NO_INIT.into());
         }
         let headers = self.pending_introductions.headers(id);

@@ -1,6 +1,7 @@
 //! Apps of a session: users start and stop them, and the relay asks lost ones back.
 
 use super::jobs::{StateJob, StopReason};
+use super::pulse::{PeerEnd, PulseKey};
 use super::relay::Relay;
 use super::session::{AppSlot, AppState, RemovedApp, SESSION_APPS_MAX, Session, Sessions};
 use super::tables::{EndedSession, RelayTask};
@@ -29,6 +30,8 @@ pub(super) const CONNECT_TIMEOUT: Micros = Micros::from_secs(15);
 struct RemovedConn {
     /// The app's connection, if it had one.
     conn: Option<ConnId>,
+    /// Its pulse session, if it had one.
+    pulse: Option<PulseKey>,
 }
 
 impl Relay {
@@ -116,8 +119,17 @@ impl Relay {
             let (user, package) = (user.into(), package.into());
             self.persist_user_choice(io, StateJob::Forget { user, package });
         }
-        if let Some(conn) = app.conn {
-            super::routing::send_answer(io, conn, protocol::app_stopped(reason.name()));
+        let stopped = protocol::app_stopped(reason.name());
+        if let Some(key) = app.pulse {
+            let (code, reason) = (1000, STOPPED);
+            let end = PeerEnd {
+                cause,
+                code,
+                reason,
+            };
+            self.end_for_good(io, key, stopped, end);
+        } else if let Some(conn) = app.conn {
+            self.answer(io, conn, stopped);
             io.close_for(conn, cause, 1000, STOPPED);
         }
         self.send_stop(user, package, reason);
@@ -143,21 +155,25 @@ impl Relay {
             conn,
             deadline,
             pending_request,
-            content,
+            mut content,
         } = removed;
-        self.delivery().0.discard(io, content);
+        let pulse = content.backlog.pulse();
+        let (mut delivery, _) = self.delivery();
+        delivery.unbind(io, &mut content.backlog);
+        delivery.discard(io, content);
         if let Some(deadline) = deadline {
             self.grace_queue.cancel(deadline);
         }
         if let Some(number) = pending_request {
             self.cancel_start(number);
         }
-        RemovedConn { conn }
+        RemovedConn { conn, pulse }
     }
 
     /// Removes an app from its session, and tells the glasses why.
     pub(super) fn remove_app(&mut self, io: &mut Io<'_>, user: &str, package: &str, why: &str) {
-        self.detach_app(io, user, package);
+        let removed = self.detach_app(io, user, package);
+        self.drop_pulse(io, removed.and_then(|removed| removed.pulse));
         self.notify_stopped(io, user, package, Some(why));
         self.sessions.tidy(user);
     }
@@ -188,18 +204,32 @@ impl Relay {
     pub(super) fn end_app(&mut self, io: &mut Io<'_>, user: &str, app: AppSlot) {
         let package = app.package.clone();
         let removed = Sessions::end_app(io, &mut self.slot_counts().0, user, app);
-        let RemovedConn { conn } = self.clean_up(io, removed);
+        let RemovedConn { conn, pulse } = self.clean_up(io, removed);
         // The connection may have been lost in the meantime.
         let conn = conn.filter(|conn| io.view(*conn).is_some());
+        if let Some(key) = pulse.filter(|_| !io.is_draining()) {
+            let (cause, code, reason) = (causes::SESSION_ENDED, 1000, SESSION_ENDED);
+            let end = PeerEnd {
+                cause,
+                code,
+                reason,
+            };
+            self.end_for_good(io, key, protocol::app_stopped("session_ended"), end);
+            if conn.is_some() {
+                return;
+            }
+        }
         match conn {
             // The app moves to the next process, with its glasses.
             Some(conn) if io.is_draining() => {
+                self.say_bye(io, conn, "restart");
+                self.drop_pulse(io, pulse);
                 let code = Cause::DRAINING.close_code();
                 io.close_for(conn, Cause::DRAINING, code, "service restart");
             }
-            None if io.is_draining() => {}
+            None if io.is_draining() => self.drop_pulse(io, pulse),
             Some(conn) => {
-                super::routing::send_answer(io, conn, protocol::app_stopped("session_ended"));
+                self.answer(io, conn, protocol::app_stopped("session_ended"));
                 io.close_for(conn, causes::SESSION_ENDED, 1000, SESSION_ENDED);
             }
             // A newer session of the user already has the app.
@@ -215,7 +245,8 @@ impl Relay {
         if io.is_draining() {
             // The app moves to the next process and runs there; its glasses must not hear that it
             // stopped.
-            self.detach_app(io, user, package);
+            let removed = self.detach_app(io, user, package);
+            self.drop_pulse(io, removed.and_then(|removed| removed.pulse));
             return self.sessions.tidy(user);
         }
         let wanted = self.credentials.webhook_url(package).is_some();

@@ -24,7 +24,8 @@ impl Relay {
         self.check_counts();
         let sessions = self.sessions.after(None);
         let sessions = sessions.map(|(user, session)| session.charged(user));
-        let others = self.task_queue.charged() + self.pending_introductions.charged();
+        let others =
+            self.task_queue.charged() + self.pending_introductions.charged() + self.pulse.charged();
         (sessions.sum::<usize>() + others) as u64
     }
 

@@ -31,6 +31,12 @@ impl Relay {
             return;
         }
         if session.fan_outs.len() >= FAN_OUTS_MAX {
+            if self.pulse.key_of(id).is_some() {
+                // They send it again on their next connection.
+                let cause = Cause::BUFFERS_FULL;
+                let why = "frames of older connections are still being delivered";
+                return io.close_for(id, cause, cause.close_code(), why);
+            }
             return self.stats.count_drops(DropReason::NoRoom, 1);
         }
         // Frames of older connections go first.
@@ -100,7 +106,8 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(user) else {
             return;
         };
-        if is_for_memory {
+        // What glasses that speak pulse have sent counts as received.
+        if is_for_memory && self.pulse.key_of(id).is_none() {
             let frames = session.fan_outs.drop_from(id);
             session.fan_outs.tidy();
             return self.stats.count_drops(DropReason::NoRoom, frames);

@@ -88,7 +88,10 @@ impl Relay {
     pub(super) fn drop_partial_text(&mut self, id: ConnId) {
         if self.partial_texts.has(id) {
             self.partial_texts.0.remove(&id);
-            self.stats.count_drops(DropReason::Unread, 1);
+            // A peer that speaks pulse sends it again.
+            let is_lost = self.pulse.key_of(id).is_none();
+            self.stats
+                .count_drops(DropReason::Unread, u64::from(is_lost));
         }
     }
 }

@@ -12,6 +12,11 @@ mod message_reader;
 mod newer_sdk;
 mod product;
 pub(crate) mod protocol;
+pub(in crate::relay) mod pulse;
+mod pulse_ends;
+mod pulse_messages;
+mod pulse_requests;
+mod pulse_resumes;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"

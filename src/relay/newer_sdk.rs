@@ -22,6 +22,9 @@ impl Relay {
 
     /// Starts the timer for the init message of an app whose `reconnect` was rejected.
     pub(super) fn await_init(&mut self, io: &mut Io<'_>, id: ConnId) {
+        if self.pending_introductions.is_awaited(id) {
+            return;
+        }
         let timer = io.start_timer(INIT_TIMEOUT);
         self.pending_introductions.awaited.insert(id, timer);
         self.pending_introductions.timers.insert(timer, id);

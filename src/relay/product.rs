@@ -5,14 +5,16 @@ use super::relay::Relay;
 use super::role::{APP, GLASSES, RELAY_CLASSES};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
-use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
+use crate::engine::{
+    Class, Ending, HeartbeatText, Io, Message, Reply, Request, TimerId, Upgrade, Verdict,
+};
 use crate::host::{
     ClassInfo, ClientCheck, Credentials, Identity, LogValue, Product, RequestDecision,
 };
 
 impl Relay {
     /// Returns the class that a path asks for.
-    fn class_of(path: &str) -> Option<Class> {
+    pub(super) fn class_of(path: &str) -> Option<Class> {
         match path {
             "/glasses-ws" => Some(GLASSES),
             "/tpa-ws" | "/app-ws" => Some(APP),
@@ -90,7 +92,11 @@ impl Product for Relay {
         _: &ClientCheck,
     ) -> Option<RequestDecision> {
         let class = Relay::class_of(request.path())?;
-        let (identity, verdict) = self.decide(io, id, request, class);
+        self.note_wish(io, id, request);
+        let (identity, mut verdict) = self.decide(io, id, request, class);
+        if let Verdict::Upgrade(upgrade) = &mut verdict {
+            self.admit_wish(io, id, identity.as_ref(), upgrade);
+        }
         Some(RequestDecision {
             class,
             identity,
@@ -99,6 +105,9 @@ impl Product for Relay {
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str {
+        if let Some(how) = self.open_wish(io, id, identity) {
+            return how;
+        }
         let introduction = self.pending_introductions.take_introduction(id);
         self.attach_role(io, id, identity, introduction).name()
     }
@@ -113,7 +122,12 @@ impl Product for Relay {
         id: ConnId,
         message: &Message,
     ) -> Option<Identity> {
-        let (identity, introduction) = self.read_introduction(io, id, message)?;
+        if self.is_resuming(id) {
+            return self.claim_session(io, id, message);
+        }
+        let read = self.read_introduction(io, id, message);
+        self.count_handled(io, id, message.len());
+        let (identity, introduction) = read?;
         self.pending_introductions
             .keep_introduction(id, introduction);
         Some(identity)
@@ -136,10 +150,44 @@ impl Product for Relay {
         if let Some(identity) = identity {
             self.end_conn(io, id, identity, end);
         }
+        self.end_pulse_conn(io, id, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _end: &Ending) {
         self.forget_introduction(io, id);
+        self.pulse.take_waiting(io, id);
+    }
+
+    fn on_leg_open(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.open_pulse(io, id);
+    }
+
+    fn on_leg_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) -> Option<Message> {
+        self.read_pulse(io, id, message)
+    }
+
+    fn on_leg_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.pulse.on_writable(io, id);
+    }
+
+    fn heartbeat_text(&mut self, io: &mut Io<'_>, id: ConnId, number: u64) -> HeartbeatText {
+        let first_ms = self.first_ms(io);
+        self.pulse.heartbeat(io, id, (number, first_ms))
+    }
+
+    fn refuse_open(
+        &mut self,
+        id: ConnId,
+        request: &Request,
+        reply: &Reply,
+        cause: Cause,
+    ) -> Option<Verdict> {
+        self.refuse_wish(id, request, reply, cause)
+    }
+
+    fn on_drain_close(&mut self, io: &mut Io<'_>, id: ConnId) -> bool {
+        self.say_bye(io, id, "restart");
+        true
     }
 
     /// Stops a blocked app: tells the app and its server in the terms of the SDK, and does not ask

@@ -1,6 +1,7 @@
 //! The relay's state: sessions that survive their connections, and the tables beside them.
 
 use super::jobs::{JobSender, StateJob};
+use super::pulse::PulsePeers;
 use super::relay_settings::RelaySettings;
 use super::relay_stats::RelayStats;
 use super::session::{
@@ -14,7 +15,7 @@ use super::tables::{
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
-use crate::host::{Blocks, Credentials, Flapping, Identity};
+use crate::host::{Blocks, BootId, Credentials, Flapping, Identity, SessionCounts};
 use crate::relay::role::PeerRole;
 use std::collections::HashMap;
 
@@ -58,6 +59,8 @@ pub(crate) struct Relay {
     /// Connections that announced their departure and were already replaced, by the timer that
     /// closes them.
     pub(super) leaving: HashMap<TimerId, ConnId>,
+    /// The pulse sessions of peers.
+    pub(super) pulse: PulsePeers,
     /// The most slots that wait for a lost peer: as many as there may be connections.
     pub(super) absent_max: usize,
     /// The number of the last generated name.
@@ -91,9 +94,20 @@ impl Relay {
             reload_scan: ScanState::default(),
             malformed_counts: HashMap::new(),
             leaving: HashMap::new(),
+            pulse: PulsePeers::default(),
             absent_max,
             anonymous: 0,
         }
+    }
+
+    /// Sets the id of this run of the gateway, which the hello of pulse names.
+    pub(crate) fn set_boot(&mut self, boot: BootId) {
+        self.pulse.boot = Some(boot);
+    }
+
+    /// Returns the counters of pulse sessions.
+    pub(crate) fn pulse_counts(&self) -> &SessionCounts {
+        &self.pulse.counts
     }
 
     /// Applies new settings. Waits that have begun keep their end. Apps that are no longer known
@@ -191,6 +205,10 @@ impl Relay {
             self.run_tasks(io);
             return true;
         }
+        if self.pulse.on_timer(timer) {
+            self.run_pulse_dues(io);
+            return true;
+        }
         ours || self.on_leaving(io, timer) || self.on_init_timeout(io, timer)
     }
 
@@ -209,6 +227,7 @@ impl Relay {
         let delivery = FrameDelivery {
             settings: &self.settings,
             stats: &mut self.stats,
+            pulse: &mut self.pulse,
         };
         (delivery, &mut self.sessions)
     }

@@ -24,6 +24,10 @@ pub struct RelaySettings {
     pub replay_unconfirmed: bool,
     /// How often an identity may reconnect, or take over its slot, in a minute; 0: no limit.
     pub flapping_limit: u32,
+    /// Whether peers may ask for sessions that outlive their connections (`?pulse=1`).
+    pub pulse: bool,
+    /// How many peers a second may come back after all were lost at once.
+    pub accept_per_second: u32,
     /// The subprotocols of each class, by [`Class`](crate::Class).
     pub subprotocols: [Subprotocols; RELAY_CLASSES.len()],
 }
@@ -63,6 +67,8 @@ impl Default for RelaySettings {
                 .to_vec(),
             replay_unconfirmed: false,
             flapping_limit: 15,
+            pulse: false,
+            accept_per_second: 5_000,
             subprotocols: Default::default(),
         }
     }

@@ -11,7 +11,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::{Class, Io, Message, SendOutcome};
+use crate::engine::{Class, Io, Message};
 use crate::host::Identity;
 use crate::relay::role::{GLASSES, PeerRole};
 
@@ -73,6 +73,10 @@ impl Relay {
         identity: &Identity,
         read: Option<Result<ReadMessage, Malformed>>,
     ) {
+        let len = match &read {
+            Some(Ok(read)) => read.message.len(),
+            Some(Err(_)) | None => 0,
+        };
         let done = match read {
             None => return,
             Some(Err(why)) => Err(why),
@@ -84,6 +88,7 @@ impl Relay {
         if let Err(why) = done {
             self.count_malformed(io, id, PeerRole::of(identity).class(), &why);
         }
+        self.count_handled(io, id, len);
     }
 
     fn handle_glasses_frame(
@@ -109,10 +114,10 @@ impl Relay {
             return Ok(());
         }
         match read.parse(GlassesFrame::parse)? {
-            GlassesFrame::Init => send_answer(io, id, protocol::connection_ack(user)),
+            GlassesFrame::Init => self.answer(io, id, protocol::connection_ack(user)),
             GlassesFrame::StartApp(package) => self.start_app(io, user, &package),
             GlassesFrame::StopApp(package) => self.stop_app_for_user(io, user, &package),
-            GlassesFrame::Ping => send_answer(io, id, protocol::PONG.to_owned()),
+            GlassesFrame::Ping => self.answer(io, id, protocol::PONG.to_owned()),
             GlassesFrame::Data(kind) => {
                 let is_kept = !self.is_skipped(&kind);
                 let stream = protocol::stream_of(&kind);
@@ -147,7 +152,7 @@ impl Relay {
                         "the sessionId is of another user than this connection".to_owned(),
                     ));
                 }
-                send_answer(io, id, protocol::app_ack(&identity.user, package));
+                self.answer(io, id, protocol::app_ack(&identity.user, package));
             }
             AppFrame::Subscribe(subscriptions) => {
                 self.subscribe(io, id, identity, subscriptions);
@@ -157,7 +162,7 @@ impl Relay {
                 let actions = self.app_on(io, &identity.user, package, event);
                 self.run_actions(io, identity, actions);
             }
-            AppFrame::Ping => send_answer(io, id, protocol::PONG.to_owned()),
+            AppFrame::Ping => self.answer(io, id, protocol::PONG.to_owned()),
             AppFrame::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
             AppFrame::Request(kind) if !self.credentials.may_send(package, &kind) => {
                 self.stats.forbidden += 1;
@@ -193,7 +198,7 @@ impl Relay {
         let (before, after) = (older.allocated(), subscriptions.allocated());
         if after > before && after > SMALL_SET && !io.has_room(after - before) {
             let why = "no memory for these subscriptions now: the old ones stay in force";
-            return send_answer(io, id, protocol::app_error("NO_ROOM", why));
+            return self.answer(io, id, protocol::app_error("NO_ROOM", why));
         }
         adjust_charge(io, before, after);
         *older = subscriptions;
@@ -237,7 +242,13 @@ impl Relay {
             .get(user)
             .and_then(|session| session.glasses().conn());
         if let Some(glasses) = glasses {
-            self.paused_apps.pause_app(io, app, glasses);
+            let key = self.pulse.key_of(glasses);
+            let is_full = key.is_some_and(|key| !self.pulse.has_room(key));
+            if self.paused_apps.pause_app(io, app, glasses, is_full)
+                && let Some(key) = self.pulse.key_of(app)
+            {
+                self.pulse.plan_sign(io, key, true);
+            }
         }
     }
 
@@ -262,7 +273,7 @@ impl Relay {
         } else {
             protocol::app_error("MALFORMED_MESSAGE", &why.0)
         };
-        send_answer(io, id, error);
+        self.answer(io, id, error);
         if over {
             let reason = format!("repeated malformed messages: {}", why.0);
             io.close_for(id, Cause::FORBIDDEN, Cause::FORBIDDEN.close_code(), &reason);
@@ -282,11 +293,4 @@ impl Relay {
 /// Returns the work units for parsing this many bytes of JSON.
 pub(super) fn parse_units(bytes: usize) -> u32 {
     u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
-}
-
-/// Sends an answer to the connection that asked. It is never kept for an absent peer.
-pub(super) fn send_answer(io: &mut Io<'_>, id: ConnId, text: String) {
-    if let SendOutcome::Refused(why) = io.send(id, Message::text(text)) {
-        log::debug!("answer refused id={id} why={why:?}");
-    }
 }

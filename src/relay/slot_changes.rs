@@ -3,8 +3,8 @@
 
 use super::app_lifecycle::CONNECT_TIMEOUT;
 use super::protocol;
+use super::pulse_ends::send_bye;
 use super::relay::{GIVE_UP_UNITS, LIMIT_SCOPE, Relay};
-use super::routing::send_answer;
 use super::session::{
     Action, AppEvent, AttachInfo, AttachKind, Attached, ConnFlags, GiveUp, GlassesEvent,
     LastEnding, RelayFrame, RemoveReason, ReplayOutcome, SlotDeadline,
@@ -36,7 +36,12 @@ const GIVE_UPS_PER_LOSS: usize = 4;
 
 impl Relay {
     /// Applies an event to the slot of a user's glasses. Returns the actions to carry out.
-    fn glasses_on(&mut self, io: &mut Io<'_>, user: &str, event: GlassesEvent) -> Vec<Action> {
+    pub(super) fn glasses_on(
+        &mut self,
+        io: &mut Io<'_>,
+        user: &str,
+        event: GlassesEvent,
+    ) -> Vec<Action> {
         let (mut counts, sessions) = self.slot_counts();
         sessions.glasses_on(io, &mut counts, user, event)
     }
@@ -85,7 +90,12 @@ impl Relay {
             (Action::CountAnswer { answered: false }, _) => self.stats.webhooks_failed += 1,
             (Action::EndSession, _) => self.end_session(io, user),
             (Action::Acknowledge(conn), PeerRole::App(package)) => {
-                send_answer(io, conn, protocol::reconnect_ack(user, package));
+                if let Some(key) = self.pulse.key_of(conn)
+                    && let Some(peer) = self.pulse.get_mut(key)
+                {
+                    peer.is_deferred = false;
+                }
+                self.answer(io, conn, protocol::reconnect_ack(user, package));
             }
             (Action::Revive, PeerRole::App(package)) => self.revive(io, identity, package),
             (Action::Remove(why), PeerRole::App(package)) => {
@@ -147,6 +157,11 @@ impl Relay {
         let Some(info) = self.attach(io, id, identity, actions, ack) else {
             return AttachKind::First;
         };
+        if let Some(key) = self.pulse.key_of(id)
+            && let Some(peer) = self.pulse.get_mut(key)
+        {
+            (peer.has_newer_sdk, peer.is_deferred) = (flags.has_newer_sdk, flags.deferred);
+        }
         if let Some(number) = info.answered_request {
             self.stats.webhooks_answered += 1;
             self.cancel_answered(number);
@@ -175,18 +190,35 @@ impl Relay {
             }
         }
         let info = info?;
+        let older = match info.attached {
+            Attached::TookOver { older, .. } => Some(older),
+            Attached::First | Attached::Resumed { .. } => None,
+        };
+        let replaced = older.filter(|older| self.pulse.key_of(*older).is_some());
         let (mut delivery, sessions) = self.delivery();
         let backlog = sessions.backlog_of(identity, id)?;
-        if let Attached::TookOver { older, .. } = info.attached {
+        // A peer that comes back without its pulse session gets what was not sent in it.
+        if let Some(in_doubt) = delivery.end_pulse(io, backlog) {
+            doubtful = in_doubt;
+        } else if let Some(older) = older {
             // Take back what the older connection has not sent: it is sent on this one.
             let unsent = io.discard_unsent(older);
             let begun = io.messages_sent(older).saturating_sub(unsent);
             doubtful = delivery.on_loss(io, backlog, begun);
         }
-        if let Attached::TookOver { older, .. } = info.attached
+        if let Some(older) = older
             && PeerRole::of(identity) == PeerRole::Glasses
         {
             self.paused_apps.resume_all(io, older);
+            if replaced.is_some() {
+                send_bye(io, older, "replaced", 0);
+            }
+        }
+        if let Some(key) = self.pulse.key_of(id) {
+            let replayed = self.attach_pulse(io, (id, key), identity, ack);
+            self.persist_running(io, identity);
+            self.record_attach(io, id, identity, info.attached, replayed, doubtful);
+            return Some(info);
         }
         if let SendOutcome::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
@@ -201,7 +233,7 @@ impl Relay {
 
     /// Logs and counts a connection that has taken its slot, and closes the older connection that
     /// it replaces, if any.
-    fn record_attach(
+    pub(super) fn record_attach(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
@@ -256,7 +288,7 @@ impl Relay {
                     self.leaving.insert(timer, older);
                 } else {
                     if has_newer_sdk {
-                        send_answer(io, older, protocol::app_stopped(REPLACED));
+                        self.answer(io, older, protocol::app_stopped(REPLACED));
                     }
                     let (code, reason) = match PeerRole::of(identity) {
                         PeerRole::Glasses => (4003, SUPERSEDED),
@@ -282,27 +314,29 @@ impl Relay {
         identity: &Identity,
         end: &Ending,
     ) {
-        self.resume_apps(io, id, identity);
         let user = &identity.user;
         if PeerRole::of(identity) == PeerRole::Glasses {
+            self.paused_apps.resume_all(io, id);
             self.orphan_fan_outs(io, id, user);
         }
-        let (mut delivery, sessions) = self.delivery();
-        let Some(backlog) = sessions.backlog_of(identity, id) else {
-            return;
+        let (grace, has_farewell) = match self.lose_pulse(io, id, identity, end) {
+            Some(has_farewell) => (self.grace_of(identity), has_farewell),
+            None => {
+                let (mut delivery, sessions) = self.delivery();
+                let Some(backlog) = sessions.backlog_of(identity, id) else {
+                    return;
+                };
+                let begun = end.traffic.messages_out.saturating_sub(end.unsent);
+                delivery.on_loss(io, backlog, begun);
+                (self.grace_of(identity), false)
+            }
         };
-        let begun = end.traffic.messages_out.saturating_sub(end.unsent);
-        delivery.on_loss(io, backlog, begun);
         let (conn, now) = (id, io.now());
         let last_ending = LastEnding {
             cause: end.cause,
             lost: end.lost,
         };
-        let grace = match PeerRole::of(identity) {
-            PeerRole::Glasses => self.settings.glasses_grace,
-            PeerRole::App(_) => self.settings.app_grace,
-        };
-        let may_return = grace != Micros::ZERO && !self.is_generated_name(user);
+        let may_return = grace != Micros::ZERO && !has_farewell;
         let wait = may_return.then(|| self.grace_queue.new_deadline(now + grace));
         let actions = match PeerRole::of(identity) {
             PeerRole::Glasses => {
@@ -315,6 +349,9 @@ impl Relay {
                 self.glasses_on(io, user, event)
             }
             PeerRole::App(package) => {
+                if has_farewell {
+                    self.app_on(io, user, package, AppEvent::Released { conn });
+                }
                 let event = AppEvent::Ended {
                     conn,
                     now,

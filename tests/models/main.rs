@@ -2,6 +2,8 @@
 
 #[path = "../support/fleet/mod.rs"]
 mod fleet;
+#[path = "../support/pulse_client.rs"]
+mod pulse_client;
 #[path = "../support/tokens.rs"]
 mod tokens;
 
@@ -12,6 +14,8 @@ mod mailbox;
 mod pairs;
 mod pulse;
 mod pulse_model;
+mod pulse_peers;
+mod pulse_sessions;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod sessions;

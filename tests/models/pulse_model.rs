@@ -393,7 +393,7 @@ impl World {
                 client.is_open = true;
                 client.sent.resume(hello.rx)
             }
-            GatewayFrame::Ping { number, rx } => {
+            GatewayFrame::Ping { number, rx, .. } => {
                 let pong = ShortControl::pong(number, client.received.tell());
                 if let Some((up, _)) = &mut self.link {
                     up.text(pong.as_str());

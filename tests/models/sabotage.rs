@@ -43,6 +43,22 @@ fn every_deliberate_bug_of_pulse_is_caught() {
 }
 
 #[test]
+fn every_deliberate_bug_of_pulse_on_the_relay_is_caught() {
+    assert_caught(&Bug::OF_RELAY_PULSE, |seed| {
+        crate::pulse_peers::run(seed).map(drop)
+    });
+}
+
+#[test]
+fn every_deliberate_bug_of_sessions_is_caught() {
+    // The bugs of the protocol itself are caught with the gateway, too.
+    let bugs = [&Bug::OF_SESSIONS[..], &Bug::OF_PULSE].concat();
+    assert_caught(&bugs, |seed| {
+        crate::simulation::pulse_sessions::run(seed, 400)
+    });
+}
+
+#[test]
 fn every_deliberate_bug_of_the_relay_is_caught() {
     assert_caught(&Bug::OF_THE_RELAY, crate::fan_outs::run);
 }
@@ -65,7 +81,7 @@ fn every_deliberate_bug_of_balancing_is_caught() {
 #[track_caller]
 fn assert_caught(bugs: &[Bug], run: impl Fn(u64) -> Result<(), String> + Sync) {
     let is_caught = |bug: Bug| {
-        (0..48).any(|seed| {
+        (0..64).any(|seed| {
             let run = || sabotage::with(bug, || run(seed));
             !matches!(catch_unwind(AssertUnwindSafe(run)), Ok(Ok(())))
         })

@@ -3,6 +3,8 @@
 
 #[path = "../support/fleet/mod.rs"]
 mod fleet;
+#[path = "../support/pulse_client.rs"]
+mod pulse_client;
 #[path = "../support/tokens.rs"]
 mod tokens;
 
@@ -15,6 +17,9 @@ mod bounds;
 mod fan_outs;
 mod memory;
 mod newer_sdk;
+mod pulse_bounds;
+mod pulse_ends;
+mod pulse_sessions;
 mod reloads;
 mod restarts;
 mod routing;

@@ -36,6 +36,11 @@ impl BuiltFrame {
         })
     }
 
+    /// Returns the message; `None` if the frame is not valid.
+    pub(in crate::relay) fn message(&self) -> Option<Message> {
+        self.text.clone().or_else(|| self.prepared.message())
+    }
+
     fn copied(&self) -> Option<&str> {
         match &self.text {
             Some(Message::Text(text)) => Some(text),
@@ -99,6 +104,16 @@ pub(in crate::relay) struct DropCounts {
     pub(in crate::relay) overflow: u64,
     /// Frames dropped because they were too old.
     pub(in crate::relay) expired: u64,
+}
+
+impl WaitingFrame<'_> {
+    /// Returns the message; `None` if the frame is not valid.
+    pub(in crate::relay) fn into_message(self) -> Option<Message> {
+        match self {
+            WaitingFrame::Copied(message) => Some(message),
+            WaitingFrame::Shared(prepared) => prepared.message(),
+        }
+    }
 }
 
 impl BacklogQueue {

@@ -7,6 +7,7 @@ use super::costs::adjust_charge;
 use super::slot::Destination;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Io, Message, SendOutcome};
+use crate::relay::pulse::PulsePeers;
 use crate::relay::relay_settings::RelaySettings;
 use crate::relay::relay_stats::{DropReason, RelayStats};
 
@@ -17,11 +18,11 @@ const REPLAYED_AT_ONCE: u64 = 128;
 /// A frame for one or more slots, built once.
 #[derive(Debug, Clone)]
 pub(in crate::relay) struct RelayFrame {
-    built: BuiltFrame,
+    pub(super) built: BuiltFrame,
     /// Whether the frame is kept for absent peers.
-    is_kept: bool,
+    pub(super) is_kept: bool,
     /// The class of its receivers.
-    class: Class,
+    pub(super) class: Class,
 }
 
 impl RelayFrame {
@@ -49,6 +50,7 @@ impl RelayFrame {
 pub(in crate::relay) struct FrameDelivery<'a> {
     pub(in crate::relay) settings: &'a RelaySettings,
     pub(in crate::relay) stats: &'a mut RelayStats,
+    pub(in crate::relay) pulse: &'a mut PulsePeers,
 }
 
 /// The result of a replay.
@@ -71,11 +73,16 @@ impl FrameDelivery<'_> {
     ) -> bool {
         let (conn, backlog) = match destination {
             Destination::Empty => return false,
-            Destination::Absent(backlog) => {
-                self.keep(io, backlog, frame);
-                return true;
-            }
-            Destination::Held(conn, backlog) => (conn, backlog),
+            Destination::Absent(backlog) => (None, backlog),
+            Destination::Held(conn, backlog) => (Some(conn), backlog),
+        };
+        if let Some(key) = backlog.pulse() {
+            self.deliver_to_pulse(io, (conn, backlog, key), frame);
+            return true;
+        }
+        let Some(conn) = conn else {
+            self.keep(io, backlog, frame);
+            return true;
         };
         // Frames that still wait go first.
         if frame.is_kept && backlog.waiting() > 0 {
@@ -178,6 +185,11 @@ impl FrameDelivery<'_> {
             mut backlog,
             subscriptions,
         } = content;
+        if let Some(key) = backlog.pulse() {
+            let unsent = self.pulse.expire(io, key);
+            self.stats.count_drops(DropReason::EndedSession, unsent);
+            self.unbind(io, &mut backlog);
+        }
         if !backlog.is_empty() {
             self.change(io, &mut backlog, |queue, stats, io| {
                 io.spend(work_units(queue.len() as u64, 16));
@@ -205,7 +217,7 @@ impl FrameDelivery<'_> {
     }
 
     /// Keeps a frame for an absent peer, if its type may be kept.
-    fn keep(&mut self, io: &mut Io<'_>, backlog: &mut Backlog, frame: &RelayFrame) {
+    pub(super) fn keep(&mut self, io: &mut Io<'_>, backlog: &mut Backlog, frame: &RelayFrame) {
         if !frame.is_kept {
             return self.stats.count_drops(DropReason::Skipped, 1);
         }
@@ -219,7 +231,7 @@ impl FrameDelivery<'_> {
     }
 
     /// Changes what is kept for a slot, and updates the counts. An empty backlog is freed.
-    fn change(
+    pub(super) fn change(
         &mut self,
         io: &mut Io<'_>,
         backlog: &mut Backlog,
@@ -235,12 +247,12 @@ impl FrameDelivery<'_> {
 }
 
 /// Returns the work units for this many things, if `each` of them take a microsecond together.
-fn work_units(things: u64, each: u64) -> u32 {
+pub(super) fn work_units(things: u64, each: u64) -> u32 {
     u32::try_from(things / each).unwrap_or(u32::MAX)
 }
 
 impl RelayStats {
-    fn count_queue_drops(&mut self, dropped: DropCounts) {
+    pub(super) fn count_queue_drops(&mut self, dropped: DropCounts) {
         self.count_drops(DropReason::Overflow, dropped.overflow);
         self.count_drops(DropReason::Expired, dropped.expired);
     }

@@ -13,6 +13,7 @@ mod frame_delivery;
 mod glasses_slot;
 mod grace_queue;
 mod memory;
+mod pulse_delivery;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
@@ -35,6 +36,7 @@ pub(in crate::relay) use self::frame_delivery::{FrameDelivery, RelayFrame, Repla
 pub(in crate::relay) use self::glasses_slot::GlassesEvent;
 pub use self::grace_queue::SlotDeadline;
 pub(in crate::relay) use self::grace_queue::{GiveUp, GraceQueue};
+pub(in crate::relay) use self::pulse_delivery::close_unacknowledged;
 pub use self::session::Session;
 pub(crate) use self::session::{SESSION_APPS_MAX, Sessions};
 pub(in crate::relay) use self::slot::LastEnding;

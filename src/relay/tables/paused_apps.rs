@@ -18,19 +18,33 @@ pub(in crate::relay) struct PausedApps {
 
 impl PausedApps {
     /// Stops reading from an app that has sent something to glasses whose send queue is over its
-    /// limit.
-    pub(in crate::relay) fn pause_app(&mut self, io: &mut Io<'_>, app: ConnId, glasses: ConnId) {
-        if !io.is_over_limit(glasses) {
-            return;
+    /// limit, or that have not acknowledged as much as is allowed (`is_full`). Returns whether the
+    /// app was not paused before.
+    pub(in crate::relay) fn pause_app(
+        &mut self,
+        io: &mut Io<'_>,
+        app: ConnId,
+        glasses: ConnId,
+        is_full: bool,
+    ) -> bool {
+        if !io.is_over_limit(glasses) && !is_full {
+            return false;
         }
         let apps = self.by_glasses.entry(glasses).or_default();
         if apps.len() >= PRUNE {
             apps.retain(|app| io.class(*app).is_some());
         }
-        if !apps.contains(&app) {
+        let is_new = !apps.contains(&app);
+        if is_new {
             apps.push(app);
             io.pause_reading(app);
         }
+        is_new
+    }
+
+    /// Returns whether an app is paused.
+    pub(in crate::relay) fn has(&self, app: ConnId) -> bool {
+        self.by_glasses.values().any(|apps| apps.contains(&app))
     }
 
     /// Resumes the apps of glasses whose send queue is empty again, or whose connection has ended

@@ -1,0 +1,239 @@
+//! One pulse session of the relay.
+
+use super::peer_dues::PeerDue;
+use super::peer_owner::PeerOwner;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::engine::Message;
+use crate::host::{Identity, ResetReason};
+use crate::pulse::{
+    ClientFrame, FrameEffect, LedgerEntry, PulseSession, ResumeToken, SessionFault,
+};
+use std::collections::VecDeque;
+
+/// A pulse session of glasses or of an app.
+#[derive(Debug)]
+pub(in crate::relay) struct PulsePeer {
+    pub(in crate::relay) pulse: PulseSession,
+    /// What the relay notes of each entry that is not acknowledged.
+    notes: VecDeque<EntryNote>,
+    pub(in crate::relay) owner: PeerOwner,
+    /// The identity whose slot names this session, or named it before the session ended.
+    pub(in crate::relay) identity: Option<Identity>,
+    /// Whether the app has the newer SDK.
+    pub(in crate::relay) has_newer_sdk: bool,
+    /// Whether the app waits for its glasses before it is acknowledged.
+    pub(in crate::relay) is_deferred: bool,
+    /// The hash of the key with which the app introduced itself.
+    pub(in crate::relay) key_hash: Option<[u8; 32]>,
+    pub(in crate::relay) place: PeerPlace,
+    /// The end that the peer is told. The session has no slot any more.
+    pub(in crate::relay) end: Option<PeerEnd>,
+    /// What the peer had acknowledged when it last acknowledged something since the end was sent,
+    /// and when that was.
+    pub(in crate::relay) end_progress: Option<(u64, Micros)>,
+    /// Why the session cannot be resumed. It has no slot any more, and keeps nothing.
+    pub(in crate::relay) broken: Option<ResetReason>,
+    /// The longest time for which the peer wants to hear nothing.
+    pub(super) wanted_sign: Option<Micros>,
+    /// The tokens under which the session is found. They follow [`PulseSession::tokens`].
+    pub(super) tokens: Vec<ResumeToken>,
+    /// The bytes that are charged for it.
+    pub(super) charged: usize,
+    /// When something of each kind is due.
+    armed: [Option<Micros>; PeerDue::ALL.len()],
+}
+
+/// Where the peer of a pulse session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum PeerPlace {
+    /// It has a connection.
+    Attached(PeerLeg),
+    /// It was lost, and may come back.
+    Held,
+}
+
+/// The connection of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) struct PeerLeg {
+    pub(in crate::relay) id: ConnId,
+    /// Whether the hello was sent: messages may follow.
+    pub(super) is_open: bool,
+    /// Whether bytes wait that the peer has not taken.
+    pub(super) is_blocked: bool,
+    /// What the first frame said was received, of those that may still wait for the peer.
+    pub(super) said: Option<u64>,
+}
+
+/// How the relay closes a peer for good, once the peer has acknowledged everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) struct PeerEnd {
+    pub(in crate::relay) cause: Cause,
+    pub(in crate::relay) code: u16,
+    pub(in crate::relay) reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct EntryNote {
+    /// When the entry was to be sent.
+    at: Micros,
+    /// Whether the frame is kept for a peer that has lost its session.
+    is_kept: bool,
+}
+
+/// A message that a peer had not acknowledged when its pulse session was lost.
+#[derive(Debug)]
+pub(in crate::relay) struct UnackedFrame {
+    pub(in crate::relay) message: Message,
+    pub(in crate::relay) at: Micros,
+    /// Whether it was sent: it may have arrived.
+    pub(in crate::relay) is_sent: bool,
+    pub(in crate::relay) is_kept: bool,
+}
+
+impl PulsePeer {
+    /// Begins a session with its first connection, whose hello offers this token.
+    pub(super) fn new(id: ConnId, owner: PeerOwner, offer: ResumeToken) -> Self {
+        PulsePeer {
+            // The relay itself bounds what is kept.
+            pulse: PulseSession::new(offer, usize::MAX / 2),
+            notes: VecDeque::new(),
+            owner,
+            identity: None,
+            has_newer_sdk: false,
+            is_deferred: false,
+            key_hash: None,
+            place: PeerPlace::Attached(PeerLeg::new(id)),
+            end: None,
+            end_progress: None,
+            broken: None,
+            wanted_sign: None,
+            tokens: Vec::new(),
+            charged: 0,
+            armed: Default::default(),
+        }
+    }
+
+    /// Returns the peer's connection.
+    pub(in crate::relay) fn conn(&self) -> Option<ConnId> {
+        match self.place {
+            PeerPlace::Attached(leg) => Some(leg.id),
+            PeerPlace::Held => None,
+        }
+    }
+
+    /// Returns the peer's connection, if the hello was sent on it.
+    pub(super) fn open_leg(&mut self) -> Option<&mut PeerLeg> {
+        match &mut self.place {
+            PeerPlace::Attached(leg) if leg.is_open => Some(leg),
+            PeerPlace::Attached(_) | PeerPlace::Held => None,
+        }
+    }
+
+    /// Returns whether a slot names the session.
+    pub(in crate::relay) fn has_slot(&self) -> bool {
+        self.identity.is_some() && self.end.is_none() && self.broken.is_none()
+    }
+
+    /// Keeps an entry. Returns whether it has room: there may be only so many entries.
+    pub(super) fn queue(&mut self, entry: LedgerEntry, at: Micros, is_kept: bool) -> bool {
+        let is_taken = self.pulse.queue(entry).is_ok();
+        if is_taken {
+            self.notes.push_back(EntryNote { at, is_kept });
+        }
+        is_taken
+    }
+
+    /// Handles a control frame.
+    ///
+    /// # Errors
+    /// See [`PulseSession::on_frame`].
+    pub(super) fn on_frame(&mut self, frame: ClientFrame) -> Result<FrameEffect, SessionFault> {
+        let effect = self.pulse.on_frame(frame);
+        self.drop_notes();
+        effect
+    }
+
+    /// Drops the notes of entries that are acknowledged.
+    pub(super) fn drop_notes(&mut self) {
+        let acknowledged = self.notes.len().saturating_sub(self.pulse.sent().len());
+        self.notes.drain(..acknowledged);
+        if self.notes.is_empty() {
+            // An idle session owns no memory for messages.
+            self.notes = VecDeque::new();
+        }
+    }
+
+    /// Removes and returns the messages that the peer has not acknowledged, the oldest first.
+    pub(in crate::relay) fn take_unacknowledged(&mut self) -> Vec<UnackedFrame> {
+        let sent = self.pulse.sent().sent() - self.pulse.sent().acknowledged();
+        let notes = std::mem::take(&mut self.notes);
+        let entries = self.pulse.take_unacknowledged().zip(notes);
+        let entries = entries
+            .zip(0..)
+            .filter_map(|((entry, note), at)| match entry {
+                LedgerEntry::Message(message) => Some(UnackedFrame {
+                    message,
+                    at: note.at,
+                    is_sent: at < sent,
+                    is_kept: note.is_kept,
+                }),
+                LedgerEntry::End(_) => None,
+            });
+        entries.collect()
+    }
+
+    /// Returns the memory that is allocated for the session, in bytes.
+    pub(super) fn allocated(&self) -> usize {
+        /// What the tables take for a session: four entries and the places that are free.
+        const PLACES: usize = 320;
+        let identity = self.identity.as_ref();
+        PLACES + size_of::<Self>() - size_of::<PulseSession>()
+            + self.pulse.allocated()
+            + self.notes.capacity() * size_of::<EntryNote>()
+            + self.owner.allocated()
+            + identity.map_or(0, |identity| identity.user.len())
+            + self.tokens.capacity() * size_of::<ResumeToken>()
+    }
+
+    /// Notes that something is due at this time, unless it is due earlier. Returns when it was due,
+    /// which is replaced; `None` inside if it was not. `None`: nothing changes.
+    pub(super) fn arm(&mut self, due: PeerDue, at: Micros) -> Option<Option<Micros>> {
+        let armed = &mut self.armed[due as usize];
+        match *armed {
+            Some(earlier) if earlier <= at => None,
+            before => {
+                *armed = Some(at);
+                Some(before)
+            }
+        }
+    }
+
+    /// Notes that the time of something has come, or that it is not needed. Returns when it was
+    /// due.
+    pub(super) fn disarm(&mut self, due: PeerDue) -> Option<Micros> {
+        self.armed[due as usize].take()
+    }
+
+    /// Returns everything that is due.
+    pub(super) fn armed(&self) -> impl Iterator<Item = (Micros, PeerDue)> {
+        let armed = self.armed;
+        let times = PeerDue::ALL
+            .into_iter()
+            .map(move |due| (armed[due as usize], due));
+        times.filter_map(|(at, due)| Some((at?, due)))
+    }
+}
+
+impl PeerLeg {
+    /// Returns the leg of a peer that has no hello yet.
+    pub(super) const fn new(id: ConnId) -> Self {
+        PeerLeg {
+            id,
+            is_open: false,
+            is_blocked: false,
+            said: None,
+        }
+    }
+}
