@@ -8,10 +8,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 INSTRUCTIONS_MAX=1480  # per round, engine with a do-nothing handler; 15 s interval, 10 000 connections. 1 351 before pings carried eight letters and their place in the stream was kept
+TEXT_INSTRUCTIONS_MAX=3000  # the same, if heartbeats are texts: the answer is a message, which the host parses
 STEP_MAX=300000        # instructions: the dearest step, which cannot be divided, over the inputs of attacks
 LOOP_BYTES_MAX=200     # anonymous memory per idle connection, loop with an echo handler, from 6 to 20 s after the handshakes of 18 000
 GATEWAY_BYTES_MAX=450  # the same, gateway, each with its session
 PAIR_BYTES_MAX=450     # the same per idle pair, gateway with UPSTREAM, both legs, from 2 000 pairs to 8 000
+SESSION_BYTES_MAX=2400 # the same per idle pulse session: the pair, its ledgers and tokens, and an own policy
 MESSAGE_MAX=1530       # instructions per forwarded message of 128 B, engine with 100 pairs whose sockets take it at once
 MESSAGE_CALLS_MAX=2.01 # system calls per forwarded message without the wait, whose share depends on the moment; 100 pairs
 SYSCALLS_MAX=1.03      # per round at 4 000 rounds a second, times those of the floor (benches/rivals/floor.rs) in the same run
@@ -26,7 +28,7 @@ gate() { # NAME VALUE MAX
     fi
 }
 
-# instructions PROGRAM SIZE SHORT LONG: per round or message that the program prints. The difference of two runs: without
+# instructions PROGRAM SIZE SHORT LONG [REST...]: per round or message that the program prints. The difference of two runs: without
 # handshakes and the start.
 instructions() {
     local bin=$BIN/examples/$1 short long
@@ -35,8 +37,8 @@ instructions() {
         text=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin" "$@" 2>&1)
         echo "$(grep -aoE 'Collected : [0-9]+' <<<"$text" | grep -oE '[0-9]+') $(grep -aoE '^(rounds|messages) [0-9]+' <<<"$text" | grep -oE '[0-9]+')"
     }
-    short=$(count "$2" "$3")
-    long=$(count "$2" "$4")
+    short=$(count "$2" "$3" "${@:5}")
+    long=$(count "$2" "$4" "${@:5}")
     python3 -c "a,b,c,d=map(int,'$short $long'.split()); print(round((c-a)/(d-b)))"
 }
 
@@ -69,7 +71,7 @@ start() {
 hold() {
     local name=$1 n=$2
     : >"$OUT/$name.err"
-    taskset -c 1 "$BIN/pulsegate-swarm" --target "ws://$ADDR" --connections "$n" --sources 4 --ramp 4000 --duration 60 >"$OUT/$name.json" 2>"$OUT/$name.err" &
+    taskset -c 1 "$BIN/pulsegate-swarm" --target "ws://$ADDR$TARGET_PATH" --connections "$n" --sources 4 --ramp 4000 --duration 60 >"$OUT/$name.json" 2>"$OUT/$name.err" &
     SWARM="$SWARM $!"
     for _ in $(seq 400); do
         grep -q '^holding' "$OUT/$name.err" && return
@@ -87,12 +89,12 @@ end() {
     SWARM='' SERVER='' SERVICE=''
 }
 
-# start_bridge: an echo server on the second CPU, and the gateway in front of it.
+# start_bridge [SETTING...]: an echo server on the second CPU, and the gateway in front of it, with these settings.
 start_bridge() {
     HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000 start service "$BIN/examples/echo"
     SERVICE=$SERVER SERVER=''
     taskset -acp 1 "$SERVICE" >/dev/null
-    UPSTREAM=http://$ADDR start bridge "$BIN/pulsegate"
+    UPSTREAM=http://$ADDR start bridge env "$@" "$BIN/pulsegate"
 }
 
 # settled MAX: anonymous memory of the server, in bytes, once jemalloc has returned what the handshakes used, into SETTLED. How
@@ -121,16 +123,17 @@ bytes_of() { # NAME MAX COMMAND...
 }
 
 # The difference of two numbers of pairs: jemalloc keeps some 600 KB of what the first handshakes have used, however many follow.
-bytes_of_pairs() {
-    local before
-    start_bridge
+bytes_of_pairs() { # NAME MAX [SETTING...]
+    local name=$1 max=$2 before
+    shift 2
+    start_bridge "$@"
     hold first 2000
     sleep 6
     before=$(anonymous "$SERVER")
     hold more 6000
-    settled $((before + PAIR_BYTES_MAX * 6000))
+    settled $((before + max * 6000))
     end
-    gate "bytes per idle pair" "$(((SETTLED - before) / 6000))" "$PAIR_BYTES_MAX"
+    gate "bytes per idle $name" "$(((SETTLED - before) / 6000))" "$max"
 }
 
 # count_calls COMMAND...: system calls of the server while the command runs, into CALLS, and its waits for events among them,
@@ -208,16 +211,21 @@ ulimit -S -n "$(ulimit -H -n)"
 cargo build --release --quiet --features testing,swarm --bins --examples
 BIN=${CARGO_TARGET_DIR:-target}/release
 OUT=$(mktemp -d)
-SERVER='' SWARM='' SERVICE=''
+SERVER='' SWARM='' SERVICE='' TARGET_PATH=''
 trap 'end; rm -rf "$OUT"' EXIT
 trap 'exit 130' INT TERM
 
 gate "instructions per round" "$(instructions rounds 10000 2 4)" "$INSTRUCTIONS_MAX"
+gate "instructions per round with texts" "$(instructions rounds 10000 2 4 text)" "$TEXT_INSTRUCTIONS_MAX"
 gate "instructions per forwarded message" "$(instructions messages 128 50 150)" "$MESSAGE_MAX"
 steps
 bytes_of loop "$LOOP_BYTES_MAX" "$BIN/examples/echo"
 bytes_of gateway "$GATEWAY_BYTES_MAX" "$BIN/pulsegate"
-bytes_of_pairs
+bytes_of_pairs pair "$PAIR_BYTES_MAX"
+# The clients of the swarm answer no texts, so none is sent meanwhile.
+TARGET_PATH='/?pulse=1'
+bytes_of_pairs "pulse session" "$SESSION_BYTES_MAX" PULSE=1 HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000
+TARGET_PATH=''
 calls
 message_calls
 exit $FAILED

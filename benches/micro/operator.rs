@@ -172,6 +172,7 @@ fn reload() {
             serves_relay: true,
             routes: None,
             drain: Micros::ZERO,
+            sessions: Default::default(),
             relay: RelaySettings::default(),
             credentials: credentials(0..APPS / 2),
         };
