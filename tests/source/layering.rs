@@ -14,6 +14,7 @@ const ORDER: &[&[&str]] = &[
     &["testing"],
     &["reactor"],
     &["pulse"],
+    &["client"],
     &["query"],
     &["host"],
     &["relay", "bridge"],
