@@ -115,8 +115,9 @@ impl World {
         let session = &self.sessions[at];
         // A service that takes nothing is closed in the end, and what waits for it is lost.
         let is_judged = code == 3008 || reason.contains("unsent");
-        let is_planned = session.excuse.is_some() || session.end.is_some();
-        let is_planned = is_planned && session.left.is_none();
+        // A drain ends a slow service, too, even if its client has left before.
+        let is_ended = session.end.is_some() && session.left.is_none();
+        let is_planned = session.excuse.is_some() || is_ended;
         let is_overdue = session.was_slow && (is_judged || is_planned);
         if session.acked_up > session.got_up && !is_overdue {
             return Err(format!(
