@@ -24,6 +24,8 @@ pub struct PulseSession {
     has_farewell: bool,
     /// The time over which first tries are spread, in milliseconds, as the client was told.
     told_first_ms: u64,
+    /// The last ping behind which nothing was left to send, and how many messages came before it.
+    flushed_ping: Option<(u64, u64)>,
 }
 
 /// What becomes of a session that has lost its connection.
@@ -74,6 +76,15 @@ pub enum SessionFault {
     /// A resume that is not the first frame of its connection.
     #[error("resume is not the first frame")]
     LateResume,
+    /// A pong acknowledges less than what came before its ping: the client keeps the gateway's
+    /// memory.
+    #[error("a pong acknowledges {rx} messages, and {sent} came before its ping")]
+    Withheld {
+        /// What the client says that it has received.
+        rx: u64,
+        /// What it has received, because messages arrive in order.
+        sent: u64,
+    },
 }
 
 impl PulseSession {
@@ -86,6 +97,7 @@ impl PulseSession {
             is_attached: true,
             has_farewell: false,
             told_first_ms: 0,
+            flushed_ping: None,
         }
     }
 
@@ -100,6 +112,10 @@ impl PulseSession {
             ClientFrame::Resume { .. } => return Err(SessionFault::LateResume),
             ClientFrame::Pong { number, rx } => {
                 self.sent.acknowledge(rx)?;
+                let ping = self.flushed_ping.filter(|(of, _)| *of == number);
+                if let Some((_, sent)) = ping.filter(|(_, sent)| rx < *sent) {
+                    return Err(SessionFault::Withheld { rx, sent });
+                }
                 FrameEffect::Pong(number)
             }
             ClientFrame::Ack(rx) => {
@@ -147,6 +163,12 @@ impl PulseSession {
         ShortControl::ping(number, self.received.tell())
     }
 
+    /// Notes that the ping of this number leaves after everything that was sent before it. Its pong
+    /// must acknowledge all of that: messages arrive in order.
+    pub const fn note_flushed(&mut self, number: u64) {
+        self.flushed_ping = Some((number, self.sent.sent()));
+    }
+
     /// Notes the time over which first tries are spread, in milliseconds, that the hello says.
     pub const fn note_first_ms(&mut self, first_ms: u64) {
         self.told_first_ms = first_ms;
@@ -180,6 +202,7 @@ impl PulseSession {
     /// more.
     pub const fn detach(&mut self) -> SessionLoss {
         self.is_attached = false;
+        self.flushed_ping = None;
         match self.tokens.is_proven() && !self.has_farewell {
             true => SessionLoss::Held,
             false => SessionLoss::Over,

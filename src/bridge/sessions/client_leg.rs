@@ -376,6 +376,9 @@ impl Bridge {
         let first_ms = self.first_ms(io, &route);
         let session = self.sessions.live.get_mut(&key)?;
         let id = session.client()?;
+        if io.pending(id) == 0 {
+            session.pulse.note_flushed(number);
+        }
         let leg = session.open_leg().filter(|_| io.pending(id) > 0);
         Some(match leg.and_then(|leg| leg.said) {
             Some(said) => ShortControl::ping(number, said),

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, HashMap};
 /// The time from one step to the next, if more entries are due.
 const STEP: Micros = Micros::from_millis(5);
 
+/// How long a session that cannot be resumed stays, so that its peer is told why.
+const BROKEN_TIME: Micros = Micros::from_secs(60);
+
 /// All pulse sessions of the relay, and how they are found.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct PulsePeers {
@@ -181,7 +184,12 @@ impl PulsePeers {
         peer.broken = Some(why);
         let frames = peer.take_unacknowledged();
         self.counts.unacknowledged += frames.len() as u64;
+        let is_held = peer.place == PeerPlace::Held;
         self.disarm_all(key);
+        if is_held {
+            // No slot names it any more, so nothing else would end it.
+            self.arm(io, key, PeerDue::Hold, io.now() + BROKEN_TIME);
+        }
         self.charge(io, key);
         log::debug!("pulse session={key} state=broken why={why}");
         frames
