@@ -71,6 +71,11 @@ def labels():
         "kind": {"start", "revival", "stop"},
         "reason": {"overflow", "expired", "skipped", "ended"},
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
+        "why": {
+            "resumed", "expired", "hold_full", "upstream_lost", "crowded", "ended",
+            "unproved", "draining", "too_many", "off",
+            "unknown", "foreign", "too_old", "mismatch", "no_token", "ledger_full",
+        },
     }
 
 
