@@ -203,6 +203,8 @@ def readme(stage):
         expect(get(url), f"nothing at {url}")
     # Ctrl-C.
     waiting, since = slow(ask, 3), time.monotonic()
+    # A request that comes after the signal is refused.
+    until(5, "the request", lambda: get("http://127.0.0.1:9002/api/v1/http-requests")["requests"])
     gateway.child.send_signal(signal.SIGINT)
     codes = [peer.closed_with(31) for peer in peers]
     expect(codes == [1012] * 4, f"the clients got {codes}")
