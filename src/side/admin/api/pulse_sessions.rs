@@ -27,6 +27,7 @@ pub(super) struct PulseSessionParams {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// The value of `next` in the previous page.
+    #[param(maximum = 9_223_372_036_854_775_807_i64)]
     after: Option<u64>,
 }
 
@@ -151,6 +152,10 @@ pub(super) async fn list(
     let mut sessions = PageEntries::new(page_size(params.limit)?);
     let only_held = params.held == Some(true);
     let mut after = params.after;
+    if after.is_some_and(|after| i64::try_from(after).is_err()) {
+        let error = format!("after must be at most {}", i64::MAX);
+        return Err(Problem::bad_request(error));
+    }
     loop {
         let slice = loop_query::query(&admin.queries, move |gateway, io| {
             (gateway.pulse_session_slice(io, after, usize::MAX), io.now())
