@@ -7,13 +7,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-INSTRUCTIONS_MAX=1490  # per round, engine with a do-nothing handler; 15 s interval, 10 000 connections. 1 476 before a heartbeat could be a text, 1 351 before pings carried eight letters and their place in the stream was kept
-TEXT_INSTRUCTIONS_MAX=5000  # the same, if heartbeats are texts: the answer is a message, which the host parses
+INSTRUCTIONS_MAX=1580  # per round, engine with a do-nothing handler; 15 s interval, 10 000 connections. 1 476 before a heartbeat could be a text and alive_by chose what counts, 1 351 before pings carried eight letters and their place in the stream was kept
+TEXT_INSTRUCTIONS_MAX=3700  # the same, if heartbeats are texts: the answer is a message, which the host parses
 STEP_MAX=300000        # instructions: the dearest step, which cannot be divided, over the inputs of attacks
 LOOP_BYTES_MAX=200     # anonymous memory per idle connection, loop with an echo handler, from 6 to 20 s after the handshakes of 18 000
 GATEWAY_BYTES_MAX=450  # the same, gateway, each with its session
 PAIR_BYTES_MAX=450     # the same per idle pair, gateway with UPSTREAM, both legs, from 2 000 pairs to 8 000
-SESSION_BYTES_MAX=4000 # the same per idle pulse session: the pair, its ledgers and tokens, and an own policy
+SESSION_BYTES_MAX=1400 # the same per idle pulse session: the pair, its ledgers and tokens, and an own policy
 MESSAGE_MAX=1530       # instructions per forwarded message of 128 B, engine with 100 pairs whose sockets take it at once
 MESSAGE_CALLS_MAX=2.01 # system calls per forwarded message without the wait, whose share depends on the moment; 100 pairs
 SYSCALLS_MAX=1.03      # per round at 4 000 rounds a second, times those of the floor (benches/rivals/floor.rs) in the same run
@@ -71,7 +71,7 @@ start() {
 hold() {
     local name=$1 n=$2
     : >"$OUT/$name.err"
-    taskset -c 1 "$BIN/pulsegate-swarm" --target "ws://$ADDR$TARGET_PATH" --connections "$n" --sources 4 --ramp 4000 --duration 60 >"$OUT/$name.json" 2>"$OUT/$name.err" &
+    taskset -c 1 "$BIN/pulsegate-swarm" --target "ws://$ADDR" ${TARGET_PATH:+--path "$TARGET_PATH"} --connections "$n" --sources 4 --ramp 4000 --duration 60 >"$OUT/$name.json" 2>"$OUT/$name.err" &
     SWARM="$SWARM $!"
     for _ in $(seq 400); do
         grep -q '^holding' "$OUT/$name.err" && return
