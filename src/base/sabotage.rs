@@ -171,6 +171,12 @@ pub enum Bug {
     /// More sessions wait for their clients than are allowed.
     #[cfg(feature = "gateway")]
     HoldsUnlimited,
+    /// More is kept for sessions that wait than is allowed.
+    #[cfg(feature = "gateway")]
+    HoldBytesUnlimited,
+    /// One address has more sessions that wait than its part.
+    #[cfg(feature = "gateway")]
+    HoldShareIgnored,
     /// A session waits for its client for ever.
     #[cfg(feature = "gateway")]
     HoldUnending,
@@ -327,7 +333,7 @@ impl Bug {
     /// The bugs of the gateway's part of these sessions, which their simulation finds. A named test
     /// finds [`EndHurried`](Bug::EndHurried): it is too rare there.
     #[cfg(feature = "gateway")]
-    pub const OF_SESSIONS: [Bug; 15] = [
+    pub const OF_SESSIONS: [Bug; 17] = [
         Bug::AcknowledgedUnsent,
         Bug::OldLegRead,
         Bug::HoldStaysCharged,
@@ -340,6 +346,8 @@ impl Bug {
         Bug::EndOvertakes,
         Bug::FinalResumed,
         Bug::HoldsUnlimited,
+        Bug::HoldBytesUnlimited,
+        Bug::HoldShareIgnored,
         Bug::HoldUnending,
         Bug::BigUnannounced,
         Bug::ClientStaysPaused,

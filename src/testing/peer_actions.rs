@@ -9,11 +9,17 @@ use crate::engine::{Handler, Message};
 use crate::wire::frame::{BINARY, CLOSE, FIN, PING, PONG, Role, TEXT};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 
 impl<H: Handler> Net<H> {
     /// Connects a peer to the server. The peer sends nothing yet.
     pub fn open_socket(&mut self) -> PeerId {
         self.open(false)
+    }
+
+    /// Connects a peer with this address to the server. The peer sends nothing yet.
+    pub fn open_socket_from(&mut self, address: IpAddr) -> PeerId {
+        self.open_at(address, false)
     }
 
     /// Connects a peer to a server whose connection limit is reached. The peer sends nothing yet.
@@ -22,8 +28,11 @@ impl<H: Handler> Net<H> {
     }
 
     fn open(&mut self, refuse: bool) -> PeerId {
-        let addr =
-            std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
+        self.open_at(IpAddr::from([127, 0, 0, 1]), refuse)
+    }
+
+    fn open_at(&mut self, address: IpAddr, refuse: bool) -> PeerId {
+        let addr = SocketAddr::from((address, 10_000 + self.peers.len() as u16 % 50_000));
         let id = self.engine.accept(addr, refuse, self.now());
         self.peers.push(Peer::new(id, Role::Client));
         PeerId(self.peers.len() - 1)

@@ -39,6 +39,7 @@ fn every_promise_holds_in_every_life_of_a_session() {
         ("holds expired", tally.holds_expired),
         ("holds full", tally.holds_full),
         ("holds crowded", tally.holds_crowded),
+        ("holds shed", tally.holds_shed),
         ("not held", tally.not_held),
         ("drains", tally.drains),
     ] {

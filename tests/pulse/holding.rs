@@ -9,9 +9,17 @@ fn limits() -> SessionLimits {
     SessionLimits::default()
 }
 
-/// Opens a session of a user, and loses it.
+/// Opens a session of a user at its own address, and loses it.
 #[track_caller]
 fn lost(rig: &mut Rig, user: &str) -> Pair {
+    let address = user.bytes().next().expect("a name");
+    lost_at(rig, user, address)
+}
+
+/// Opens a session of a user at this address, and loses it.
+#[track_caller]
+fn lost_at(rig: &mut Rig, user: &str, address: u8) -> Pair {
+    rig.address = [10, 0, 0, address].into();
     let pair = rig.open_as(&format!("/?user={user}&pulse=1"), "");
     rig.say(pair.client, r#"{"rx":0}"#);
     rig.cut(pair.client);
@@ -323,29 +331,93 @@ fn clients_without_a_name_share_a_part_per_address() {
     );
 }
 
+/// A name that the client chooses itself does not give it more room.
 #[test]
-fn while_the_bytes_of_all_holds_are_used_up_no_service_is_read() {
+fn clients_with_invented_names_share_a_part_per_address() {
+    let mut rig = Rig::with(SessionLimits {
+        holds_max: 32,
+        ..limits()
+    });
+    let others = lost_at(&mut rig, "other", 2);
+    for user in ["a", "b", "c", "d"] {
+        lost_at(&mut rig, user, 1);
+    }
+    let counts = rig.counts();
+    assert_eq!(
+        (counts.held, counts.holds_ended[HoldEnd::Crowded as usize]),
+        (3, 2)
+    );
+    assert!(rig.net.is_open(others.service));
+}
+
+#[test]
+fn when_bytes_are_short_only_the_services_of_heavy_holds_are_not_read() {
     let mut rig = Rig::with(SessionLimits {
         hold_bytes_max: 100_000,
         ..limits()
     });
-    let first = lost(&mut rig, "a");
-    let second = lost(&mut rig, "b");
+    let heavy = lost(&mut rig, "a");
+    let light = lost(&mut rig, "b");
     rig.net
-        .send(first.service, Message::binary(vec![1; 110_000]));
+        .send(heavy.service, Message::binary(vec![1; 80_000]));
     rig.net.settle();
-    for _ in 0..3 {
-        rig.text(second.service, "kept");
-    }
+    rig.net
+        .send(heavy.service, Message::binary(vec![2; 10_000]));
+    rig.text(light.service, "kept");
     rig.pass(S);
-    // One message was read before that was known.
-    assert!(rig.net.unread(second.service) > 0);
-    let client = rig.resume_as("/?user=a&pulse=1&resume=0", "", &first.hello, 0);
+    assert!(rig.net.unread(heavy.service) > 0);
+    assert_eq!(rig.net.unread(light.service), 0);
+    // The client of the heavy one is back in time: nothing was dropped.
+    let client = rig.resume_as("/?user=a&pulse=1&resume=0", "", &heavy.hello, 0);
     rig.pass(2 * S);
-    assert_eq!(rig.heard(client).len(), 3, "hello, big and the message");
-    assert_eq!(rig.net.unread(second.service), 0);
-    let client = rig.resume_as("/?user=b&pulse=1&resume=0", "", &second.hello, 0);
-    assert_eq!(rig.heard(client)[1..], ["kept", "kept", "kept"]);
+    let heard = rig.heard(client);
+    let messages = heard.iter().filter(|line| line.starts_with("binary"));
+    assert_eq!(messages.count(), 2, "both messages");
+}
+
+#[test]
+fn the_heaviest_hold_ends_when_the_bytes_of_all_are_used_up() {
+    let mut rig = Rig::with(SessionLimits {
+        hold_bytes_max: 100_000,
+        ..limits()
+    });
+    let light = lost(&mut rig, "a");
+    rig.text(light.service, "kept");
+    let heavy = lost(&mut rig, "b");
+    rig.net
+        .send(heavy.service, Message::binary(vec![1; 60_000]));
+    rig.net.settle();
+    // Not even for a moment is more kept than is allowed.
+    rig.net
+        .send(light.service, Message::binary(vec![2; 45_000]));
+    rig.net.settle();
+    let heard = rig.heard(heavy.service);
+    assert_eq!(heard, ["close 1001 client lost: shed after 0 ms"]);
+    assert!(rig.counts().held_bytes < 100_000);
+    let client = rig.resume_as("/?user=a&pulse=1&resume=0", "", &light.hello, 0);
+    rig.pass(S);
+    assert_eq!(rig.heard(client)[1], "kept");
+}
+
+/// A client that leaves with a full ledger adds it to what is kept for all holds.
+#[test]
+fn a_hold_that_begins_with_too_many_bytes_ends_at_once() {
+    let mut rig = Rig::with(SessionLimits {
+        hold_bytes_max: 50_000,
+        ..limits()
+    });
+    let light = lost(&mut rig, "b");
+    rig.address = [10, 0, 0, 1].into();
+    let pair = rig.open_as("/?user=a&pulse=1", "");
+    rig.say(pair.client, r#"{"rx":0}"#);
+    rig.net.send(pair.service, Message::binary(vec![1; 60_000]));
+    rig.net.settle();
+    rig.close(pair.service, 1000, "done");
+    rig.cut(pair.client);
+    let counts = rig.counts();
+    assert_eq!(counts.holds_ended[HoldEnd::Shed as usize], 1);
+    assert!(counts.held == 1 && counts.held_bytes < 50_000);
+    assert!(rig.net.is_open(light.service));
 }
 
 #[test]

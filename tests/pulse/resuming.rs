@@ -176,7 +176,7 @@ fn an_old_session_is_not_resumed() {
     let client = rig.resume(&pair.hello, 0);
     assert_begins_anew(&mut rig, client, ResetReason::TooOld);
     rig.cut(pair.client);
-    assert_eq!(rig.counts().not_held[NotHeld::Off as usize], 1);
+    assert_eq!(rig.counts().not_held[NotHeld::TooOld as usize], 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use pulsegate::testing::{
 };
 use pulsegate::wire::frame::{CLOSE, FIN};
 use pulsegate::{Class, ClassConfig, Config, Message, Micros};
+use std::net::IpAddr;
 
 /// The class of clients.
 pub const CLIENTS: Class = Class(RELAY_CLASSES.len() as u8);
@@ -27,6 +28,8 @@ pub const S: u64 = 1_000;
 
 pub struct Rig {
     pub net: Net<Gateway>,
+    /// The address of the next client.
+    pub address: IpAddr,
 }
 
 /// A client with a session, and its service.
@@ -77,12 +80,13 @@ impl Rig {
         });
         let mut net = fleet.net;
         net.set_on_dial(OnDial::Accept);
-        Rig { net }
+        let address = IpAddr::from([127, 0, 0, 1]);
+        Rig { net, address }
     }
 
     /// Sends a request for a WebSocket with these lines, each ended by CRLF.
     pub fn ask(&mut self, target: &str, lines: &str) -> PeerId {
-        let client = self.net.open_socket();
+        let client = self.net.open_socket_from(self.address);
         let request = upgrade_request(target);
         let (head, _) = request.split_at(request.len() - 2);
         let request = format!("{head}{lines}\r\n");

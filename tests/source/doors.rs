@@ -33,7 +33,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("UnixStream", &["side/health_checks.rs"]),
     ("UnixListener", &[]),
     ("tungstenite", &["wire/", "lib.rs"]),
-    ("slab", &["engine/table.rs", "engine/timers.rs"]),
+    (
+        "slab",
+        &[
+            "engine/table.rs",
+            "engine/timers.rs",
+            "bridge/sessions/hold_book.rs",
+        ],
+    ),
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
     ("httparse", &["wire/http/"]),
     ("form_urlencoded", &["host/", "relay/admission.rs"]),

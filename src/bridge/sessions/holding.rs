@@ -21,8 +21,11 @@ pub(super) const CLIENT_LOST: u16 = 1001;
 /// Normal closure (RFC 6455 §7.4.1).
 const NORMAL: u16 = 1000;
 
-/// The part of all holds that clients without an identity at one address may have.
+/// The part of all holds that clients of one address without a proved name may have.
 const BLOCK_PART: usize = 16;
+
+/// From three quarters of the bytes on, the heaviest holds are not read.
+const CROWDED: (usize, usize) = (3, 4);
 
 impl Bridge {
     /// Handles the end of a client's connection that was open. Returns whether it asked for pulse.
@@ -65,7 +68,7 @@ impl Bridge {
         };
         let may_hold = not_held.is_none() && !is_final;
         match may_hold && !self.has_farewell(key) {
-            true => self.begin_hold(io, key),
+            true => self.begin_hold(io, key, id),
             false => {
                 if let Some(why) = not_held {
                     self.sessions.counts.not_held[why as usize] += 1;
@@ -88,7 +91,8 @@ impl Bridge {
         let is_full = self.sessions.counts.held as usize >= limits.holds_max;
         let is_old = io.now() - session.began >= limits.session_max;
         match () {
-            () if limits.hold.0 == 0 || is_old => Some(NotHeld::Off),
+            () if limits.hold.0 == 0 => Some(NotHeld::Off),
+            () if is_old => Some(NotHeld::TooOld),
             () if io.is_draining() && !sabotage::on(Bug::HeldInDrain) => Some(NotHeld::Draining),
             () if is_full && !sabotage::on(Bug::HoldsUnlimited) => Some(NotHeld::TooMany),
             () => None,
@@ -96,44 +100,74 @@ impl Bridge {
     }
 
     /// Lets a session wait for its client. The upstream notices nothing.
-    fn begin_hold(&mut self, io: &mut Io<'_>, key: SessionKey) {
+    fn begin_hold(&mut self, io: &mut Io<'_>, key: SessionKey, lost: ConnId) {
         let (now, limits) = (io.now(), self.sessions.limits);
+        self.give_way(io, key);
+        let Some(accounts) = self.sessions.note_hold(key, now) else {
+            return;
+        };
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
-        let owner = session.owner.hold_owner(session.block);
         let until = (now + limits.hold).min(session.began + limits.session_max);
         session.place = ClientPlace::Held(Hold {
             since: now,
             until,
-            owner: owner.clone(),
+            accounts,
+            lost,
         });
         self.sessions.counts.attached -= 1;
-        self.sessions.counts.held_bytes += session.charged as u64;
         for due in [Due::Ack, Due::Sign, Due::Send, Due::End] {
             self.sessions.disarm(key, due);
         }
-        self.give_way(io, &owner);
-        self.sessions.note_hold(key, owner, now);
         if !sabotage::on(Bug::HoldUnending) {
             self.plan(io, key, Due::Hold, until);
         }
-        self.control_upstream(io, key);
         log::debug!("pulse session={} state=held", key.0);
+        self.shed_holds(io);
+        self.control_upstream(io, key);
     }
 
-    /// Ends the oldest hold of a client that has as many as it may have.
-    fn give_way(&mut self, io: &mut Io<'_>, owner: &HoldOwner) {
+    /// Ends the oldest hold of a client, and of an address, that has as many as it may have.
+    fn give_way(&mut self, io: &mut Io<'_>, key: SessionKey) {
         let limits = self.sessions.limits;
-        let most = match owner {
-            HoldOwner::Named(_) => limits.holds_per_identity,
-            HoldOwner::Block(_) => (limits.holds_max / BLOCK_PART).max(1),
+        let Some(session) = self.sessions.live.get(&key) else {
+            return;
         };
-        let holds = self.sessions.holds.get(owner);
-        let oldest = holds.filter(|holds| holds.len() >= most);
-        let oldest = oldest.and_then(|holds| holds.first().map(|(_, key)| *key));
-        if let Some(oldest) = oldest {
-            self.end_hold(io, oldest, HoldEnd::Crowded);
+        let identity = session.owner.identity.clone();
+        let is_proved = identity.as_ref().is_some_and(|own| own.address.is_none());
+        let named = identity.map(|own| (HoldOwner::Named(own), limits.holds_per_identity));
+        let of_block = (limits.holds_max / BLOCK_PART).max(1);
+        let block = (HoldOwner::Block(session.block), of_block);
+        let block = Some(block).filter(|_| !is_proved && !sabotage::on(Bug::HoldShareIgnored));
+        for (owner, most) in named.into_iter().chain(block) {
+            if let Some(oldest) = self.sessions.holds.oldest_of(&owner, most) {
+                self.end_hold(io, oldest, HoldEnd::Crowded);
+            }
+        }
+    }
+
+    /// Returns whether a session waits, little room is left for what is kept for all that wait, and
+    /// its client has more than an equal part of it. Its upstream is not read then.
+    pub(super) fn is_heavy(&self, key: SessionKey) -> bool {
+        let session = self.sessions.live.get(&key);
+        let hold = session.and_then(|session| session.hold());
+        let holds = &self.sessions.holds;
+        let (part, of) = CROWDED;
+        let crowded = self.sessions.limits.hold_bytes_max / of * part;
+        let is_crowded = holds.bytes() >= crowded;
+        hold.is_some_and(|hold| is_crowded && holds.is_above_share(hold.accounts, crowded))
+    }
+
+    /// Ends holds until all that is kept for them is allowed: each time the largest hold of the
+    /// client, or address, for which the most is kept.
+    fn shed_holds(&mut self, io: &mut Io<'_>) {
+        while self.sessions.holds.bytes() > self.sessions.limits.hold_bytes_max
+            && !sabotage::on(Bug::HoldBytesUnlimited)
+            && let Some(heaviest) = self.sessions.holds.heaviest()
+        {
+            io.spend(1);
+            self.end_hold(io, heaviest, HoldEnd::Shed);
         }
     }
 
@@ -143,15 +177,21 @@ impl Bridge {
             return;
         };
         self.sessions.counts.holds_ended[why as usize] += 1;
-        let held = io.now() - session.hold().map_or(io.now(), |hold| hold.since);
-        log::info!(
-            "hold_end session={} why={why} held_ms={} resumes={} unacknowledged={} {}",
-            key.0,
-            held.as_millis(),
-            session.resumes,
-            session.pulse.sent().len(),
-            LogIdentity(session.owner.identity.as_ref())
-        );
+        let hold = session.hold();
+        let held = io.now() - hold.map_or(io.now(), |hold| hold.since);
+        if let Some(hold) = hold {
+            log::info!(
+                "hold_end session={} why={why} id={} route={} held_ms={} resumes={} \
+                 unacknowledged={} {}",
+                key.0,
+                hold.lost,
+                session.owner.route(),
+                held.as_millis(),
+                session.resumes,
+                session.pulse.sent().len(),
+                LogIdentity(session.owner.identity.as_ref())
+            );
+        }
         if let Some(upstream) = session.upstream() {
             let reason = format!("client lost: {why} after {held}");
             self.close_upstream(io, upstream, CLIENT_LOST, &reason);
@@ -196,9 +236,6 @@ impl Bridge {
         if session.hold().is_none() || !sabotage::on(Bug::HoldStaysCharged) {
             io.release(session.charged);
         }
-        if session.hold().is_some() {
-            self.sessions.counts.held_bytes -= session.charged as u64;
-        }
         self.sessions.counts.unacknowledged += session.pulse.sent().len() as u64;
         Some(session)
     }
@@ -212,17 +249,16 @@ impl Bridge {
         session.charged = now;
         io.charge(now.saturating_sub(before));
         io.release(before.saturating_sub(now));
-        if session.hold().is_some() {
-            let held = &mut self.sessions.counts.held_bytes;
-            *held = *held + now as u64 - before as u64;
+        if let Some(hold) = session.hold().map(|hold| hold.booked(key)) {
+            self.sessions.resize_hold(hold, before, now);
+            self.shed_holds(io);
         }
     }
 
     /// Ends the holds of an identity: an operator has blocked it.
     pub(in crate::bridge) fn end_holds_of(&mut self, io: &mut Io<'_>, identity: &Identity) {
         let owner = HoldOwner::Named(identity.clone());
-        let holds = self.sessions.holds.get(&owner);
-        let keys: Vec<_> = holds.into_iter().flatten().map(|(_, key)| *key).collect();
+        let keys: Vec<_> = self.sessions.holds.of(&owner).collect();
         for key in keys {
             self.end_hold(io, key, HoldEnd::Ended);
         }

@@ -1,7 +1,9 @@
 //! One session: the client's connection, if there is one, and the leg to the upstream.
 
 use super::due_queue::Due;
-use super::session_owner::{HoldOwner, SessionOwner};
+use super::hold_book::{BookedHold, HoldAccounts};
+use super::session_key::SessionKey;
+use super::session_owner::SessionOwner;
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -69,8 +71,10 @@ pub(super) struct Hold {
     pub(super) since: Micros,
     /// When the client has had its time.
     pub(super) until: Micros,
-    /// Whose holds it is counted with.
-    pub(super) owner: HoldOwner,
+    /// The accounts that it is on.
+    pub(super) accounts: HoldAccounts,
+    /// The connection that was lost.
+    pub(super) lost: ConnId,
 }
 
 /// Where the upstream of a session is.
@@ -199,6 +203,17 @@ impl LiveSession {
         let armed = self.armed;
         let times = kinds.into_iter().map(move |due| (armed[due as usize], due));
         times.filter_map(|(at, due)| Some((at?, due)))
+    }
+}
+
+impl Hold {
+    /// Returns the hold as the book of all holds knows it.
+    pub(super) const fn booked(&self, key: SessionKey) -> BookedHold {
+        BookedHold {
+            key,
+            since: self.since,
+            accounts: self.accounts,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! SessionTable that outlive their connections: the bridge's part of pulse.
+//! Sessions that outlive their connections: the bridge's part of pulse.
 //!
 //! The two legs of a session are not linked. Whole messages are passed between them, so that what a
 //! client has not acknowledged can be sent again on its next connection. The protocol itself is in
@@ -7,6 +7,7 @@
 mod client_leg;
 mod due_queue;
 mod due_work;
+mod hold_book;
 mod holding;
 mod live_session;
 mod opening;

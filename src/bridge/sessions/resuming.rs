@@ -128,10 +128,10 @@ impl Bridge {
         let leg = ClientLeg::new(id);
         let before = std::mem::replace(&mut session.place, ClientPlace::Attached(leg));
         if let ClientPlace::Held(hold) = before {
-            self.sessions.counts.held_bytes -= session.charged as u64;
+            let charged = session.charged;
             self.sessions.counts.attached += 1;
             self.sessions.counts.holds_ended[HoldEnd::Resumed as usize] += 1;
-            self.sessions.forget_hold(key, &hold.owner, hold.since);
+            self.sessions.forget_hold(hold.booked(key), charged);
         }
         for due in [
             Due::Hold,

@@ -10,11 +10,11 @@ pub struct SessionLimits {
     pub hold: Micros,
     /// The most sessions that wait at one time.
     pub holds_max: usize,
-    /// The most bytes that are kept for sessions that wait. When they are reached, upstreams are
-    /// not read.
+    /// The most bytes that are kept for sessions that wait. From three quarters of them on, the
+    /// upstreams of the heaviest are not read; when they are reached, the heaviest ends.
     pub hold_bytes_max: usize,
     /// The most sessions of one identity that wait at one time. The oldest gives way. Clients
-    /// without an identity share a sixteenth of `holds_max` per address.
+    /// without an identity that is proved share a sixteenth of `holds_max` per address.
     pub holds_per_identity: usize,
     /// The age after which a session is not resumed any more.
     pub session_max: Micros,

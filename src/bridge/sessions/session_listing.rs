@@ -72,8 +72,8 @@ impl Bridge {
 
     /// Returns some of the sessions that wait for their clients, at most `most`.
     pub(crate) fn held_pulse_sessions(&self, most: usize) -> Vec<PulseSessionRow> {
-        let held = self.sessions.holds.values().flatten();
-        let held = held.filter_map(|(_, key)| Some((*key, self.sessions.live.get(key)?)));
+        let held = self.sessions.holds.all();
+        let held = held.filter_map(|key| Some((key, self.sessions.live.get(&key)?)));
         let rows = held.map(|(key, session)| self.session_row(key, session));
         rows.take(most).collect()
     }

@@ -23,9 +23,9 @@ pub(in crate::bridge) struct SessionOwner {
 /// The holds of one of these are limited.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum HoldOwner {
-    /// A named client.
+    /// A client with a name. If nothing proves the name, its address belongs to it.
     Named(Identity),
-    /// The clients of an address without a name.
+    /// The clients of an address that have no name, or none that anything proves.
     Block(AddressBlock),
 }
 
@@ -72,14 +72,6 @@ impl SessionOwner {
             && self.protocol == other.protocol
             && user(self) == user(other);
         is_same || sabotage::on(Bug::TokenUnbound)
-    }
-
-    /// Returns whose holds are counted with this one.
-    pub(super) fn hold_owner(&self, block: AddressBlock) -> HoldOwner {
-        match &self.identity {
-            Some(identity) => HoldOwner::Named(identity.clone()),
-            None => HoldOwner::Block(block),
-        }
     }
 
     /// Returns the memory that is allocated, in bytes.

@@ -1,10 +1,10 @@
 //! All sessions, and how they are found.
 
 use super::due_queue::{Due, DueQueue};
+use super::hold_book::{BookedHold, HoldAccounts, HoldBook};
 use super::live_session::{ClientPlace, LiveSession};
 use super::session_key::SessionKey;
 use super::session_limits::SessionLimits;
-use super::session_owner::HoldOwner;
 use super::waiting_clients::WaitingClients;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -12,7 +12,7 @@ use crate::base::time::Micros;
 use crate::engine::TimerId;
 use crate::host::SessionCounts;
 use crate::pulse::ResumeToken;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// The entries that each table keeps when it is empty.
 const PLACES_KEPT: usize = 64;
@@ -41,8 +41,8 @@ pub(in crate::bridge) struct SessionTable {
     pub(super) live: BTreeMap<SessionKey, Box<LiveSession>>,
     pub(super) legs: HashMap<ConnId, SessionLeg>,
     pub(super) tokens: HashMap<ResumeToken, SessionKey>,
-    /// The sessions that wait, by owner and in the order in which they began to wait.
-    pub(super) holds: HashMap<HoldOwner, BTreeSet<(Micros, SessionKey)>>,
+    /// The sessions that wait. Change it with the methods of the table, which count.
+    pub(super) holds: HoldBook,
     pub(super) dues: DueQueue,
     /// Runs when the next entry of `dues` is due.
     pub(super) timer: Option<(Micros, TimerId)>,
@@ -107,8 +107,8 @@ impl SessionTable {
         match &session.place {
             ClientPlace::Attached(_) => self.counts.attached -= 1,
             ClientPlace::Held(hold) => {
-                let (since, owner) = (hold.since, hold.owner.clone());
-                self.forget_hold(key, &owner, since);
+                let hold = hold.booked(key);
+                self.forget_hold(hold, session.charged);
             }
         }
         if self.live.is_empty() {
@@ -118,21 +118,31 @@ impl SessionTable {
         Some(session)
     }
 
-    /// Counts a session among those that wait.
-    pub(super) fn note_hold(&mut self, key: SessionKey, owner: HoldOwner, since: Micros) {
-        self.holds.entry(owner).or_default().insert((since, key));
-        self.counts.held += 1;
+    /// Counts a session among those that wait, with the bytes that are charged for it.
+    pub(super) fn note_hold(&mut self, key: SessionKey, since: Micros) -> Option<HoldAccounts> {
+        let session = self.live.get(&key)?;
+        let identity = session.owner.identity.as_ref();
+        let entry = (key, since, session.charged);
+        let accounts = self.holds.add(entry, identity, session.block);
+        self.count_holds();
+        Some(accounts)
     }
 
     /// Counts a session no longer among those that wait.
-    pub(super) fn forget_hold(&mut self, key: SessionKey, owner: &HoldOwner, since: Micros) {
-        if let Some(holds) = self.holds.get_mut(owner) {
-            holds.remove(&(since, key));
-            if holds.is_empty() {
-                self.holds.remove(owner);
-            }
-        }
-        self.counts.held -= 1;
+    pub(super) fn forget_hold(&mut self, hold: BookedHold, charged: usize) {
+        self.holds.remove(hold, charged);
+        self.count_holds();
+    }
+
+    /// Counts other bytes for a session that waits.
+    pub(super) fn resize_hold(&mut self, hold: BookedHold, before: usize, now: usize) {
+        self.holds.resize(hold, before, now);
+        self.count_holds();
+    }
+
+    const fn count_holds(&mut self) {
+        self.counts.held = self.holds.held() as u64;
+        self.counts.held_bytes = self.holds.bytes() as u64;
     }
 
     /// Finds the session by the tokens that are valid now, and by no others.

@@ -57,13 +57,12 @@ impl Bridge {
     /// Reads from the upstream while there is room for what it sends, and not otherwise: nothing is
     /// dropped.
     pub(super) fn control_upstream(&mut self, io: &mut Io<'_>, key: SessionKey) {
-        let held_bytes = self.sessions.counts.held_bytes as usize;
-        let is_crowded = held_bytes >= self.sessions.limits.hold_bytes_max;
+        let is_heavy = self.is_heavy(key);
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
         let is_held = session.hold().is_some();
-        let is_short = !io.has_room(ROOM) || (is_held && is_crowded);
+        let is_short = !io.has_room(ROOM) || is_heavy;
         let is_ignored = sabotage::on(Bug::RoomIgnored) || sabotage::on(Bug::FullDropped);
         let stops = (is_short || !session.pulse.sent().has_room()) && !is_ignored;
         let UpstreamPlace::Open { id, is_paused } = &mut session.upstream else {

@@ -33,8 +33,10 @@ pub enum HoldEnd {
     Full,
     /// The connection to the upstream was lost.
     UpstreamLost,
-    /// Another hold of the same client took the place.
+    /// Another hold of the same client, or of the same address, took the place.
     Crowded,
+    /// What is kept for all holds reached `HOLD_MAX_BYTES`, and the most was kept for this client.
+    Shed,
     /// An operator ended it, its upstream leaves, or its token expired.
     Ended,
 }
@@ -51,6 +53,8 @@ pub enum NotHeld {
     TooMany,
     /// `HOLD_MS` is 0.
     Off,
+    /// The session has the age of `PULSE_SESSION_MAX_MS`.
+    TooOld,
 }
 
 macro_rules! names {
@@ -90,6 +94,7 @@ names!(HoldEnd {
     Full => "hold_full",
     UpstreamLost => "upstream_lost",
     Crowded => "crowded",
+    Shed => "shed",
     Ended => "ended",
 });
 
@@ -98,6 +103,7 @@ names!(NotHeld {
     Draining => "draining",
     TooMany => "too_many",
     Off => "off",
+    TooOld => "too_old",
 });
 
 /// Counters and gauges of sessions.

@@ -72,8 +72,8 @@ def labels():
         "reason": {"overflow", "expired", "skipped", "ended"},
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
         "why": {
-            "resumed", "expired", "hold_full", "upstream_lost", "crowded", "ended",
-            "unproved", "draining", "too_many", "off",
+            "resumed", "expired", "hold_full", "upstream_lost", "crowded", "shed", "ended",
+            "unproved", "draining", "too_many", "off", "too_old",
             "unknown", "foreign", "too_old", "mismatch", "no_token", "ledger_full",
         },
     }

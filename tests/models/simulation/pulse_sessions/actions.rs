@@ -45,6 +45,7 @@ impl World {
             84 => self.service_ends(visitor),
             85..=88 => self.misbehave(visitor)?,
             89 => self.operate(visitor)?,
+            90 => self.stay_away(visitor)?,
             _ => {}
         }
         self.connect_all();
@@ -74,7 +75,7 @@ impl World {
             (Some(own), true) => format!("Sec-WebSocket-Protocol: {own}\r\n"),
             (Some(own), false) => format!("Sec-WebSocket-Protocol: {own}, other\r\n"),
         };
-        let peer = self.net.open_socket();
+        let peer = self.net.open_socket_from(of.address);
         let head = request(of.user, key, first.is_some(), &lines);
         self.net.write(peer, head.as_bytes());
         let link = Link::new(peer, key, first, self.net.now());
@@ -138,12 +139,17 @@ impl World {
 
     /// Lets the service of a client send some messages.
     pub fn service_sends(&mut self, visitor: usize) {
-        let Some(at) = self.visitors[visitor].session else {
-            return;
-        };
         let count = match self.rng.u8(0..12) {
             0 => self.rng.u64(20..300),
             _ => self.rng.u64(1..6),
+        };
+        self.send_down(visitor, count);
+    }
+
+    /// Lets the service of a client send this many messages, while it has room for them.
+    pub fn send_down(&mut self, visitor: usize, count: u64) {
+        let Some(at) = self.visitors[visitor].session else {
+            return;
         };
         for _ in 0..count {
             let session = &mut self.sessions[at];

@@ -32,8 +32,12 @@ impl World {
         if self.draining.is_some_and(|before| counts.held > before) {
             return Err("a session waits since the drain has begun".to_owned());
         }
-        let slack = (counts.held + 1) * 300_000;
-        if counts.held_bytes > self.limits.hold_bytes_max as u64 + slack {
+        // Intruders have an address of their own, or that of all others.
+        let is_one_address = self.limits.holds_max != 2;
+        if is_one_address && counts.held as usize > self.holds_per_address {
+            return Err(format!("{} sessions of one address wait", counts.held));
+        }
+        if counts.held_bytes > self.limits.hold_bytes_max as u64 {
             return Err(format!("{} bytes are held", counts.held_bytes));
         }
         if (counts.held == 0) != (counts.held_bytes == 0) {

@@ -2,9 +2,31 @@
 
 use super::world::World;
 use pulsegate::testing::client_frame;
+use pulsegate::time::Micros;
 use pulsegate::wire::frame::{CLOSE, FIN};
 
 impl World {
+    /// Cuts the connections of a client and of some others, and lets their services send more than
+    /// there is room for.
+    pub fn stay_away(&mut self, visitor: usize) -> Result<(), String> {
+        let ms = self.rng.u64(10_000..30_000);
+        for other in 0..self.visitors.len() {
+            if other == visitor || self.rng.bool() {
+                self.cut(other)?;
+                self.visitors[other].next_try = self.net.now() + Micros::from_millis(ms);
+            }
+        }
+        for _ in 0..3 {
+            for other in 0..self.visitors.len() {
+                let count = [5, 300][self.rng.usize(0..2)];
+                self.send_down(other, count);
+            }
+            self.net.settle();
+        }
+        let ms = self.rng.u64(0..20_000);
+        self.pass(ms)
+    }
+
     /// Cuts the connection of a client, most often while messages are on their way. A connection
     /// that is cut may end inside any frame, in either direction.
     pub fn cut(&mut self, visitor: usize) -> Result<(), String> {

@@ -132,6 +132,7 @@ pub struct Tally {
     pub holds_expired: u64,
     pub holds_full: u64,
     pub holds_crowded: u64,
+    pub holds_shed: u64,
     pub not_held: u64,
     pub drains: u64,
 }
@@ -152,6 +153,7 @@ impl Tally {
             holds_expired,
             holds_full,
             holds_crowded,
+            holds_shed,
             not_held,
             drains,
         } = other;
@@ -168,6 +170,7 @@ impl Tally {
         self.holds_expired += holds_expired;
         self.holds_full += holds_full;
         self.holds_crowded += holds_crowded;
+        self.holds_shed += holds_shed;
         self.not_held += not_held;
         self.drains += drains;
     }

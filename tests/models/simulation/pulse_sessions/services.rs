@@ -161,8 +161,9 @@ impl World {
                 self.tally.holds_full += 1;
                 too_early(super::world::FULL_TIME)
             }
-            "crowded" => {
-                self.tally.holds_crowded += 1;
+            crowded @ ("crowded" | "shed") => {
+                self.tally.holds_crowded += u64::from(crowded == "crowded");
+                self.tally.holds_shed += u64::from(crowded == "shed");
                 match self.is_narrow() {
                     true => Ok(()),
                     false => Err("its hold gives way".to_owned()),

@@ -4,11 +4,13 @@ use pulsegate::pulse::OpaqueToken;
 use pulsegate::testing::{PeerId, Received, upgrade_request};
 use pulsegate::time::Micros;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// A client. Two of them share a user.
 #[derive(Debug)]
 pub struct Visitor {
     pub user: usize,
+    pub address: IpAddr,
     pub protocol: Option<&'static str>,
     pub link: Option<Link>,
     pub token: Option<OpaqueToken>,
@@ -51,6 +53,7 @@ impl Visitor {
     pub fn new(user: usize, protocol: Option<&'static str>) -> Self {
         Visitor {
             user,
+            address: IpAddr::from([127, 0, 0, 1]),
             protocol,
             link: None,
             token: None,

@@ -50,6 +50,8 @@ pub struct World {
     pub rng: Rng,
     pub net: Net<Gateway>,
     pub limits: SessionLimits,
+    /// The most sessions that wait for clients of one address.
+    pub holds_per_address: usize,
     /// The age at which sessions are closed.
     pub max_age: Option<Micros>,
     pub visitors: Vec<Visitor>,
@@ -84,7 +86,11 @@ impl World {
         let is_narrow = rng.u8(0..4) == 0;
         let limits = SessionLimits {
             hold: Micros::from_secs([4, 12, 25][rng.usize(0..3)]),
-            holds_max: if is_narrow { 2 } else { 1_000 },
+            holds_max: if is_narrow {
+                [2, 32][rng.usize(0..2)]
+            } else {
+                1_000
+            },
             hold_bytes_max: if is_narrow { 100_000 } else { 64 << 20 },
             holds_per_identity: if is_narrow { rng.usize(1..3) } else { 8 },
             session_max: Micros::from_secs(3_600),
@@ -92,12 +98,29 @@ impl World {
         let max_age = (rng.u8(0..6) == 0).then(|| Micros::from_secs(60));
         let net = net(route(max_age), limits);
         let count = rng.usize(2..6);
-        let visitor = |n: usize| Visitor::new(n / 2, (n % 3 == 1).then_some("chat"));
+        // If few sessions may wait, each client has its own address: an address has only a part.
+        let address = |n: usize| {
+            [
+                127,
+                0,
+                0,
+                if limits.holds_max == 2 {
+                    n as u8 + 2
+                } else {
+                    1
+                },
+            ]
+        };
+        let visitor = |n: usize| Visitor {
+            address: address(n).into(),
+            ..Visitor::new(n / 2, (n % 3 == 1).then_some("chat"))
+        };
         World {
             visitors: (0..count).map(visitor).collect(),
             rng,
             net,
             limits,
+            holds_per_address: (limits.holds_max / 16).max(1),
             max_age,
             sessions: Vec::new(),
             by_service: HashMap::new(),
