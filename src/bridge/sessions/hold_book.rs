@@ -135,13 +135,12 @@ impl HoldBook {
         holds.map(|(_, key)| *key)
     }
 
-    /// Returns all holds.
+    /// Returns all holds, those of the account that pays for the most bytes first.
     pub(super) fn all(&self) -> impl Iterator<Item = SessionKey> {
-        let paid = self
-            .accounts
-            .iter()
-            .flat_map(|(_, account)| &account.by_bytes);
-        paid.map(|(_, key)| *key)
+        let payers = self.payers.iter().rev();
+        let accounts = payers.map(|(_, payer)| &self.accounts[*payer]);
+        let holds = accounts.flat_map(|account| account.by_bytes.iter().rev());
+        holds.map(|(_, key)| *key)
     }
 
     /// Returns how many entries there are.

@@ -170,6 +170,7 @@ impl World {
         let is_client = self.rng.bool();
         if is_client && let Some(link) = &mut self.visitors[visitor].link {
             link.is_slow = !link.is_slow;
+            link.unslowed_at = self.net.now();
             let window = link.is_slow.then_some(window);
             self.net.set_window(link.peer, window);
         } else if let Some(at) = self.visitors[visitor].session {

@@ -5,6 +5,7 @@ use super::services::UNSEEN;
 use super::world::{CLIENT_TIMEOUT, CLIENTS, FULL_TIME, World};
 use pulsegate::engine::ConnView;
 use pulsegate::gateway::{HoldEnd, NotHeld, SessionCounts};
+use pulsegate::pulse::LEDGER_MARGIN_BYTES;
 use pulsegate::time::Micros;
 
 /// How much later than planned a service may hear that its client is lost.
@@ -89,7 +90,7 @@ impl World {
         let resets = self.counts().resets;
         let (now, session) = (self.net.now(), &self.sessions[at]);
         let away = session.lost_at.map_or(Micros::ZERO, |since| now - since);
-        let is_full = away >= FULL_TIME && self.net.unread(session.service) > 0;
+        let is_full = away >= FULL_TIME && session.bytes_down() > LEDGER_MARGIN_BYTES;
         let is_closed = session.closed.is_some();
         let ending = self.net.ending(session.service);
         let is_lost = ending.is_some() && session.end.is_none();

@@ -100,6 +100,13 @@ impl Truth {
         }
     }
 
+    /// Returns the bytes of the service's messages that the client has not acknowledged.
+    pub fn bytes_down(&self) -> usize {
+        let messages = self.told_down..self.made_down;
+        let len = |n| message(self.key, Way::Down, n).len();
+        messages.map(len).sum()
+    }
+
     /// Notes that the gateway has had a frame of the client.
     pub fn prove(&mut self) {
         if self.excuse == Some("unproved") {

@@ -265,7 +265,9 @@ impl World {
         let is_excused = session.is_none_or(|session| session.excuse.is_some());
         let is_over = session.is_none_or(|session| session.excuse == Some("over"));
         let end = session.and_then(|session| session.end);
-        let is_slow = link.is_slow || now - link.since < CLIENT_TIMEOUT;
+        // What it hears now was decided while it took nothing, or had just begun.
+        let is_new = now - link.since.max(link.unslowed_at) < CLIENT_TIMEOUT;
+        let is_slow = link.is_slow || is_new;
         let is_expected = match (link.refused, code) {
             (Some(status), code) => code == 4_000 + status,
             (None, 1012) if PLANNED.contains(&reason) => {

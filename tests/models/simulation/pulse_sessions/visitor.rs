@@ -46,6 +46,8 @@ pub struct Link {
     pub refused: Option<u16>,
     /// Whether it takes nothing at the moment.
     pub is_slow: bool,
+    /// When it last began to take everything again.
+    pub unslowed_at: Micros,
     pub since: Micros,
 }
 
@@ -79,6 +81,7 @@ impl Link {
             bye: None,
             refused: None,
             is_slow: false,
+            unslowed_at: Micros::ZERO,
             since,
         }
     }
