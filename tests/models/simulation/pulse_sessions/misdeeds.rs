@@ -118,11 +118,13 @@ impl World {
 
     /// Lets a client send what its session does not allow. It may come back with a token at once.
     fn break_session(&mut self, visitor: usize, text: &[u8], code: u16) {
-        let is_unread = self.is_slow(visitor);
+        let is_slow = self.is_slow(visitor);
         let owner = &mut self.visitors[visitor];
         let Some(link) = owner.link.take_if(|link| link.is_up) else {
             return;
         };
+        // The gateway may have closed it, and the client does not know yet.
+        let is_unread = is_slow || !self.net.is_open(link.peer);
         let session = owner.session.map(|at| &self.sessions[at]);
         let has_ended = session.is_some_and(|session| session.end.is_some());
         let kind = if code == 1009 { BINARY } else { TEXT };
