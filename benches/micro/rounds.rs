@@ -65,15 +65,15 @@ fn main() {
         }
         engine.reap(now, &mut |_, _| {});
     }
+    // The mask of each answer is zero.
+    let mut pong = [0x8A, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut answer = [0; 64];
     // Half an interval more, so that the last ping of each connection is sent.
     let end = Micros(15_000_000 * intervals);
     while now < end {
         engine.advance(now);
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {
-            // The mask of each answer is zero.
-            let mut pong = [0x8A, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            let mut answer = [0; 64];
             let mut answer_len = 0;
             let mut pinged = false;
             engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {

@@ -1,6 +1,6 @@
 //! Deadlines: due connections, the final check, and deferred stale closes.
 
-use super::conn::{self, Phase};
+use super::conn::{self, Conn, Phase};
 use super::core::{Core, FiredSlots};
 use super::engine::Engine;
 use super::flags::Flag;
@@ -227,24 +227,21 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        if conn.is_unread()
-            && !sabotage::on(Bug::UnreadIsDead)
-            && self.excuse_unread(id, policy, now)
-        {
-            if check == Check::Granted {
-                self.core.bucket.give_back();
+        let mut conn = conn;
+        if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
+            if self.excuse_unread(id, policy, now) {
+                return self.end_beat(id, check);
             }
-            self.core.arm(id);
-            return;
+            let Some(still) = self.core.table.get_mut(id) else {
+                return;
+            };
+            conn = still;
         }
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
         let is_sabotaged = sabotage::on(Bug::PingInsideFrame) || sabotage::on(Bug::WaitingIsDead);
         // A peer inside a long frame of its own must go on with it. If its silence did not count,
         // two peers that are lost inside frames to each other would stay for ever.
-        let is_sending = conn.forward_input().is_some_and(|f| f.state.left > 0);
-        let is_mid_frame = conn.is_mid_frame() && !is_sending && !is_sabotaged;
+        let is_sending = |c: &Conn| c.forward_input().is_some_and(|f| f.state.left > 0);
+        let is_mid_frame = conn.is_mid_frame() && !is_sending(conn) && !is_sabotaged;
         let is_text_held = conn.flags.has(Flag::PingDue) && conn.holds_text();
         if (is_mid_frame || is_text_held) && !conn.is_blocked() {
             // No ping can leave before its partner has sent the rest of a frame, and no text before
@@ -252,11 +249,7 @@ impl<H: Handler> Engine<H> {
             conn.health
                 .delay_ping(policy, now, policy.heartbeat_interval);
             conn.health.on_progress(now);
-            if check == Check::Granted {
-                self.core.bucket.give_back();
-            }
-            self.core.arm(id);
-            return;
+            return self.end_beat(id, check);
         }
         let unanswered = conn.health.unanswered() > 0;
         let is_silent = unanswered || conn.health.is_ping_queued();
@@ -285,12 +278,18 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {
+            self.end_beat(id, check);
+        }
+    }
+
+    /// Ends the check of a connection that stays open.
+    #[inline]
+    fn end_beat(&mut self, id: ConnId, check: Check) {
         if check == Check::Granted {
             self.core.bucket.give_back();
         }
-        if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {
-            self.core.arm(id);
-        }
+        self.core.arm(id);
     }
 
     /// Handles the deadline of a connection that the loop itself does not read, so that its silence
@@ -331,7 +330,7 @@ impl<H: Handler> Engine<H> {
 
     /// Closes a connection whose peer takes nothing, unless the host lets it wait.
     fn close_slow(&mut self, id: ConnId, now: Micros) {
-        let is_linked = |c: &super::conn::Conn| c.flags.has(Flag::Linked);
+        let is_linked = |c: &Conn| c.flags.has(Flag::Linked);
         if self.core.table.get(id).is_some_and(is_linked) {
             let cause = Cause::SLOW_CONSUMER;
             let overdue = self.call(now, |handler, io| handler.on_overdue(io, id, cause));

@@ -14,10 +14,3 @@ pub(crate) struct LifeNews {
     /// The latest heartbeat is answered.
     pub(crate) pong: Option<Pong>,
 }
-
-impl LifeNews {
-    /// Returns whether there is anything to tell.
-    pub(crate) fn is_any(&self) -> bool {
-        self.change.is_some() || self.false_alarm.is_some() || self.pong.is_some()
-    }
-}

@@ -40,9 +40,12 @@ impl Ping {
             len: len as u8,
         }
     }
+}
 
-    /// Returns the bytes of the frame.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+/// The bytes of the frame.
+impl AsRef<[u8]> for Ping {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 }
@@ -97,7 +100,7 @@ mod tests {
         for mask in [None, Some([1, 2, 3, 4])] {
             let mut frame = Vec::new();
             write_frame(&mut frame, FIN | PING, b"abcdefgh", mask);
-            assert_eq!(Ping::new(*b"abcdefgh", mask).as_bytes(), frame);
+            assert_eq!(Ping::new(*b"abcdefgh", mask).as_ref(), frame);
         }
     }
 }

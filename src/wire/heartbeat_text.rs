@@ -97,9 +97,12 @@ impl TextFrame {
         }
         TextFrame { bytes, len }
     }
+}
 
-    /// Returns the bytes of the frame.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+/// The bytes of the frame.
+impl AsRef<[u8]> for TextFrame {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
@@ -129,7 +132,7 @@ mod tests {
                 assert!(text.write_str(&"x".repeat(length)).is_ok());
                 let mut frame = Vec::new();
                 write_frame(&mut frame, FIN | TEXT, text.as_bytes(), mask);
-                assert_eq!(TextFrame::new(&text, mask).as_bytes(), frame);
+                assert_eq!(TextFrame::new(&text, mask).as_ref(), frame);
             }
         }
     }

@@ -372,8 +372,7 @@ impl Bridge {
     }
 
     fn session_ping(&mut self, io: &Io<'_>, key: SessionKey, number: u64) -> Option<ShortControl> {
-        let route = self.sessions.live.get(&key)?.route.clone();
-        let first_ms = self.first_ms(io, &route);
+        let first_ms = self.first_ms(io, &self.sessions.live.get(&key)?.route);
         let session = self.sessions.live.get_mut(&key)?;
         let id = session.client()?;
         if io.pending(id) == 0 {

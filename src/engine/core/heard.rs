@@ -60,10 +60,10 @@ impl Core {
         };
         let rtt = conn.health.on_answer(number, now);
         let pong = rtt.and_then(|rtt| self.count_pong(id, rtt));
-        let mut news = self.hear(id, sign, now).unwrap_or_default();
-        news.pong = pong;
-        if news.is_any() {
-            self.life_news.push_back((id, news));
+        let news = self.hear(id, sign, now);
+        if news.is_some() || pong.is_some() {
+            let news = news.unwrap_or_default();
+            self.life_news.push_back((id, LifeNews { pong, ..news }));
         }
         rtt
     }
