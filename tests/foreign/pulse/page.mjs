@@ -67,7 +67,8 @@ async function until(ms, what, condition) {
 /** A page in Chromium, driven by the protocol of its developer tools. */
 async function openPage(url, gatewayPort) {
   const client = `http://127.0.0.1:${gatewayPort}/.well-known/pulsegate/pulse.js`;
-  const isServed = (await (await fetch(client)).text()) === readFileSync(`${dist}/pulse.js`, "utf8");
+  const served = await (await fetch(client)).text();
+  const isServed = served.replace(/pulse-report-[^"]+/, "pulse-report.js") === readFileSync(`${dist}/pulse.js`, "utf8");
   const files = createServer((request, response) => {
     const name = request.url.slice(1);
     const isScript = name === "pulse.js" || name === "pulse-report.js";
