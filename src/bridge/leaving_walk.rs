@@ -1,10 +1,10 @@
 //! A walk that closes the pairs of upstreams that were removed or drained.
 
-use super::upstreams::{Endpoint, Endpoints};
+use super::upstreams::Endpoints;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Io, PhaseView};
+use crate::engine::{ConnView, Io, PhaseView};
 use crate::host::SpreadClose;
 
 /// The age up to which a pair of a drained upstream is left alone at first.
@@ -20,33 +20,21 @@ impl LeavingWalk {
     pub(super) fn new(number: u32, walk: SpreadClose) -> Self {
         LeavingWalk { number, walk }
     }
+}
 
-    /// Closes the pairs that are due. Returns the legs to upstreams that have no partner, each with
-    /// the reason: they belong to sessions.
-    pub(super) fn step(
-        &mut self,
-        io: &mut Io<'_>,
-        endpoints: &Endpoints,
-    ) -> Vec<(ConnId, &'static str)> {
-        let number = self.number;
-        let mut of_sessions = Vec::new();
-        self.walk.step(io, |io, id, view| {
-            let endpoint = endpoints.of_leg(id).and_then(|at| endpoints.get(at));
-            let is_new = io.now() - view.since < NEW;
-            // It may be about to take over a session from plain HTTP. The last walk closes it.
-            let is_spared = |e: &Endpoint| is_new && e.keeps_own(io.now());
-            let is_theirs =
-                |e: &&Endpoint| e.is_left() && e.leaving == Some(number) && !is_spared(e);
-            let left = endpoint.filter(|e| is_theirs(e) && view.phase == PhaseView::Open);
-            if let Some(endpoint) = left
-                && !close_pair(io, id, endpoint.why_left())
-            {
-                of_sessions.push((id, endpoint.why_left()));
-            }
-            left.is_some()
-        });
-        of_sessions
-    }
+/// Returns why the walk with this number closes a leg to an upstream, if it does.
+pub(super) fn leaving_reason(
+    endpoints: &Endpoints,
+    number: u32,
+    (leg, view): (ConnId, &ConnView),
+    now: Micros,
+) -> Option<&'static str> {
+    let endpoint = endpoints.of_leg(leg).and_then(|at| endpoints.get(at))?;
+    let is_new = now - view.since < NEW;
+    // It may be about to take over a session from plain HTTP. The last walk closes it.
+    let is_spared = is_new && endpoint.keeps_own(now);
+    let is_theirs = endpoint.is_left() && endpoint.leaving == Some(number) && !is_spared;
+    (is_theirs && view.phase == PhaseView::Open).then(|| endpoint.why_left())
 }
 
 /// Ends a pair by its leg to the upstream. The client's leg is closed, and the upstream is told so.

@@ -3,7 +3,7 @@
 
 use super::age_limits::PlannedEnd;
 use super::bridge::Bridge;
-use super::leaving_walk::{LeavingWalk, close_pair};
+use super::leaving_walk::{LeavingWalk, close_pair, leaving_reason};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -51,9 +51,8 @@ impl Bridge {
         let pairs = self.endpoints.begin_leaving(number);
         if pairs > 0 {
             let mut walk = LeavingWalk::new(number, SpreadClose::new(io.now(), spread, pairs));
-            let of_sessions = walk.step(io, &self.endpoints);
+            self.step_walk(io, &mut walk);
             self.leaving.push(walk);
-            self.end_sessions_of(io, of_sessions);
         }
     }
 
@@ -70,20 +69,28 @@ impl Bridge {
 
     /// Closes the pairs that are due in the walk with this timer. Returns whether there is one.
     pub(super) fn close_due(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
-        let mut walks = self.leaving.iter_mut();
-        let Some(walk) = walks.find(|leaving| leaving.walk.owns(timer)) else {
+        let mut walks = self.leaving.iter();
+        let Some(at) = walks.position(|leaving| leaving.walk.owns(timer)) else {
             return false;
         };
-        let of_sessions = walk.step(io, &self.endpoints);
-        self.end_sessions_of(io, of_sessions);
-        self.leaving.retain(|leaving| leaving.walk.is_running());
+        let mut walk = self.leaving.remove(at);
+        self.step_walk(io, &mut walk);
+        if walk.walk.is_running() {
+            self.leaving.insert(at, walk);
+        }
         true
     }
 
-    fn end_sessions_of(&mut self, io: &mut Io<'_>, legs: Vec<(ConnId, &'static str)>) {
-        for (leg, reason) in legs {
-            self.end_session_of(io, leg, reason);
-        }
+    /// Closes what is due in a walk: pairs, and sessions by their legs to upstreams.
+    fn step_walk(&mut self, io: &mut Io<'_>, leaving: &mut LeavingWalk) {
+        let number = leaving.number;
+        leaving.walk.step(io, |io, id, view| {
+            let reason = leaving_reason(&self.endpoints, number, (id, view), io.now());
+            if let Some(reason) = reason {
+                let _ = close_pair(io, id, reason) || self.end_session_of(io, id, reason);
+            }
+            reason.is_some()
+        });
     }
 
     /// Plans the end of a pair by its leg to the upstream, if its route has a planned age.
