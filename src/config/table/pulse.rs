@@ -27,8 +27,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a session waits for its client after the connection was lost; 0: not at \
-               all.",
+        help: "How long a session of the bridge waits for its client after the connection was \
+               lost; 0: not at all. On the relay GLASSES_GRACE_MS and APP_GRACE_MS say it.",
     },
     Setting {
         name: "HOLDS_MAX",
@@ -41,8 +41,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The most sessions that wait for their clients at one time. Further ones end with \
-               their connection.",
+        help: "The most sessions of the bridge that wait for their clients at one time. Further \
+               ones end with their connection.",
     },
     Setting {
         name: "HOLD_MAX_BYTES",
@@ -55,8 +55,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The most bytes that are kept for sessions that wait. While they are used up, what \
-               services send to such sessions is not read.",
+        help: "The most bytes that are kept for sessions of the bridge that wait. While they are \
+               used up, what services send to such sessions is not read.",
     },
     Setting {
         name: "HOLDS_PER_IDENTITY",
@@ -69,8 +69,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The most sessions of one identity that wait at one time; the oldest gives way. \
-               Clients without an identity share a sixteenth of HOLDS_MAX per address.",
+        help: "The most sessions of the bridge that wait for one identity at one time; the oldest \
+               gives way. Clients without an identity share a sixteenth of HOLDS_MAX per address.",
     },
     Setting {
         name: "PULSE_SESSION_MAX_MS",
@@ -79,7 +79,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The age after which a session is not resumed any more: its client gets a new one.",
+        help: "The age after which a session of the bridge is not resumed any more: its client \
+               gets a new one. On the relay there is no such limit.",
     },
     Setting {
         name: "ACCEPT_RATE",
