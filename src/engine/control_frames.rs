@@ -46,7 +46,8 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Hands a message to the host. The first message that leaves the connection open introduces
-    /// the peer. Returns whether the connection is still open.
+    /// the peer, unless the host says that it does not. Returns whether the connection is still
+    /// open.
     pub(super) fn deliver(&mut self, id: ConnId, message: Message, now: Micros) -> bool {
         let deaf = sabotage::on(Bug::DeliverAfterClose);
         let open = |c: &&mut Conn| c.is_open() || deaf;
@@ -55,11 +56,14 @@ impl<H: Handler> Engine<H> {
         };
         conn.traffic.message_in();
         self.core.stats.messages_in += 1;
+        self.core.stays_unidentified = None;
         self.call(now, |handler, io| handler.on_message(io, id, message));
         if !self.core.table.get(id).is_some_and(Conn::is_open) {
             return false;
         }
-        self.core.identify(id);
+        if self.core.stays_unidentified != Some(id) {
+            self.core.identify(id);
+        }
         true
     }
 

@@ -221,6 +221,14 @@ impl Io<'_> {
         self.core.stats.host_bytes += bytes as u64;
     }
 
+    /// Says that the message of this call does not introduce its peer. A peer that is unidentified
+    /// stays so: its first message is still due
+    /// ([`Policy::first_message_timeout`](crate::Policy::first_message_timeout)). Call this in
+    /// [`Handler::on_message`](crate::engine::Handler::on_message).
+    pub fn keep_unidentified(&mut self, id: ConnId) {
+        self.core.stays_unidentified = Some(id);
+    }
+
     /// Subtracts `bytes` from what was [charged](Io::charge).
     pub fn release(&mut self, bytes: usize) {
         self.core.stats.host_bytes = self.core.stats.host_bytes.saturating_sub(bytes as u64);

@@ -57,8 +57,8 @@ pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
 pub(crate) use self::pulse::{
-    HelloTerms, OpenRefusal, SessionWish, code_of, ends_session, first_subprotocol, pulse_policy,
-    query_without_wish, session_wish,
+    HelloTerms, OpenRefusal, SessionWish, code_of, control_units, ends_session, first_subprotocol,
+    pulse_policy, query_without_wish, session_wish,
 };
 pub use self::pulse::{HoldEnd, NotHeld, ResetReason, SessionCounts};
 pub(crate) use self::spread_close::SpreadClose;

@@ -190,10 +190,7 @@ impl Relay {
         introduction.has_newer_sdk |= init.has_newer_sdk;
         introduction.is_reconnect = init.is_reconnect;
         // A rejected `reconnect` has already been answered with the reason.
-        if init.is_reconnect
-            && self.pending_introductions.is_awaited(id)
-            && self.pulse.key_of(id).is_none()
-        {
+        if init.is_reconnect && self.pending_introductions.is_awaited(id) {
             return malformed(protocol::NO_INIT.into());
         }
         let headers = self.pending_introductions.headers(id);

@@ -7,7 +7,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message, SendOutcome};
-use crate::host::{Identity, ResetReason, SessionWish};
+use crate::host::{Identity, ResetReason, SessionWish, control_units};
 use crate::pulse::{ClientFrame, FrameEffect, PulseText};
 use crate::relay::role::PeerRole;
 
@@ -73,6 +73,9 @@ impl Relay {
     }
 
     fn handle_control(&mut self, io: &mut Io<'_>, id: ConnId, key: PulseKey, json: &str) {
+        io.spend(control_units(json));
+        // An app introduces itself with a message of the application.
+        io.keep_unidentified(id);
         let frame = match ClientFrame::parse(json) {
             Ok(frame) => frame,
             Err(fault) => {
@@ -101,20 +104,11 @@ impl Relay {
             }
             _ => {}
         }
-        self.await_first_message(io, id, key);
         if self.close_if_over(io, key) {
             return;
         }
         self.pulse.send_more(io, key);
         self.resume_acknowledged(io, id, key);
-    }
-
-    /// Bounds the time in which an app introduces itself that has sent control frames only.
-    fn await_first_message(&mut self, io: &mut Io<'_>, id: ConnId, key: PulseKey) {
-        let peer = self.pulse.get(key);
-        if peer.is_some_and(|peer| peer.identity.is_none()) {
-            self.await_init(io, id);
-        }
     }
 
     /// Reads from the apps again that were paused until these glasses acknowledge more.

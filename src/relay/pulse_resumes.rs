@@ -11,7 +11,9 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message, Reply};
-use crate::host::{Identity, OpenRefusal, ResetReason, ends_session, retry_after_secs};
+use crate::host::{
+    Identity, OpenRefusal, ResetReason, control_units, ends_session, retry_after_secs,
+};
 use crate::pulse::{ClientFrame, LedgerEntry, PulseText, ResumeToken};
 use crate::relay::causes::FLAPPING;
 use crate::relay::role::PeerRole;
@@ -85,7 +87,8 @@ impl Relay {
             Err(why) => {
                 self.count_reset(id, why);
                 self.begin_pulse(io, id, *owner);
-                self.await_init(io, id);
+                // The app must introduce itself.
+                io.keep_unidentified(id);
                 None
             }
         }
@@ -272,7 +275,10 @@ impl Relay {
 fn read_wish(io: &mut Io<'_>, id: ConnId, message: &Message) -> Option<ResumeWish> {
     let frame = match message {
         Message::Text(text) => match PulseText::of(text) {
-            PulseText::Control(json) => ClientFrame::parse(json).ok(),
+            PulseText::Control(json) => {
+                io.spend(control_units(json));
+                ClientFrame::parse(json).ok()
+            }
             PulseText::Application(_) => None,
         },
         _ => None,

@@ -6,7 +6,7 @@ use crate::pulse_sessions::{APP, GLASSES, display, fleet, pulse, resets};
 use pulsegate::gateway::{Admission, RelaySettings};
 use pulsegate::pulse::FAREWELL_FRAME;
 use pulsegate::testing::client_frame;
-use pulsegate::{Cause, EndCode, Micros};
+use pulsegate::{Cause, EndCode, Message, Micros};
 use serde_json::json;
 
 /// Starts an app with pulse in a fleet with credentials.
@@ -57,16 +57,40 @@ fn a_stopped_app_acknowledges_the_end_before_it_is_closed() {
 fn an_app_that_never_acknowledges_the_end_is_closed() {
     let mut fleet = Fleet::with(pulse(), Some(Admission::Started));
     let glasses = fleet.glasses("ada");
-    let mut app = started(&mut fleet, glasses);
+    let app = started(&mut fleet, glasses);
     stop(&mut fleet, glasses);
-    // Its connection timeout, and the grace of apps: it may be slow.
+    // Its connection timeout, and the grace of apps: it may be slow. Its pongs would acknowledge.
     for half in 1..=190 {
         fleet.advance(500);
-        app.rx = 1;
-        app.read(&mut fleet);
+        fleet.net.received(app.peer);
+        fleet
+            .net
+            .send(app.peer, Message::text("\u{1}{\"probe\":1}"));
         assert!(half > 120 || fleet.is_open(app.peer));
     }
     assert_eq!(fleet.ending(app.peer).code, EndCode::Close(1000));
+}
+
+/// A pong says that everything before its ping has arrived.
+#[test]
+fn a_peer_whose_pongs_withhold_what_it_has_received_is_closed() {
+    for path in [GLASSES, APP] {
+        let mut fleet = fleet();
+        let mut peer = PulseClient::open(&mut fleet, path);
+        for _ in 0..40 {
+            peer.live(&mut fleet, 500);
+            peer.rx = 0;
+        }
+        let end = fleet.ending(peer.peer);
+        assert_eq!(
+            (end.cause, end.code),
+            (Cause::PROTOCOL, EndCode::Close(1002)),
+            "{path}"
+        );
+        // Nothing is kept for it any more.
+        assert!(!peer.resume(&mut fleet), "{path}");
+        fleet.charged();
+    }
 }
 
 /// Whether the connection is lost before or after the stop.
@@ -243,7 +267,14 @@ fn control_frames_are_no_introduction() {
     let mut fleet = Fleet::with(pulse(), Some(Admission::Key));
     let mut app = PulseClient::open(&mut fleet, "/app-ws");
     app.control(&mut fleet, "\u{1}{\"state\":{}}");
-    app.live(&mut fleet, 13_500);
+    app.live(&mut fleet, 9_000);
+    assert!(fleet.is_open(app.peer));
+    app.live(&mut fleet, 1_500);
+    assert_eq!(fleet.ending(app.peer).cause, Cause::INIT_TIMEOUT);
+    // A session that is not there is no introduction either.
+    app.ask_with(&mut fleet, "\u{1}{\"resume\":\"\",\"rx\":0}");
+    assert!(app.hello.is_some());
+    app.live(&mut fleet, 10_500);
     assert_eq!(fleet.ending(app.peer).cause, Cause::INIT_TIMEOUT);
     assert_eq!(fleet.charged(), 0);
 }

@@ -11,6 +11,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
 use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
+use crate::host::control_units;
 use crate::pulse::{
     BIG_BYTES, ClientFrame, FrameEffect, LedgerEntry, PulseText, SessionFault, ShortControl,
     end_frame, escaped,
@@ -36,9 +37,6 @@ const WAITING_MAX: usize = 256 << 10;
 /// How often it is looked whether a client goes on to acknowledge what came before the end of its
 /// session.
 const END_STEP: Micros = Micros::from_secs(5);
-
-/// The bytes of a control frame that are parsed in one unit of work.
-const PARSED_PER_UNIT: u32 = 256;
 
 /// The shortest time after which a client may want to hear something.
 const SIGN_MIN: Micros = Micros::from_secs(1);
@@ -112,7 +110,7 @@ impl Bridge {
     }
 
     fn client_frame(&mut self, io: &mut Io<'_>, key: SessionKey, id: ConnId, json: &str) {
-        io.spend(json.len() as u32 / PARSED_PER_UNIT);
+        io.spend(control_units(json));
         let frame = match ClientFrame::parse(json) {
             Ok(frame) => frame,
             Err(fault) => {

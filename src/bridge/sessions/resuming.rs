@@ -11,7 +11,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Io, Message};
-use crate::host::{HoldEnd, OpenRefusal, ResetReason, ends_session};
+use crate::host::{HoldEnd, OpenRefusal, ResetReason, control_units, ends_session};
 use crate::pulse::{Bye, ClientFrame, PulseText, ResumeToken, bye_frame};
 
 /// The close code of a connection whose session has another one.
@@ -31,7 +31,10 @@ impl Bridge {
             _ => "",
         };
         let frame = match PulseText::of(text) {
-            PulseText::Control(json) => ClientFrame::parse(json).ok(),
+            PulseText::Control(json) => {
+                io.spend(control_units(json));
+                ClientFrame::parse(json).ok()
+            }
             PulseText::Application(_) => None,
         };
         let Some(ClientFrame::Resume { token, rx }) = frame else {

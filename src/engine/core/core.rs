@@ -94,6 +94,8 @@ pub(crate) struct Core {
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
     pub(crate) receipts: Receipts,
+    /// The peer of the last message, if that message does not introduce it.
+    pub(crate) stays_unidentified: Option<ConnId>,
     /// Whether the driver must try to accept again.
     pub(crate) accept_retry: bool,
     /// A new limit on connections that the driver has not fetched yet.
@@ -155,6 +157,7 @@ impl Core {
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),
+            stays_unidentified: None,
             accept_retry: false,
             new_max_connections: None,
             max_connections: None,

@@ -251,6 +251,9 @@ impl PulsePeers {
     ) -> HeartbeatText {
         let peer = self.key_of(id).and_then(|key| self.get_mut(key));
         let ping = peer.map(|peer| {
+            if io.pending(id) == 0 {
+                peer.pulse.note_flushed(number);
+            }
             let leg = peer.open_leg().filter(|_| io.pending(id) > 0);
             match leg.and_then(|leg| leg.said) {
                 Some(said) => ShortControl::ping(number, said),
