@@ -84,6 +84,24 @@ impl Relay {
         None
     }
 
+    /// Keeps a message that was read completely until its connection may be read again.
+    pub(super) fn postpone(&mut self, io: &mut Io<'_>, id: ConnId, read: ReadMessage) {
+        let ReadMessage { message, fields } = read;
+        let parsed = match &fields {
+            TextFields::All => message.len(),
+            TextFields::Scanned { text, .. } => text.len(),
+        };
+        // The next step parses it again.
+        io.spend(parse_units(parsed));
+        let text = PartialText {
+            message,
+            scanner: FieldScanner::new(&[]),
+            fields: Some(fields),
+        };
+        io.set_unfinished(id, text.allocated());
+        self.partial_texts.0.insert(id, text);
+    }
+
     /// Drops the unfinished text of a connection that has ended.
     pub(super) fn drop_partial_text(&mut self, id: ConnId) {
         if self.partial_texts.has(id) {

@@ -262,7 +262,7 @@ impl Relay {
             let keeping = super::pulse::Keeping {
                 limits: self.settings.replay,
                 is_kept: true,
-                is_paused_for: true,
+                may_use_spare: true,
             };
             let first = first.clone();
             let _ = self.pulse.queue(io, key, first, keeping);

@@ -29,6 +29,14 @@ const SORTED: u32 = 4;
 /// Bytes of JSON that are parsed per work unit.
 const JSON: usize = 64;
 
+/// What becomes of a frame of an app.
+enum AppFrameOutcome {
+    Handled,
+    /// The glasses have no room for it. The app is paused; the frame is handled when the app is
+    /// read again.
+    MustWait,
+}
+
 impl Relay {
     /// Handles a message of a connection with a known identity.
     pub(super) fn handle_message(
@@ -82,7 +90,13 @@ impl Relay {
             Some(Err(why)) => Err(why),
             Some(Ok(read)) => match PeerRole::of(identity) {
                 PeerRole::Glasses => self.handle_glasses_frame(io, id, identity, &read),
-                PeerRole::App(package) => self.handle_app_frame(io, id, identity, package, &read),
+                PeerRole::App(package) => {
+                    match self.handle_app_frame(io, id, identity, package, &read) {
+                        Ok(AppFrameOutcome::MustWait) => return self.postpone(io, id, read),
+                        Ok(AppFrameOutcome::Handled) => Ok(()),
+                        Err(why) => Err(why),
+                    }
+                }
             },
         };
         if let Err(why) = done {
@@ -139,11 +153,11 @@ impl Relay {
         identity: &Identity,
         package: &str,
         read: &ReadMessage,
-    ) -> Result<(), Malformed> {
+    ) -> Result<AppFrameOutcome, Malformed> {
         if !read.message.is_text() {
             // The protocol has no binary frames from apps.
             self.stats.unrouted += 1;
-            return Ok(());
+            return Ok(AppFrameOutcome::Handled);
         }
         match read.parse(|text| AppFrame::parse(text, package))? {
             AppFrame::Init(init) => {
@@ -176,10 +190,10 @@ impl Relay {
             }
             AppFrame::Request(kind) => {
                 let is_kept = !self.is_skipped(&kind);
-                self.route_to_glasses(io, id, &identity.user, &read.message, is_kept);
+                return Ok(self.route_to_glasses(io, id, &identity.user, &read.message, is_kept));
             }
         }
-        Ok(())
+        Ok(AppFrameOutcome::Handled)
     }
 
     /// Replaces an app's set of subscriptions if there is memory for it. A small set is always
@@ -218,7 +232,8 @@ impl Relay {
         self.settings.replay_skip.iter().any(|skip| **skip == *kind)
     }
 
-    /// Sends an app's request unchanged to the glasses of its session.
+    /// Sends an app's request unchanged to the glasses of its session. It must wait while glasses
+    /// that speak pulse have not acknowledged enough.
     fn route_to_glasses(
         &mut self,
         io: &mut Io<'_>,
@@ -226,7 +241,13 @@ impl Relay {
         user: &str,
         message: &Message,
         is_kept: bool,
-    ) {
+    ) -> AppFrameOutcome {
+        let conn = self.sessions.get(user).and_then(|s| s.glasses().conn());
+        let key = conn.and_then(|conn| self.pulse.key_of(conn));
+        if key.is_some_and(|key| !self.pulse.has_room(key)) {
+            self.pause_for_glasses(io, app, user);
+            return AppFrameOutcome::MustWait;
+        }
         let (mut delivery, sessions) = self.delivery();
         let glasses = sessions
             .get_mut(user)
@@ -237,6 +258,12 @@ impl Relay {
             (None, _) | (_, None) => false,
         };
         delivery.stats.unrouted += u64::from(!reached);
+        self.pause_for_glasses(io, app, user);
+        AppFrameOutcome::Handled
+    }
+
+    /// Stops reading from an app while the glasses of its session are behind.
+    fn pause_for_glasses(&mut self, io: &mut Io<'_>, app: ConnId, user: &str) {
         let glasses = self
             .sessions
             .get(user)

@@ -58,6 +58,51 @@ fn apps_wait_while_attached_glasses_do_not_acknowledge() {
     fleet.charged();
 }
 
+/// What glasses have not acknowledged does not grow with the number of their apps.
+#[test]
+fn the_first_frame_of_each_further_app_waits_for_glasses_that_do_not_acknowledge() {
+    let mut fleet = fleet();
+    let mut glasses = PulseClient::open(&mut fleet, GLASSES);
+    let mut speaker = PulseClient::open(&mut fleet, APP);
+    speaker.ack(&mut fleet);
+    let mut plain: Vec<_> = (0..20)
+        .map(|n| fleet.app("ada", &format!("p.{n}")))
+        .collect();
+    glasses.ack(&mut fleet);
+    for n in 0..4 {
+        for app in &plain {
+            fleet.say(*app, big(n, 100_000));
+        }
+        speaker.say(&mut fleet, &big(100 + n, 100_000));
+    }
+    fleet.rest();
+    assert!(fleet.charged() < 350_000, "{}", fleet.charged());
+    // The relay itself has room for its answers.
+    for _ in 0..100 {
+        glasses.say(&mut fleet, &json!({"type":"ping"}));
+    }
+    // What an app has sent is lost with it, and counted.
+    let lost = plain.pop().expect("an app");
+    fleet.lose(lost, "reset");
+    let dropped = fleet.stats().dropped;
+    assert_eq!(dropped[pulsegate::gateway::DropReason::Unread as usize], 1);
+    let mut got = Vec::new();
+    for _ in 0..200 {
+        glasses.ack(&mut fleet);
+        fleet.rest();
+        fleet.advance(20);
+        assert!(fleet.charged() < 350_000, "{}", fleet.charged());
+        got.extend(glasses.texts(&mut fleet));
+    }
+    let pongs = got.iter().filter(|text| text.contains("pong"));
+    assert_eq!(pongs.count(), 100);
+    let (own, plain): (Vec<u64>, Vec<u64>) = shown(&got).into_iter().partition(|n| *n >= 100);
+    assert_eq!(own, [100, 101, 102, 103]);
+    let of = |n| plain.iter().filter(|got| **got == n).count();
+    assert_eq!([0, 1, 2, 3].map(of), [19, 19, 19, 19]);
+    fleet.charged();
+}
+
 #[test]
 fn an_app_that_does_not_acknowledge_is_closed_and_loses_its_session() {
     let mut fleet = fleet();

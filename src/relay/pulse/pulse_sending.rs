@@ -8,8 +8,8 @@ use crate::base::time::Micros;
 use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
 use crate::host::ResetReason;
 use crate::pulse::{
-    BIG_BYTES, ClientFrame, FrameEffect, LEDGER_MARGIN_BYTES, LedgerEntry, SessionEnd,
-    SessionFault, ShortControl, end_frame, escaped,
+    BIG_BYTES, ClientFrame, FrameEffect, LEDGER_MARGIN_BYTES, LedgerEntry, SENT_MESSAGES_MAX,
+    SessionEnd, SessionFault, ShortControl, end_frame, escaped,
 };
 use crate::relay::relay_settings::ReplayLimits;
 use std::borrow::Cow;
@@ -20,6 +20,11 @@ const SENT_AT_ONCE: usize = 64;
 
 /// No further message is sent to a peer while this many bytes wait for it.
 const WAITING_MAX: usize = 256 << 10;
+
+/// What senders leave free for texts of the relay itself, which cannot wait: in bytes, and in
+/// messages.
+const SPARE_BYTES: usize = 128 << 10;
+const SPARE_MESSAGES: usize = 1_024;
 
 /// How often it is checked whether a peer goes on to acknowledge what came before the end of its
 /// session.
@@ -37,9 +42,9 @@ pub(in crate::relay) struct Keeping {
     pub(in crate::relay) limits: ReplayLimits,
     /// Whether the frame is kept for a peer that has lost its session.
     pub(in crate::relay) is_kept: bool,
-    /// Whether it is kept even if the peer has not acknowledged as much as is allowed: its sender
-    /// is paused.
-    pub(in crate::relay) is_paused_for: bool,
+    /// Whether it may use the places that are kept free for texts of the relay itself, which cannot
+    /// wait.
+    pub(in crate::relay) may_use_spare: bool,
 }
 
 impl PulsePeers {
@@ -62,8 +67,12 @@ impl PulsePeers {
         let Keeping { limits, .. } = keeping;
         let most = io.max_message_bytes().max(limits.max_bytes) + LEDGER_MARGIN_BYTES;
         let len = message.len();
+        let most = match keeping.may_use_spare {
+            true => most + SPARE_BYTES,
+            false => most,
+        };
         let is_over = peer.pulse.sent().bytes() + len > most;
-        if !io.has_room(len) || (is_over && !keeping.is_paused_for) {
+        if !io.has_room(len) || is_over {
             return Err(ResetReason::Full);
         }
         if !peer.queue(LedgerEntry::Message(message), now, keeping.is_kept) {
@@ -83,10 +92,12 @@ impl PulsePeers {
         self.charge(io, key);
     }
 
-    /// Returns whether the peer has acknowledged so much that its senders may go on.
+    /// Returns whether the peer has acknowledged so much that its senders may go on: a message of
+    /// every allowed size has room.
     pub(in crate::relay) fn has_room(&self, key: PulseKey) -> bool {
-        self.get(key)
-            .is_none_or(|peer| peer.pulse.sent().has_room())
+        const MESSAGES: usize = SENT_MESSAGES_MAX - SPARE_MESSAGES;
+        let sent = self.get(key).map(|peer| peer.pulse.sent());
+        sent.is_none_or(|sent| sent.has_room() && sent.len() < MESSAGES)
     }
 
     /// Sends the hello, and then what waits for the peer.

@@ -35,8 +35,8 @@ impl FrameDelivery<'_> {
         let keeping = Keeping {
             limits: self.settings.replay,
             is_kept: frame.is_kept,
-            // An app is paused when it has sent something to glasses that have no room.
-            is_paused_for: conn.is_some() && frame.class == GLASSES,
+            // Apps wait while their glasses have no room, so the rest is of the relay itself.
+            may_use_spare: conn.is_some() && frame.class == GLASSES,
         };
         io.spend(1);
         match self.pulse.queue(io, key, message, keeping) {
@@ -113,7 +113,7 @@ impl FrameDelivery<'_> {
             let keeping = Keeping {
                 limits,
                 is_kept: true,
-                is_paused_for: false,
+                may_use_spare: false,
             };
             let queued = match waiting.into_message() {
                 Some(message) => self.pulse.queue(io, key, message, keeping).is_ok(),
@@ -143,7 +143,7 @@ impl FrameDelivery<'_> {
         let keeping = Keeping {
             limits: self.settings.replay,
             is_kept: false,
-            is_paused_for: false,
+            may_use_spare: true,
         };
         self.pulse.queue(io, key, Message::text(text), keeping)?;
         self.pulse.send_more(io, key);
