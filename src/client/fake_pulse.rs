@@ -263,13 +263,13 @@ impl FakePulse {
         let Some(Some(session)) = self.sessions.get_mut(number) else {
             return;
         };
-        match session.pulse.on_frame(frame) {
+        match session.pulse.on_frame(frame, io.now()) {
             Ok(FrameEffect::Answer(answer)) => {
                 io.send(conn, Message::text(answer.as_str()));
             }
             Ok(FrameEffect::Told(told)) => self.frames.push(told),
             Ok(FrameEffect::Farewell) => self.frames.push(ClientFrame::Farewell),
-            Ok(FrameEffect::Nothing | FrameEffect::Pong(_)) => {}
+            Ok(FrameEffect::Nothing | FrameEffect::Pong(_) | FrameEffect::Ignored(_)) => {}
             Err(fault) => io.close(conn, 1002, &fault.to_string()),
         }
     }

@@ -23,6 +23,7 @@ mod resume_token;
 mod sent_messages;
 mod session;
 mod short_text;
+mod told_limit;
 
 pub use self::client_frame::{
     ClientFrame, FAREWELL_FRAME, report_frame, resume_frame, state_frame,
@@ -50,3 +51,4 @@ pub use self::sent_messages::{
     InvalidAck, LedgerEntry, LedgerFull, SENT_MESSAGES_MAX, SentMessages,
 };
 pub use self::session::{FrameEffect, PulseSession, ResumeError, SessionFault, SessionLoss};
+pub use self::told_limit::IgnoredFrame;

@@ -8,6 +8,7 @@ use super::control_text::ShortControl;
 use super::received_count::ReceivedCount;
 use super::resume_token::{ResumeToken, TokenPair};
 use super::sent_messages::{InvalidAck, LedgerEntry, LedgerFull, SentMessages};
+use super::told_limit::{IgnoredFrame, ToldLimit};
 use crate::base::time::Micros;
 
 /// A smaller change of the time over which first tries are spread is not told, in milliseconds.
@@ -26,6 +27,8 @@ pub struct PulseSession {
     told_first_ms: u64,
     /// The last ping behind which nothing was left to send, and how many messages came before it.
     flushed_ping: Option<(u64, u64)>,
+    /// What the client has told on this connection.
+    told: ToldLimit,
 }
 
 /// What becomes of a session that has lost its connection.
@@ -64,6 +67,8 @@ pub enum FrameEffect {
     Farewell,
     /// A frame that says something of the client; the caller judges it.
     Told(ClientFrame),
+    /// A frame that was ignored; the caller counts it.
+    Ignored(IgnoredFrame),
 }
 
 /// A client that sends what its session does not allow.
@@ -98,6 +103,7 @@ impl PulseSession {
             has_farewell: false,
             told_first_ms: 0,
             flushed_ping: None,
+            told: ToldLimit::NOTHING,
         }
     }
 
@@ -106,7 +112,11 @@ impl PulseSession {
     /// # Errors
     /// The frame contradicts the session. The connection is closed with 1002, and the session with
     /// it.
-    pub fn on_frame(&mut self, frame: ClientFrame) -> Result<FrameEffect, SessionFault> {
+    pub fn on_frame(
+        &mut self,
+        frame: ClientFrame,
+        now: Micros,
+    ) -> Result<FrameEffect, SessionFault> {
         self.tokens.prove();
         Ok(match frame {
             ClientFrame::Resume { .. } => return Err(SessionFault::LateResume),
@@ -131,6 +141,12 @@ impl PulseSession {
                 FrameEffect::Farewell
             }
             ClientFrame::Unknown => FrameEffect::Nothing,
+            ClientFrame::State(_) if !self.told.take_state(now) => {
+                FrameEffect::Ignored(IgnoredFrame::State)
+            }
+            ClientFrame::Report(_) if !self.told.take_report() => {
+                FrameEffect::Ignored(IgnoredFrame::Report)
+            }
             told @ (ClientFrame::State(_) | ClientFrame::Report(_)) => FrameEffect::Told(told),
         })
     }
@@ -228,6 +244,7 @@ impl PulseSession {
         self.sent.resume(rx)?;
         self.tokens.resume(token, offer);
         self.is_attached = true;
+        self.told = ToldLimit::NOTHING;
         Ok(self.received.tell())
     }
 

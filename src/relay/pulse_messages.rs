@@ -102,6 +102,7 @@ impl Relay {
             FrameEffect::Told(ClientFrame::Report(report)) => {
                 self.pulse.counts.reports += u64::from(report.is_some());
             }
+            FrameEffect::Ignored(frame) => self.pulse.counts.count_ignored(frame),
             _ => {}
         }
         if self.close_if_over(io, key) {

@@ -300,7 +300,8 @@ impl World {
         if self.waits_for_resume {
             return self.resume(frame);
         }
-        match self.session.on_frame(frame).map_err(|e| e.to_string())? {
+        let effect = self.session.on_frame(frame, self.now);
+        match effect.map_err(|e| e.to_string())? {
             FrameEffect::Answer(answer) => {
                 if let Some((_, down)) = &mut self.link {
                     down.text(answer.as_str());

@@ -336,3 +336,20 @@ fn what_a_slow_client_is_told_never_goes_back() {
     assert!(said.len() > 2 && said.is_sorted(), "{heard:?}");
     assert_eq!(said.last(), Some(&4), "{heard:?}");
 }
+
+/// Nothing depends on these frames, so they are not worth a connection.
+#[test]
+fn states_and_reports_that_come_too_often_are_ignored_and_counted() {
+    let mut rig = Rig::new();
+    let client = rig.open().client;
+    let report = r#"{"report":{"v":1,"rt":"node","lib":"0.1.0","start":"new","ended":[]}}"#;
+    for _ in 0..8 {
+        rig.say(client, r#"{"state":{"net":"wifi"}}"#);
+        rig.say(client, report);
+    }
+    let counts = rig.counts();
+    assert_eq!((counts.reports, counts.reports_ignored), (1, 7));
+    assert_eq!(counts.states_ignored, 3);
+    rig.say(client, r#"{"probe":1}"#);
+    assert!(rig.heard(client).iter().any(|text| text.contains("probe")));
+}

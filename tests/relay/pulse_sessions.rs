@@ -357,6 +357,22 @@ fn states_and_reports_are_taken() {
     );
     let snapshot = fleet.net.with_io(|gateway, io| gateway.snapshot(io));
     assert_eq!(snapshot.pulse.reports, 1);
+    // The second report, and the states of a client that says nothing else.
+    app.control(&mut fleet, report);
+    for _ in 0..20 {
+        app.control(&mut fleet, "\u{1}{\"state\":{\"want_ms\":1000}}");
+    }
+    assert!(fleet.is_open(app.peer));
+    let snapshot = fleet.net.with_io(|gateway, io| gateway.snapshot(io));
+    let pulse = snapshot.pulse;
+    assert_eq!((pulse.reports, pulse.reports_ignored), (1, 1));
+    assert_eq!(pulse.states_ignored, 15);
+    // Another connection may say as much.
+    fleet.lose(app.peer, "reset");
+    assert!(app.resume(&mut fleet));
+    app.control(&mut fleet, report);
+    let snapshot = fleet.net.with_io(|gateway, io| gateway.snapshot(io));
+    assert_eq!(snapshot.pulse.reports, 2);
 }
 
 /// A heartbeat overtakes what waits for a slow client. The client checks that nothing goes back.

@@ -121,7 +121,7 @@ impl Bridge {
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
-        let effect = session.pulse.on_frame(frame);
+        let effect = session.pulse.on_frame(frame, io.now());
         self.note_frame(key);
         let effect = match effect {
             Ok(effect) => effect,
@@ -140,6 +140,7 @@ impl Bridge {
             FrameEffect::Told(ClientFrame::Report(report)) => {
                 self.sessions.counts.reports += u64::from(report.is_some());
             }
+            FrameEffect::Ignored(frame) => self.sessions.counts.count_ignored(frame),
             _ => {}
         }
         self.charge_session(io, key);

@@ -1,5 +1,6 @@
 //! Counters of sessions.
 
+use crate::pulse::IgnoredFrame;
 use std::fmt;
 
 /// Why a client that wanted its session back got a new one.
@@ -139,6 +140,10 @@ pub struct SessionCounts {
     pub refused: u64,
     /// Reports of clients.
     pub reports: u64,
+    /// States of clients that were ignored, because they came too often.
+    pub states_ignored: u64,
+    /// Reports that were ignored, because they were not the first of their connection.
+    pub reports_ignored: u64,
 }
 
 impl SessionCounts {
@@ -163,5 +168,15 @@ impl SessionCounts {
         self.unacknowledged += other.unacknowledged;
         self.refused += other.refused;
         self.reports += other.reports;
+        self.states_ignored += other.states_ignored;
+        self.reports_ignored += other.reports_ignored;
+    }
+
+    /// Counts a frame of a client that was ignored.
+    pub(crate) fn count_ignored(&mut self, frame: IgnoredFrame) {
+        match frame {
+            IgnoredFrame::State => self.states_ignored += 1,
+            IgnoredFrame::Report => self.reports_ignored += 1,
+        }
     }
 }

@@ -149,8 +149,12 @@ impl PulsePeer {
     ///
     /// # Errors
     /// See [`PulseSession::on_frame`].
-    pub(super) fn on_frame(&mut self, frame: ClientFrame) -> Result<FrameEffect, SessionFault> {
-        let effect = self.pulse.on_frame(frame);
+    pub(super) fn on_frame(
+        &mut self,
+        frame: ClientFrame,
+        now: Micros,
+    ) -> Result<FrameEffect, SessionFault> {
+        let effect = self.pulse.on_frame(frame, now);
         self.drop_notes();
         effect
     }

@@ -199,7 +199,7 @@ impl PulsePeers {
         let Some(peer) = self.get_mut(key) else {
             return Ok(FrameEffect::Nothing);
         };
-        let effect = peer.on_frame(frame);
+        let effect = peer.on_frame(frame, io.now());
         self.sync_tokens(key);
         self.charge(io, key);
         effect

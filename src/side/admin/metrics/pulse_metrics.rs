@@ -86,6 +86,11 @@ impl Scrape {
             "pulsegate_pulse_reports",
             "Reports of pulse clients about connections that ended",
             counts.reports,
-        )
+        )?;
+        let help = "Control frames of pulse clients that were ignored, because they came too often";
+        writer.counters("pulsegate_pulse_frames_ignored", help, |family| {
+            family.count(&[("kind", "state")], counts.states_ignored)?;
+            family.count(&[("kind", "report")], counts.reports_ignored)
+        })
     }
 }
