@@ -1,11 +1,11 @@
 //! The ends of pulse sessions: of their connections, and for good.
 
-use super::pulse::{Detached, END_STEP, PeerDue, PeerEnd, PulseKey};
+use super::pulse::{Detached, PeerDue, PeerEnd, PulseKey};
 use super::relay::Relay;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, Message};
-use crate::host::{Identity, NotHeld};
+use crate::host::{EndWatch, Identity, NotHeld};
 use crate::pulse::{Bye, SessionEnd, bye_frame};
 
 impl Relay {
@@ -91,25 +91,19 @@ impl Relay {
         is_over
     }
 
-    /// Handles a peer that has not acknowledged the end of its session. Its connection may be slow,
-    /// or lost without a sign: then the end waits for it, so only a peer that is there and
-    /// acknowledges nothing is closed.
+    /// Handles a peer that has not acknowledged the end of its session: closes its connection if it
+    /// acknowledges nothing.
     pub(super) fn end_late(&mut self, io: &mut Io<'_>, key: PulseKey) {
         let grace = self.settings.app_grace;
         let Some(peer) = self.pulse.get_mut(key) else {
             return;
         };
-        let (now, acknowledged) = (io.now(), peer.pulse.sent().acknowledged());
-        let (before, since) = *peer.end_progress.get_or_insert((acknowledged, now));
-        if acknowledged > before {
-            peer.end_progress = Some((acknowledged, now));
+        let conn = peer.conn();
+        if peer.end_watch.is_late(io, conn, &peer.pulse, grace) {
+            return self.close_ended(io, key);
         }
-        let policy = peer.conn().and_then(|conn| io.policy_of(conn));
-        let timeout = policy.map_or(Micros::ZERO, |policy| policy.connection_timeout);
-        match acknowledged == before && now - since > timeout + grace {
-            true => self.close_ended(io, key),
-            false => self.pulse.arm(io, key, PeerDue::End, now + END_STEP),
-        }
+        let at = io.now() + EndWatch::STEP;
+        self.pulse.arm(io, key, PeerDue::End, at);
     }
 
     /// Closes the connection of a peer whose session is over.

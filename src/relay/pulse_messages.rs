@@ -96,8 +96,7 @@ impl Relay {
                 io.heartbeat_answered(id, number);
             }
             FrameEffect::Told(ClientFrame::State(state)) => {
-                let wanted = state.want_ms.unwrap_or(0);
-                self.pulse.set_wanted_sign(io, key, wanted);
+                self.pulse.set_wanted_sign(io, key, state.want_ms);
             }
             FrameEffect::Told(ClientFrame::Report(report)) => {
                 self.pulse.counts.reports += u64::from(report.is_some());

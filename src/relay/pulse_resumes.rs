@@ -1,6 +1,6 @@
 //! Peers that come back with the token of their pulse session.
 
-use super::pulse::{ResumeClaim, WaitingPeer};
+use super::pulse::{Keeping, PeerOwner, PulseKey, ResumeClaim, WaitingPeer};
 use super::pulse_ends::send_bye;
 use super::relay::{LIMIT_SCOPE, Relay};
 use super::session::{
@@ -126,7 +126,7 @@ impl Relay {
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
-        owner: &super::pulse::PeerOwner,
+        owner: &PeerOwner,
         wish: ResumeWish,
     ) -> Result<ResumeClaim, ResetReason> {
         let token = wish.token.ok_or(ResetReason::NoToken)?;
@@ -255,11 +255,11 @@ impl Relay {
     }
 
     /// Sends the first message that is not acknowledged once more: a deliberate bug.
-    fn repeat_first(&mut self, io: &mut Io<'_>, key: super::pulse::PulseKey) {
+    fn repeat_first(&mut self, io: &mut Io<'_>, key: PulseKey) {
         let peer = self.pulse.get(key);
         let first = peer.and_then(|peer| peer.pulse.sent().peek());
         if let Some(LedgerEntry::Message(first)) = first {
-            let keeping = super::pulse::Keeping {
+            let keeping = Keeping {
                 limits: self.settings.replay,
                 is_kept: true,
                 may_use_spare: true,

@@ -1,23 +1,17 @@
 //! What the client of a session sends, and what is sent to it.
 
-use super::due_queue::Due;
 use super::live_session::{ClientPlace, UpstreamPlace};
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_table::SessionLeg;
 use super::waiting_clients::WaitingClient;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
-use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
 use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
-use crate::host::control_units;
-use crate::pulse::{
-    BIG_BYTES, ClientFrame, FrameEffect, LedgerEntry, PulseText, SessionFault, ShortControl,
-    end_frame, escaped,
-};
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use crate::host::{EndWatch, control_units, heartbeat_text, wanted_sign};
+use crate::pulse::{ClientFrame, FrameEffect, PulseText, SessionFault, ShortControl};
 
 /// A protocol error (RFC 6455 §7.4.1).
 const PROTOCOL_ERROR: u16 = 1002;
@@ -27,19 +21,6 @@ const TOO_BIG: u16 = 1009;
 const NORMAL: u16 = 1000;
 /// The code that stands for a close frame without one (RFC 6455 §7.1.5). It is never sent.
 const NO_CODE: u16 = 1005;
-
-/// The most messages that are sent to a client at once.
-const SENT_AT_ONCE: usize = 64;
-
-/// No further message is sent to a client while this many bytes wait for it.
-const WAITING_MAX: usize = 256 << 10;
-
-/// How often it is looked whether a client goes on to acknowledge what came before the end of its
-/// session.
-const END_STEP: Micros = Micros::from_secs(5);
-
-/// The shortest time after which a client may want to hear something.
-const SIGN_MIN: Micros = Micros::from_secs(1);
 
 impl Bridge {
     /// Handles a message of a connection of the bridge that is not linked.
@@ -102,7 +83,7 @@ impl Bridge {
         if let Some(session) = self.sessions.live.get_mut(&key) {
             session.pulse.on_message(len, now);
         }
-        self.note_frame(key);
+        self.sessions.sync_tokens(key);
         if outcome == SendOutcome::Pending {
             self.pause_client(io, key);
         }
@@ -122,20 +103,27 @@ impl Bridge {
             return;
         };
         let effect = session.pulse.on_frame(frame, io.now());
-        self.note_frame(key);
+        // A frame of the client proves that the hello has arrived.
+        self.sessions.sync_tokens(key);
         let effect = match effect {
             Ok(effect) => effect,
             Err(fault) => return refuse_frame(io, id, &fault),
         };
+        let Some(session) = self.sessions.live.get_mut(&key) else {
+            return;
+        };
         match effect {
-            FrameEffect::Answer(answer) => self.say_received(io, key, &answer),
+            FrameEffect::Answer(answer) => {
+                if let Some((leg, pulse)) = session.attached() {
+                    leg.say_received(io, pulse, &answer);
+                }
+            }
             FrameEffect::Pong(number) => {
                 io.heartbeat_answered(id, number);
             }
             FrameEffect::Told(ClientFrame::State(state)) => {
-                let wanted = state.want_ms.filter(|ms| *ms > 0);
-                let wanted = wanted.map(|ms| Micros::from_millis(ms.min(3_600_000)));
-                self.set_wanted_sign(io, key, wanted);
+                session.wanted_sign = wanted_sign(state.want_ms);
+                self.plan_sign(io, key);
             }
             FrameEffect::Told(ClientFrame::Report(report)) => {
                 self.sessions.counts.reports += u64::from(report.is_some());
@@ -151,27 +139,15 @@ impl Bridge {
         self.control_upstream(io, key);
     }
 
-    /// Notes a frame of the client: it proves that the hello has arrived.
-    fn note_frame(&mut self, key: SessionKey) {
-        let session = self.sessions.live.get(&key);
-        if session.is_some_and(|session| !session.has_current_tokens()) {
-            self.sessions.sync_tokens(key);
-        }
-    }
-
     /// Tells the client what was received, if that is due, or plans it.
     pub(super) fn acknowledge(&mut self, io: &mut Io<'_>, key: SessionKey) {
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
-        if session.open_leg().is_some()
-            && let Some(ack) = session.pulse.ack(io.now())
-        {
-            self.say_received(io, key, &ack);
+        if let Some((leg, pulse)) = session.attached() {
+            leg.acknowledge(io, pulse);
         }
-        if let Some(session) = self.sessions.live.get(&key)
-            && let Some(at) = session.pulse.ack_at()
-        {
+        if let Some(at) = session.pulse.ack_at() {
             self.plan(io, key, Due::Ack, at);
         }
     }
@@ -179,79 +155,18 @@ impl Bridge {
     /// Sends to the client what waits for it, as far as its connection takes it. Returns how
     /// many messages were sent.
     pub(super) fn send_more(&mut self, io: &mut Io<'_>, key: SessionKey) -> usize {
-        let mut sent = 0;
-        while sent < SENT_AT_ONCE {
-            let Some(session) = self.sessions.live.get_mut(&key) else {
-                return sent;
-            };
-            let Some(leg) = session.open_leg().copied() else {
-                return sent;
-            };
-            let Some(next) = session.pulse.sent().peek().map(LedgerEntry::len) else {
-                return sent;
-            };
-            let waiting = io.pending(leg.id);
-            if leg.is_blocked {
-                return sent;
-            }
-            if waiting == 0
-                && let Some(leg) = session.open_leg()
-            {
-                leg.said = None;
-            }
-            if waiting > 0 && waiting + next > WAITING_MAX {
-                // A connection that takes nothing says when it has taken everything. Only what this
-                // turn has queued is looked at again.
-                let view = io.view(leg.id);
-                if view.is_some_and(|view| view.blocked_since.is_some())
-                    && let Some(leg) = session.open_leg()
-                {
-                    leg.is_blocked = true;
-                    return sent;
-                }
-                break;
-            }
-            let Some(entry) = session.pulse.send_next() else {
-                return sent;
-            };
-            sent += 1;
-            let message = match entry {
-                LedgerEntry::Message(Message::Text(text)) => match escaped(text) {
-                    Cow::Borrowed(_) => Message::Text(text.clone()),
-                    Cow::Owned(longer) => Message::text(longer),
-                },
-                LedgerEntry::Message(message) => message.clone(),
-                LedgerEntry::End(end) => {
-                    let frame = Message::text(end_frame(end));
-                    let at = io.now() + END_STEP;
-                    io.send(leg.id, frame);
-                    self.plan(io, key, Due::End, at);
-                    continue;
-                }
-            };
-            if message.len() > BIG_BYTES && !sabotage::on(Bug::BigUnannounced) {
-                let big = ShortControl::big(message.len());
-                io.send(leg.id, Message::text(big.as_str()));
-            }
-            match io.send(leg.id, message) {
-                SendOutcome::Flowing => {}
-                SendOutcome::Pending => {
-                    if let Some(leg) = session.open_leg() {
-                        leg.is_blocked = true;
-                    }
-                }
-                // The connection is closing: what it has not taken is sent on the next one.
-                SendOutcome::Refused(_) => return sent,
-            }
-        }
-        let Some(session) = self.sessions.live.get_mut(&key) else {
-            return sent;
+        let session = self.sessions.live.get_mut(&key);
+        let Some((leg, pulse)) = session.and_then(|session| session.attached()) else {
+            return 0;
         };
-        let has_more = session.pulse.sent().peek().is_some();
-        if session.open_leg().is_some_and(|leg| !leg.is_blocked) && has_more {
+        let step = leg.send_more(io, pulse);
+        if step.has_sent_end {
+            self.plan(io, key, Due::End, io.now() + EndWatch::STEP);
+        }
+        if step.has_more {
             self.plan(io, key, Due::Send, io.now());
         }
-        sent
+        step.sent
     }
 
     /// Handles a connection that has taken all that waited for it.
@@ -296,62 +211,28 @@ impl Bridge {
         }
     }
 
-    fn set_wanted_sign(&mut self, io: &mut Io<'_>, key: SessionKey, wanted: Option<Micros>) {
-        if let Some(session) = self.sessions.live.get_mut(&key) {
-            session.wanted_sign = wanted.map(|wanted| wanted.max(SIGN_MIN));
-        }
-        self.plan_sign(io, key);
-    }
-
-    /// Plans when the client hears something although there is nothing to say: while it is not
-    /// read it is not pinged either, and its watchdog would give the connection up.
+    /// Plans when the client hears something although there is nothing to say.
     pub(super) fn plan_sign(&mut self, io: &mut Io<'_>, key: SessionKey) {
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
         let wanted = session.wanted_sign;
-        let Some(leg) = session.open_leg().copied() else {
-            return;
-        };
-        let interval = io.policy_of(leg.id).map(|policy| policy.heartbeat_interval);
-        let paused = interval.filter(|_| leg.is_paused);
-        let pinged = interval.unwrap_or(Micros::ZERO);
-        let wanted = wanted.filter(|wanted| *wanted < pinged);
-        if let Some(after) = paused.into_iter().chain(wanted).min() {
-            self.plan(io, key, Due::Sign, io.now() + after);
+        let leg = session.open_leg();
+        if let Some(at) = leg.and_then(|leg| leg.sign_at(io, wanted)) {
+            self.plan(io, key, Due::Sign, at);
         }
     }
 
     /// Lets the client hear something.
     pub(super) fn give_sign(&mut self, io: &mut Io<'_>, key: SessionKey) {
-        let Some(session) = self.sessions.live.get_mut(&key) else {
-            return;
-        };
-        if session.open_leg().is_some_and(|leg| !leg.is_blocked) {
-            let sign = session.pulse.sign();
-            self.say_received(io, key, &sign);
+        let session = self.sessions.live.get_mut(&key);
+        if let Some((leg, pulse)) = session.and_then(|session| session.attached()) {
+            leg.give_sign(io, pulse);
         }
         self.plan_sign(io, key);
     }
 
-    /// Sends a frame that says what was received.
-    fn say_received(&mut self, io: &mut Io<'_>, key: SessionKey, frame: &ShortControl) {
-        let Some(session) = self.sessions.live.get_mut(&key) else {
-            return;
-        };
-        let received = session.pulse.received().received();
-        if let Some(leg) = session.open_leg() {
-            if io.pending(leg.id) == 0 {
-                leg.said = None;
-            }
-            leg.said.get_or_insert(received);
-            io.send(leg.id, Message::text(frame.as_str()));
-        }
-    }
-
-    /// Returns the heartbeat of a client's connection: a ping that also says what was received. It
-    /// overtakes what waits for the client. So it says no more than the first frame that waits:
-    /// what a client is told must not go back.
+    /// Returns the heartbeat of a client's connection: see [`ping`](crate::host::ClientLeg::ping).
     pub(in crate::bridge) fn session_heartbeat(
         &mut self,
         io: &Io<'_>,
@@ -362,26 +243,13 @@ impl Bridge {
             Some(SessionLeg::Client(key)) => self.session_ping(io, key, number),
             Some(SessionLeg::Upstream(_)) | None => None,
         };
-        // A client that wants its session back is pinged, too.
-        let ping = ping.unwrap_or_else(|| ShortControl::ping(number, 0));
-        let mut text = HeartbeatText::default();
-        // A short control frame has at most 64 bytes.
-        let _ = text.write_str(ping.as_str());
-        text
+        heartbeat_text(ping, number)
     }
 
     fn session_ping(&mut self, io: &Io<'_>, key: SessionKey, number: u64) -> Option<ShortControl> {
         let first_ms = self.first_ms(io, &self.sessions.live.get(&key)?.route);
-        let session = self.sessions.live.get_mut(&key)?;
-        let id = session.client()?;
-        if io.pending(id) == 0 {
-            session.pulse.note_flushed(number);
-        }
-        let leg = session.open_leg().filter(|_| io.pending(id) > 0);
-        Some(match leg.and_then(|leg| leg.said) {
-            Some(said) => ShortControl::ping(number, said),
-            None => session.pulse.ping_with_hint(number, first_ms),
-        })
+        let (leg, pulse) = self.sessions.live.get_mut(&key)?.attached()?;
+        Some(leg.ping(io, pulse, (number, first_ms)))
     }
 
     /// Closes the client's connection if its session is over: the upstream has closed, and the
@@ -397,28 +265,18 @@ impl Bridge {
         is_over
     }
 
-    /// Handles a client that has not acknowledged the end of its session. Its connection may be
-    /// slow, or lost without a sign: then the session waits for it. Only a client that is there and
-    /// acknowledges nothing is closed.
+    /// Handles a client that has not acknowledged the end of its session: closes its connection if
+    /// it acknowledges nothing.
     pub(super) fn end_late(&mut self, io: &mut Io<'_>, key: SessionKey) {
         let hold = self.sessions.limits.hold;
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return;
         };
-        let (now, acknowledged) = (io.now(), session.pulse.sent().acknowledged());
-        let (before, since) = *session.end_progress.get_or_insert((acknowledged, now));
-        if acknowledged > before {
-            session.end_progress = Some((acknowledged, now));
-        }
         let client = session.client();
-        let timeout = client
-            .and_then(|id| io.policy_of(id))
-            .map(|p| p.connection_timeout);
-        let most = timeout.unwrap_or_default() + hold;
-        let is_late = acknowledged == before && now - since > most;
+        let is_late = session.end_watch.is_late(io, client, &session.pulse, hold);
         match is_late || sabotage::on(Bug::EndHurried) {
             true => self.close_ended(io, key),
-            false => self.plan(io, key, Due::End, now + END_STEP),
+            false => self.plan(io, key, Due::End, io.now() + EndWatch::STEP),
         }
     }
 

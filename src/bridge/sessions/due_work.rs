@@ -1,6 +1,6 @@
 //! What is done for sessions when its time has come.
 
-use super::due_queue::Due;
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
@@ -13,17 +13,12 @@ const DUES: usize = 128;
 /// No further entry is handled in a step that has sent this many messages.
 const SENDS: usize = 512;
 
-/// The time from one step to the next, if more entries are due.
-const STEP: Micros = Micros::from_millis(5);
-
 impl Bridge {
     /// Handles the timer of the sessions. Returns whether it is theirs.
     pub(in crate::bridge) fn sessions_on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
-        let is_theirs = |(_, own): (Micros, TimerId)| own == timer;
-        if !self.sessions.timer.is_some_and(is_theirs) {
+        if !self.sessions.dues.on_timer(timer) {
             return false;
         }
-        self.sessions.timer = None;
         let now = io.now();
         let mut sent = 0;
         for _ in 0..DUES {
@@ -35,11 +30,11 @@ impl Bridge {
             };
             io.spend(1);
             if let Some(session) = self.sessions.live.get_mut(&key) {
-                session.disarm(due);
+                session.times.clear(due);
                 sent += self.handle_due(io, key, due);
             }
         }
-        self.set_session_timer(io);
+        self.sessions.dues.set_timer(io);
         true
     }
 
@@ -61,22 +56,6 @@ impl Bridge {
     /// Sets when something is due for a session, unless it is due earlier.
     pub(super) fn plan(&mut self, io: &mut Io<'_>, key: SessionKey, due: Due, at: Micros) {
         self.sessions.arm(key, due, at);
-        self.set_session_timer(io);
-    }
-
-    /// Sets the timer for the next entry.
-    fn set_session_timer(&mut self, io: &mut Io<'_>) {
-        let Some(next) = self.sessions.dues.next() else {
-            return;
-        };
-        if let Some((at, timer)) = self.sessions.timer {
-            if at <= next {
-                return;
-            }
-            io.cancel_timer(timer);
-        }
-        let at = next.max(io.now());
-        let after = (at - io.now()).max(STEP);
-        self.sessions.timer = Some((at, io.start_timer(after)));
+        self.sessions.dues.set_timer(io);
     }
 }

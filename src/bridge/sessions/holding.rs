@@ -1,7 +1,7 @@
 //! Sessions that have lost their client: they wait for it, or end.
 
-use super::due_queue::Due;
 use super::live_session::{ClientPlace, Hold, LiveSession};
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_owner::HoldOwner;
 use super::session_table::SessionLeg;

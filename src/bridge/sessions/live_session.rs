@@ -1,18 +1,16 @@
 //! One session: the client's connection, if there is one, and the leg to the upstream.
 
-use super::due_queue::Due;
 use super::hold_book::{BookedHold, HoldAccounts};
+use super::session_due::SessionTimes;
 use super::session_key::SessionKey;
 use super::session_owner::SessionOwner;
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::route::Route;
+use crate::host::{ClientLeg, EndWatch};
 use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
 use std::sync::Arc;
-
-/// The kinds of [`Due`].
-const DUES: usize = 8;
 
 /// A session of a client with the upstream.
 #[derive(Debug)]
@@ -29,9 +27,8 @@ pub(super) struct LiveSession {
     pub(super) tokens: Vec<ResumeToken>,
     /// The close frame of the upstream.
     pub(super) ended: Option<SessionEnd>,
-    /// What the client had acknowledged when it last acknowledged something since the end was sent,
-    /// and when that was.
-    pub(super) end_progress: Option<(u64, Micros)>,
+    /// Whether the client acknowledges what came before the end.
+    pub(super) end_watch: EndWatch,
     /// How many times it was resumed.
     pub(super) resumes: u32,
     /// The longest time for which the client wants to hear nothing.
@@ -39,7 +36,7 @@ pub(super) struct LiveSession {
     /// The bytes that are charged for it.
     pub(super) charged: usize,
     /// When something of each kind is due.
-    armed: [Option<Micros>; DUES],
+    pub(super) times: SessionTimes,
 }
 
 /// Where the client of a session is.
@@ -49,20 +46,6 @@ pub(super) enum ClientPlace {
     Attached(ClientLeg),
     /// It was lost, and may come back.
     Held(Hold),
-}
-
-/// The connection of a session's client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ClientLeg {
-    pub(super) id: ConnId,
-    /// Whether it is open, and the hello was sent.
-    pub(super) is_open: bool,
-    /// Whether what was sent waits for the peer.
-    pub(super) is_blocked: bool,
-    /// Whether it is not read, because the upstream is behind.
-    pub(super) is_paused: bool,
-    /// What the first frame said was received, of those that may still wait for the client.
-    pub(super) said: Option<u64>,
 }
 
 /// A session without a connection of its client.
@@ -113,11 +96,11 @@ impl LiveSession {
             },
             tokens: Vec::with_capacity(2),
             ended: None,
-            end_progress: None,
+            end_watch: EndWatch::default(),
             resumes: 0,
             wanted_sign: None,
             charged: 0,
-            armed: [None; DUES],
+            times: SessionTimes::NOTHING,
         }
     }
 
@@ -137,18 +120,20 @@ impl LiveSession {
         }
     }
 
+    /// Returns the client's connection, if it has one, and what is sent on it.
+    pub(super) fn attached(&mut self) -> Option<(&mut ClientLeg, &mut PulseSession)> {
+        match &mut self.place {
+            ClientPlace::Attached(leg) => Some((leg, &mut self.pulse)),
+            ClientPlace::Held(_) => None,
+        }
+    }
+
     /// Returns the hold, if the client is away.
     pub(super) fn hold(&self) -> Option<&Hold> {
         match &self.place {
             ClientPlace::Attached(_) => None,
             ClientPlace::Held(hold) => Some(hold),
         }
-    }
-
-    /// Returns whether the session is found under the tokens that are valid now.
-    pub(super) fn has_current_tokens(&self) -> bool {
-        let valid = self.pulse.tokens().valid();
-        valid.eq(self.tokens.iter().copied())
     }
 
     /// Returns the leg to the upstream, while it is connected.
@@ -168,42 +153,6 @@ impl LiveSession {
             + self.owner.allocated()
             + self.tokens.capacity() * size_of::<ResumeToken>()
     }
-
-    /// Notes that something is due at this time, unless it is due earlier. Returns when it was due,
-    /// which is replaced; `None` inside if it was not. `None`: nothing changes.
-    pub(super) fn arm(&mut self, due: Due, at: Micros) -> Option<Option<Micros>> {
-        let armed = &mut self.armed[due as usize];
-        match *armed {
-            Some(earlier) if earlier <= at => None,
-            before => {
-                *armed = Some(at);
-                Some(before)
-            }
-        }
-    }
-
-    /// Notes that the time of something has come, or that it is not needed. Returns when it was
-    /// due.
-    pub(super) fn disarm(&mut self, due: Due) -> Option<Micros> {
-        self.armed[due as usize].take()
-    }
-
-    /// Returns everything that is due.
-    pub(super) fn armed(&self) -> impl Iterator<Item = (Micros, Due)> {
-        let kinds = [
-            Due::Ack,
-            Due::Sign,
-            Due::Send,
-            Due::Room,
-            Due::End,
-            Due::Hold,
-            Due::Full,
-            Due::Expiry,
-        ];
-        let armed = self.armed;
-        let times = kinds.into_iter().map(move |due| (armed[due as usize], due));
-        times.filter_map(|(at, due)| Some((at?, due)))
-    }
 }
 
 impl Hold {
@@ -213,19 +162,6 @@ impl Hold {
             key,
             since: self.since,
             accounts: self.accounts,
-        }
-    }
-}
-
-impl ClientLeg {
-    /// Returns the leg of a client whose WebSocket is not open yet.
-    pub(super) const fn new(id: ConnId) -> Self {
-        ClientLeg {
-            id,
-            is_open: false,
-            is_blocked: false,
-            is_paused: false,
-            said: None,
         }
     }
 }

@@ -5,7 +5,6 @@
 //! [`crate::pulse`].
 
 mod client_leg;
-mod due_queue;
 mod due_work;
 mod hold_book;
 mod holding;
@@ -13,6 +12,7 @@ mod live_session;
 mod opening;
 mod planned;
 mod resuming;
+mod session_due;
 mod session_key;
 mod session_limits;
 mod session_listing;

@@ -1,6 +1,7 @@
 //! From a request to a session, or to a refusal that a browser can read.
 
 use super::live_session::LiveSession;
+use super::session_key::SessionKey;
 use super::session_table::SessionLeg;
 use super::waiting_clients::{ResumingClient, WaitingClient};
 use crate::base::cause::Cause;
@@ -210,7 +211,7 @@ impl Bridge {
     pub(super) fn greet(
         &mut self,
         io: &mut Io<'_>,
-        key: super::session_key::SessionKey,
+        key: SessionKey,
         offer: ResumeToken,
         resumed: bool,
         rx: u64,
@@ -234,12 +235,10 @@ impl Bridge {
         };
         let hello = terms.hello(io, self.boot, client);
         let first_ms = hello.retry.first_ms;
-        if let Some(session) = self.sessions.live.get_mut(&key) {
-            session.pulse.note_first_ms(first_ms);
-        }
         if let Some(session) = self.sessions.live.get_mut(&key)
-            && let super::live_session::ClientPlace::Attached(leg) = &mut session.place
+            && let Some((leg, pulse)) = session.attached()
         {
+            pulse.note_first_ms(first_ms);
             leg.is_open = true;
         }
         io.send(client, Message::text(hello_frame(&hello)));

@@ -1,6 +1,6 @@
 //! Sessions that end by plan: the gateway drains, the upstream leaves, a token expires.
 
-use super::due_queue::Due;
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_table::SessionLeg;
 use super::waiting_clients::WaitingClient;

@@ -1,7 +1,7 @@
 //! A client that wants its session back.
 
-use super::due_queue::Due;
-use super::live_session::{ClientLeg, ClientPlace};
+use super::live_session::ClientPlace;
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_owner::SessionOwner;
 use super::session_table::SessionLeg;
@@ -11,7 +11,9 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Io, Message};
-use crate::host::{HoldEnd, OpenRefusal, ResetReason, control_units, ends_session};
+use crate::host::{
+    ClientLeg, EndWatch, HoldEnd, OpenRefusal, ResetReason, control_units, ends_session,
+};
 use crate::pulse::{Bye, ClientFrame, PulseText, ResumeToken, bye_frame};
 
 /// The close code of a connection whose session has another one.
@@ -57,7 +59,7 @@ impl Bridge {
         token: Option<ResumeToken>,
     ) -> Result<(SessionKey, ResumeToken), ResetReason> {
         let token = token.ok_or(ResetReason::NoToken)?;
-        let key = self.sessions.tokens.get(&token).copied();
+        let key = self.sessions.tokens.find(token);
         let key = key.ok_or(ResetReason::Unknown)?;
         let session = self.sessions.live.get(&key).ok_or(ResetReason::Unknown)?;
         let is_owner = |owner: &SessionOwner| session.owner.admits(owner);
@@ -124,7 +126,7 @@ impl Bridge {
         session.resumes += 1;
         session.block = client.pending.block;
         session.wanted_sign = None;
-        session.end_progress = None;
+        session.end_watch = EndWatch::default();
         if let Some(owner) = &client.pending.session {
             session.owner.identity = owner.identity.clone();
         }

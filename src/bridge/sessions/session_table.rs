@@ -1,17 +1,15 @@
 //! All sessions, and how they are found.
 
-use super::due_queue::{Due, DueQueue};
 use super::hold_book::{BookedHold, HoldAccounts, HoldBook};
 use super::live_session::{ClientPlace, LiveSession};
+use super::session_due::{Due, SessionDues};
 use super::session_key::SessionKey;
 use super::session_limits::SessionLimits;
-use super::waiting_clients::WaitingClients;
+use super::waiting_clients::WaitingClient;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::TimerId;
-use crate::host::SessionCounts;
-use crate::pulse::ResumeToken;
+use crate::host::{SessionCounts, TokenTable, WaitingTable};
 use std::collections::{BTreeMap, HashMap};
 
 /// The entries that each table keeps when it is empty.
@@ -40,14 +38,12 @@ pub(in crate::bridge) struct SessionTable {
     pub(super) limits: SessionLimits,
     pub(super) live: BTreeMap<SessionKey, Box<LiveSession>>,
     pub(super) legs: HashMap<ConnId, SessionLeg>,
-    pub(super) tokens: HashMap<ResumeToken, SessionKey>,
+    pub(super) tokens: TokenTable<SessionKey>,
     /// The sessions that wait. Change it with the methods of the table, which count.
     pub(super) holds: HoldBook,
-    pub(super) dues: DueQueue,
-    /// Runs when the next entry of `dues` is due.
-    pub(super) timer: Option<(Micros, TimerId)>,
+    pub(super) dues: SessionDues,
     /// Clients that have no session yet.
-    pub(super) waiting: WaitingClients,
+    pub(super) waiting: WaitingTable<WaitingClient>,
     /// Upstreams whose clients have left for good.
     pub(super) last_closes: HashMap<ConnId, LastClose>,
     pub(super) counts: SessionCounts,
@@ -92,18 +88,14 @@ impl SessionTable {
 
     /// Removes a session from every table. Its connections are no legs any more.
     pub(super) fn take(&mut self, key: SessionKey) -> Option<Box<LiveSession>> {
-        let session = self.live.remove(&key)?;
+        let mut session = self.live.remove(&key)?;
         for leg in [session.client(), session.upstream()].into_iter().flatten() {
             self.legs.remove(&leg);
         }
         if !sabotage::on(Bug::TokenKept) {
-            for token in &session.tokens {
-                self.tokens.remove(token);
-            }
+            self.tokens.remove(&session.tokens);
         }
-        for (at, due) in session.armed() {
-            self.dues.remove(at, key, due);
-        }
+        self.dues.disarm_all(&mut session.times, key);
         match &session.place {
             ClientPlace::Attached(_) => self.counts.attached -= 1,
             ClientPlace::Held(hold) => {
@@ -113,7 +105,6 @@ impl SessionTable {
         }
         if self.live.is_empty() {
             self.legs.shrink_to(PLACES_KEPT);
-            self.tokens.shrink_to(PLACES_KEPT);
         }
         Some(session)
     }
@@ -150,33 +141,21 @@ impl SessionTable {
         let Some(session) = self.live.get_mut(&key) else {
             return;
         };
-        for token in session.tokens.drain(..) {
-            self.tokens.remove(&token);
-        }
-        session.tokens.extend(session.pulse.tokens().valid());
-        for token in &session.tokens {
-            self.tokens.insert(*token, key);
-        }
+        let tokens = session.pulse.tokens();
+        self.tokens.update(key, &mut session.tokens, tokens);
     }
 
     /// Sets when something is due for a session, unless it is due earlier.
     pub(super) fn arm(&mut self, key: SessionKey, due: Due, at: Micros) {
-        if let Some(session) = self.live.get_mut(&key)
-            && let Some(before) = session.arm(due, at)
-        {
-            if let Some(before) = before {
-                self.dues.remove(before, key, due);
-            }
-            self.dues.add(at, key, due);
+        if let Some(session) = self.live.get_mut(&key) {
+            self.dues.arm(&mut session.times, (key, due), at);
         }
     }
 
     /// Sets that something is not due any more.
     pub(super) fn disarm(&mut self, key: SessionKey, due: Due) {
-        if let Some(session) = self.live.get_mut(&key)
-            && let Some(at) = session.disarm(due)
-        {
-            self.dues.remove(at, key, due);
+        if let Some(session) = self.live.get_mut(&key) {
+            self.dues.disarm(&mut session.times, (key, due));
         }
     }
 

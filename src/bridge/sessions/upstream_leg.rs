@@ -1,7 +1,7 @@
 //! What the upstream of a session sends, and when it is not read.
 
-use super::due_queue::Due;
 use super::live_session::{ClientPlace, UpstreamPlace};
+use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_table::{LastClose, SessionLeg};
 use super::waiting_clients::WaitingClient;

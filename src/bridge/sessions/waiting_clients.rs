@@ -1,10 +1,8 @@
 //! Clients that asked for pulse and have no session yet.
 
-use crate::base::id::ConnId;
 use crate::bridge::pending::PendingRequest;
 use crate::engine::DialRequest;
 use crate::host::OpenRefusal;
-use std::collections::HashMap;
 
 /// A client that asked for pulse and has no session yet.
 #[derive(Debug)]
@@ -35,37 +33,5 @@ impl std::fmt::Debug for ResumingClient {
         debug
             .field("client", &self.pending.client)
             .finish_non_exhaustive()
-    }
-}
-
-/// All clients that asked for pulse and have no session yet. There are never more of them than
-/// connections.
-#[derive(Debug, Default)]
-pub(super) struct WaitingClients(HashMap<ConnId, WaitingClient>);
-
-impl WaitingClients {
-    /// Sets what a client waits for.
-    pub(super) fn set(&mut self, client: ConnId, waiting: WaitingClient) {
-        self.0.insert(client, waiting);
-    }
-
-    /// Returns what a client waits for.
-    pub(super) fn get(&self, client: ConnId) -> Option<&WaitingClient> {
-        self.0.get(&client)
-    }
-
-    /// Takes what a client waits for: it has a session now, or was refused, or has left.
-    pub(super) fn take(&mut self, client: ConnId) -> Option<WaitingClient> {
-        let waiting = self.0.remove(&client);
-        if self.0.is_empty() {
-            self.0.shrink_to(64);
-        }
-        waiting
-    }
-
-    /// Returns how many clients wait.
-    #[cfg(feature = "testing")]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 }

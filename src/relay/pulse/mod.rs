@@ -5,7 +5,7 @@
 //! session here. A pulse session without a slot belongs to an app that has not introduced itself,
 //! or to a peer that is told that its session has ended.
 
-mod peer_dues;
+mod peer_due;
 mod peer_owner;
 mod pulse_key;
 mod pulse_peer;
@@ -13,10 +13,10 @@ mod pulse_peers;
 mod pulse_sending;
 mod waiting_peers;
 
-pub(in crate::relay) use self::peer_dues::PeerDue;
+pub(in crate::relay) use self::peer_due::PeerDue;
 pub(in crate::relay) use self::peer_owner::PeerOwner;
 pub(in crate::relay) use self::pulse_key::PulseKey;
 pub(in crate::relay) use self::pulse_peer::{PeerEnd, UnackedFrame};
 pub(in crate::relay) use self::pulse_peers::{Detached, PulsePeers, ResumeClaim};
-pub(in crate::relay) use self::pulse_sending::{END_STEP, Keeping};
+pub(in crate::relay) use self::pulse_sending::Keeping;
 pub(in crate::relay) use self::waiting_peers::WaitingPeer;

@@ -1,12 +1,12 @@
 //! One pulse session of the relay.
 
-use super::peer_dues::PeerDue;
+use super::peer_due::PeerTimes;
 use super::peer_owner::PeerOwner;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::Message;
-use crate::host::{Identity, ResetReason};
+use crate::host::{ClientLeg, EndWatch, Identity, ResetReason};
 use crate::pulse::{
     ClientFrame, FrameEffect, LedgerEntry, PulseSession, ResumeToken, SessionFault,
 };
@@ -30,9 +30,8 @@ pub(in crate::relay) struct PulsePeer {
     pub(in crate::relay) place: PeerPlace,
     /// The end that the peer is told. The session has no slot any more.
     pub(in crate::relay) end: Option<PeerEnd>,
-    /// What the peer had acknowledged when it last acknowledged something since the end was sent,
-    /// and when that was.
-    pub(in crate::relay) end_progress: Option<(u64, Micros)>,
+    /// Whether the peer acknowledges what came before the end.
+    pub(in crate::relay) end_watch: EndWatch,
     /// Why the session cannot be resumed. It has no slot any more, and keeps nothing.
     pub(in crate::relay) broken: Option<ResetReason>,
     /// The longest time for which the peer wants to hear nothing.
@@ -42,28 +41,16 @@ pub(in crate::relay) struct PulsePeer {
     /// The bytes that are charged for it.
     pub(super) charged: usize,
     /// When something of each kind is due.
-    armed: [Option<Micros>; PeerDue::ALL.len()],
+    pub(super) times: PeerTimes,
 }
 
 /// Where the peer of a pulse session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum PeerPlace {
     /// It has a connection.
-    Attached(PeerLeg),
+    Attached(ClientLeg),
     /// It was lost, and may come back.
     Held,
-}
-
-/// The connection of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) struct PeerLeg {
-    pub(in crate::relay) id: ConnId,
-    /// Whether the hello was sent: messages may follow.
-    pub(super) is_open: bool,
-    /// Whether bytes wait that the peer has not taken.
-    pub(super) is_blocked: bool,
-    /// What the first frame said was received, of those that may still wait for the peer.
-    pub(super) said: Option<u64>,
 }
 
 /// How the relay closes a peer for good, once the peer has acknowledged everything.
@@ -104,14 +91,14 @@ impl PulsePeer {
             has_newer_sdk: false,
             is_deferred: false,
             key_hash: None,
-            place: PeerPlace::Attached(PeerLeg::new(id)),
+            place: PeerPlace::Attached(ClientLeg::new(id)),
             end: None,
-            end_progress: None,
+            end_watch: EndWatch::default(),
             broken: None,
             wanted_sign: None,
             tokens: Vec::new(),
             charged: 0,
-            armed: Default::default(),
+            times: PeerTimes::NOTHING,
         }
     }
 
@@ -123,11 +110,11 @@ impl PulsePeer {
         }
     }
 
-    /// Returns the peer's connection, if the hello was sent on it.
-    pub(super) fn open_leg(&mut self) -> Option<&mut PeerLeg> {
+    /// Returns the peer's connection, if it has one, and what is sent on it.
+    pub(super) fn attached(&mut self) -> Option<(&mut ClientLeg, &mut PulseSession)> {
         match &mut self.place {
-            PeerPlace::Attached(leg) if leg.is_open => Some(leg),
-            PeerPlace::Attached(_) | PeerPlace::Held => None,
+            PeerPlace::Attached(leg) => Some((leg, &mut self.pulse)),
+            PeerPlace::Held => None,
         }
     }
 
@@ -199,45 +186,5 @@ impl PulsePeer {
             + self.owner.allocated()
             + identity.map_or(0, |identity| identity.user.len())
             + self.tokens.capacity() * size_of::<ResumeToken>()
-    }
-
-    /// Notes that something is due at this time, unless it is due earlier. Returns when it was due,
-    /// which is replaced; `None` inside if it was not. `None`: nothing changes.
-    pub(super) fn arm(&mut self, due: PeerDue, at: Micros) -> Option<Option<Micros>> {
-        let armed = &mut self.armed[due as usize];
-        match *armed {
-            Some(earlier) if earlier <= at => None,
-            before => {
-                *armed = Some(at);
-                Some(before)
-            }
-        }
-    }
-
-    /// Notes that the time of something has come, or that it is not needed. Returns when it was
-    /// due.
-    pub(super) fn disarm(&mut self, due: PeerDue) -> Option<Micros> {
-        self.armed[due as usize].take()
-    }
-
-    /// Returns everything that is due.
-    pub(super) fn armed(&self) -> impl Iterator<Item = (Micros, PeerDue)> {
-        let armed = self.armed;
-        let times = PeerDue::ALL
-            .into_iter()
-            .map(move |due| (armed[due as usize], due));
-        times.filter_map(|(at, due)| Some((at?, due)))
-    }
-}
-
-impl PeerLeg {
-    /// Returns the leg of a peer that has no hello yet.
-    pub(super) const fn new(id: ConnId) -> Self {
-        PeerLeg {
-            id,
-            is_open: false,
-            is_blocked: false,
-            said: None,
-        }
     }
 }

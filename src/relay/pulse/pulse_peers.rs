@@ -1,21 +1,19 @@
 //! All pulse sessions of the relay, and how they are found.
 
-use super::peer_dues::{PeerDue, PeerDues};
+use super::peer_due::{PeerDue, PeerDues};
 use super::peer_owner::PeerOwner;
 use super::pulse_key::PulseKey;
-use super::pulse_peer::{PeerLeg, PeerPlace, PulsePeer, UnackedFrame};
+use super::pulse_peer::{PeerPlace, PulsePeer, UnackedFrame};
 use super::waiting_peers::{WaitingPeer, WaitingPeers};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, TimerId};
 use crate::host::{
-    BootId, HoldEnd, NotHeld, OpenRefusal, ResetReason, SessionCounts, code_of, ends_session,
+    BootId, ClientLeg, EndWatch, HoldEnd, NotHeld, OpenRefusal, ResetReason, SessionCounts,
+    TokenTable, code_of, ends_session,
 };
 use crate::pulse::{ResumeError, ResumeToken, SessionLoss};
 use std::collections::{BTreeMap, HashMap};
-
-/// The time from one step to the next, if more entries are due.
-const STEP: Micros = Micros::from_millis(5);
 
 /// How long a session that cannot be resumed stays, so that its peer is told why.
 const BROKEN_TIME: Micros = Micros::from_secs(60);
@@ -25,11 +23,9 @@ const BROKEN_TIME: Micros = Micros::from_secs(60);
 pub(in crate::relay) struct PulsePeers {
     peers: BTreeMap<PulseKey, Box<PulsePeer>>,
     legs: HashMap<ConnId, PulseKey>,
-    tokens: HashMap<ResumeToken, PulseKey>,
+    tokens: TokenTable<PulseKey>,
     waiting: WaitingPeers,
     dues: PeerDues,
-    /// Runs when the next entry of `dues` is due.
-    timer: Option<(Micros, TimerId)>,
     /// The session that an app has just named in its first message, until the app takes its slot in
     /// the same call of the loop.
     pub(in crate::relay) claim: Option<ResumeClaim>,
@@ -74,7 +70,7 @@ impl PulsePeers {
 
     /// Returns the session that this token names.
     pub(in crate::relay) fn find(&self, token: ResumeToken) -> Option<PulseKey> {
-        self.tokens.get(&token).copied()
+        self.tokens.find(token)
     }
 
     /// Sets what a peer waits for that has no session yet.
@@ -132,13 +128,9 @@ impl PulsePeers {
         io: &mut Io<'_>,
         key: PulseKey,
     ) -> Option<Box<PulsePeer>> {
-        let peer = self.peers.remove(&key)?;
-        for token in &peer.tokens {
-            self.tokens.remove(token);
-        }
-        for (at, due) in peer.armed() {
-            self.dues.remove(at, key, due);
-        }
+        let mut peer = self.peers.remove(&key)?;
+        self.tokens.remove(&peer.tokens);
+        self.dues.disarm_all(&mut peer.times, key);
         match peer.place {
             PeerPlace::Attached(leg) => {
                 self.legs.remove(&leg.id);
@@ -153,7 +145,6 @@ impl PulsePeers {
         self.counts.unacknowledged += peer.pulse.sent().len() as u64;
         if self.peers.is_empty() {
             self.legs.shrink_to(0);
-            self.tokens.shrink_to(0);
         }
         Some(peer)
     }
@@ -269,8 +260,8 @@ impl PulsePeers {
         let offer = ResumeToken::new(io.random_bytes());
         let received = peer.pulse.resume(token, rx, offer)?;
         peer.drop_notes();
-        (peer.wanted_sign, peer.end_progress) = (None, None);
-        let leg = PeerLeg::new(id);
+        (peer.wanted_sign, peer.end_watch) = (None, EndWatch::default());
+        let leg = ClientLeg::new(id);
         if std::mem::replace(&mut peer.place, PeerPlace::Attached(leg)) == PeerPlace::Held {
             self.counts.held -= 1;
             self.counts.held_bytes -= peer.charged as u64;
@@ -291,16 +282,8 @@ impl PulsePeers {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        if peer.pulse.tokens().valid().eq(peer.tokens.iter().copied()) {
-            return;
-        }
-        for token in peer.tokens.drain(..) {
-            self.tokens.remove(&token);
-        }
-        peer.tokens.extend(peer.pulse.tokens().valid());
-        for token in &peer.tokens {
-            self.tokens.insert(*token, key);
-        }
+        let tokens = peer.pulse.tokens();
+        self.tokens.update(key, &mut peer.tokens, tokens);
     }
 
     /// Charges what is allocated for a session.
@@ -332,58 +315,34 @@ impl PulsePeers {
         due: PeerDue,
         at: Micros,
     ) {
-        if let Some(peer) = self.peers.get_mut(&key)
-            && let Some(before) = peer.arm(due, at)
-        {
-            if let Some(before) = before {
-                self.dues.remove(before, key, due);
-            }
-            self.dues.add(at, key, due);
-            self.set_timer(io);
+        if let Some(peer) = self.peers.get_mut(&key) {
+            self.dues.arm(&mut peer.times, (key, due), at);
+            self.dues.set_timer(io);
         }
     }
 
     fn disarm_all(&mut self, key: PulseKey) {
         if let Some(peer) = self.peers.get_mut(&key) {
-            for due in PeerDue::ALL {
-                if let Some(at) = peer.disarm(due) {
-                    self.dues.remove(at, key, due);
-                }
-            }
+            self.dues.disarm_all(&mut peer.times, key);
         }
     }
 
     /// Returns whether the timer belongs to the sessions.
     pub(in crate::relay) fn on_timer(&mut self, timer: TimerId) -> bool {
-        let is_own = self.timer.is_some_and(|(_, own)| own == timer);
-        if is_own {
-            self.timer = None;
-        }
-        is_own
+        self.dues.on_timer(timer)
     }
 
     /// Takes the next entry that is due.
     pub(in crate::relay) fn take_due(&mut self, now: Micros) -> Option<(PulseKey, PeerDue)> {
         let (key, due) = self.dues.take_due(now)?;
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.disarm(due);
+            peer.times.clear(due);
         }
         Some((key, due))
     }
 
     /// Sets the timer for the next entry.
     pub(in crate::relay) fn set_timer(&mut self, io: &mut Io<'_>) {
-        let Some(next) = self.dues.next() else {
-            return;
-        };
-        if let Some((at, timer)) = self.timer {
-            if at <= next {
-                return;
-            }
-            io.cancel_timer(timer);
-        }
-        let at = next.max(io.now());
-        let after = (at - io.now()).max(STEP);
-        self.timer = Some((at, io.start_timer(after)));
+        self.dues.set_timer(io);
     }
 }

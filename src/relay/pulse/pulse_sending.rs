@@ -1,40 +1,21 @@
 //! What is sent to the peer of a pulse session of the relay.
 
-use super::peer_dues::PeerDue;
+use super::peer_due::PeerDue;
 use super::pulse_key::PulseKey;
 use super::pulse_peers::PulsePeers;
 use crate::base::id::ConnId;
-use crate::base::time::Micros;
-use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
-use crate::host::ResetReason;
+use crate::engine::{HeartbeatText, Io, Message};
+use crate::host::{ClientLeg, EndWatch, ResetReason, heartbeat_text, wanted_sign};
 use crate::pulse::{
-    BIG_BYTES, ClientFrame, FrameEffect, LEDGER_MARGIN_BYTES, LedgerEntry, SENT_MESSAGES_MAX,
-    SessionEnd, SessionFault, ShortControl, end_frame, escaped,
+    ClientFrame, FrameEffect, LEDGER_MARGIN_BYTES, LedgerEntry, PulseSession, SENT_MESSAGES_MAX,
+    SessionEnd, SessionFault, ShortControl,
 };
 use crate::relay::relay_settings::ReplayLimits;
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
-/// The most messages that are sent to a peer at once.
-const SENT_AT_ONCE: usize = 64;
-
-/// No further message is sent to a peer while this many bytes wait for it.
-const WAITING_MAX: usize = 256 << 10;
 
 /// What senders leave free for texts of the relay itself, which cannot wait: in bytes, and in
 /// messages.
 const SPARE_BYTES: usize = 128 << 10;
 const SPARE_MESSAGES: usize = 1_024;
-
-/// How often it is checked whether a peer goes on to acknowledge what came before the end of its
-/// session.
-pub(in crate::relay) const END_STEP: Micros = Micros::from_secs(5);
-
-/// The shortest time after which a peer may want to hear something.
-const SIGN_MIN: Micros = Micros::from_secs(1);
-
-/// The longest of these times.
-const SIGN_MAX_MS: u64 = 3_600_000;
 
 /// What is asked of a message that is kept for a peer.
 #[derive(Debug, Clone, Copy)]
@@ -102,73 +83,28 @@ impl PulsePeers {
 
     /// Sends the hello, and then what waits for the peer.
     pub(in crate::relay) fn greet(&mut self, io: &mut Io<'_>, key: PulseKey, hello: String) {
-        if let Some(peer) = self.get_mut(key)
-            && let super::pulse_peer::PeerPlace::Attached(leg) = &mut peer.place
-        {
+        if let Some((leg, _)) = self.attached(key) {
             leg.is_open = true;
             io.send(leg.id, Message::text(hello));
         }
         self.send_more(io, key);
     }
 
+    fn attached(&mut self, key: PulseKey) -> Option<(&mut ClientLeg, &mut PulseSession)> {
+        self.get_mut(key)?.attached()
+    }
+
     /// Sends to a peer what waits for it, as far as its connection takes it.
     pub(in crate::relay) fn send_more(&mut self, io: &mut Io<'_>, key: PulseKey) {
-        for _ in 0..SENT_AT_ONCE {
-            let Some(peer) = self.get_mut(key) else {
-                return;
-            };
-            let Some(leg) = peer.open_leg().copied() else {
-                return;
-            };
-            let Some(next) = peer.pulse.sent().peek() else {
-                return;
-            };
-            // What a closing connection is not sent is not in doubt.
-            if io.class(leg.id).is_none() {
-                return;
-            }
-            let waiting = io.pending(leg.id);
-            if leg.is_blocked || (waiting > 0 && waiting + next.len() > WAITING_MAX) {
-                break;
-            }
-            let Some(entry) = peer.pulse.send_next() else {
-                return;
-            };
-            let message = match entry {
-                LedgerEntry::Message(Message::Text(text)) => match escaped(text) {
-                    Cow::Borrowed(_) => Message::Text(text.clone()),
-                    Cow::Owned(longer) => Message::text(longer),
-                },
-                LedgerEntry::Message(message) => message.clone(),
-                LedgerEntry::End(end) => {
-                    let frame = Message::text(end_frame(end));
-                    let at = io.now() + END_STEP;
-                    io.send(leg.id, frame);
-                    self.arm(io, key, PeerDue::End, at);
-                    continue;
-                }
-            };
-            if message.len() > BIG_BYTES {
-                let big = ShortControl::big(message.len());
-                io.send(leg.id, Message::text(big.as_str()));
-            }
-            match io.send(leg.id, message) {
-                SendOutcome::Flowing => {}
-                SendOutcome::Pending => {
-                    if let Some(leg) = peer.open_leg() {
-                        leg.is_blocked = true;
-                    }
-                }
-                // The connection is closing: what it has not taken is sent on the next one.
-                SendOutcome::Refused(_) => return,
-            }
-        }
-        let Some(peer) = self.get_mut(key) else {
+        let Some((leg, pulse)) = self.attached(key) else {
             return;
         };
-        let has_more = peer.pulse.sent().peek().is_some();
-        if peer.open_leg().is_some_and(|leg| !leg.is_blocked) && has_more {
-            let now = io.now();
+        let step = leg.send_more(io, pulse);
+        let now = io.now();
+        if step.has_sent_end {
+            self.arm(io, key, PeerDue::End, now + EndWatch::STEP);
+        }
+        if step.has_more {
             self.arm(io, key, PeerDue::Send, now);
         }
     }
@@ -178,9 +114,7 @@ impl PulsePeers {
         let Some(key) = self.key_of(id) else {
             return;
         };
-        if let Some(peer) = self.get_mut(key)
-            && let Some(leg) = peer.open_leg()
-        {
+        if let Some((leg, _)) = self.attached(key) {
             leg.is_blocked = false;
         }
         self.send_more(io, key);
@@ -217,13 +151,8 @@ impl PulsePeers {
 
     /// Tells the peer what was received, if that is due, or plans it.
     pub(in crate::relay) fn acknowledge(&mut self, io: &mut Io<'_>, key: PulseKey) {
-        let Some(peer) = self.get_mut(key) else {
-            return;
-        };
-        if peer.open_leg().is_some()
-            && let Some(ack) = peer.pulse.ack(io.now())
-        {
-            self.say_received(io, key, &ack);
+        if let Some((leg, pulse)) = self.attached(key) {
+            leg.acknowledge(io, pulse);
         }
         let peer = self.get(key);
         if let Some(at) = peer.and_then(|peer| peer.pulse.ack_at()) {
@@ -238,90 +167,54 @@ impl PulsePeers {
         key: PulseKey,
         frame: &ShortControl,
     ) {
-        let Some(peer) = self.get_mut(key) else {
-            return;
-        };
-        let received = peer.pulse.received().received();
-        if let Some(leg) = peer.open_leg() {
-            if io.pending(leg.id) == 0 {
-                leg.said = None;
-            }
-            leg.said.get_or_insert(received);
-            io.send(leg.id, Message::text(frame.as_str()));
+        if let Some((leg, pulse)) = self.attached(key) {
+            leg.say_received(io, pulse, frame);
         }
     }
 
-    /// Returns the heartbeat of a connection: a ping that also says what was received. It overtakes
-    /// what waits for the peer. So it says no more than the first frame that waits: what a peer is
-    /// told must not go back.
+    /// Returns the heartbeat of a connection ([`ClientLeg::ping`]).
     pub(in crate::relay) fn heartbeat(
         &mut self,
         io: &Io<'_>,
         id: ConnId,
         (number, first_ms): (u64, u64),
     ) -> HeartbeatText {
-        let peer = self.key_of(id).and_then(|key| self.get_mut(key));
-        let ping = peer.map(|peer| {
-            if io.pending(id) == 0 {
-                peer.pulse.note_flushed(number);
-            }
-            let leg = peer.open_leg().filter(|_| io.pending(id) > 0);
-            match leg.and_then(|leg| leg.said) {
-                Some(said) => ShortControl::ping(number, said),
-                None => peer.pulse.ping_with_hint(number, first_ms),
-            }
-        });
-        // A peer that wants its session back is pinged, too.
-        let ping = ping.unwrap_or_else(|| ShortControl::ping(number, 0));
-        let mut text = HeartbeatText::default();
-        // A short control frame has at most 64 bytes.
-        let _ = text.write_str(ping.as_str());
-        text
+        let key = self.key_of(id);
+        let attached = key.and_then(|key| self.attached(key));
+        let ping = attached.map(|(leg, pulse)| leg.ping(io, pulse, (number, first_ms)));
+        heartbeat_text(ping, number)
     }
 
-    /// Sets how long the peer wants to hear nothing at most; 0: as long as the heartbeats are
-    /// apart.
+    /// Sets how long the peer wants to hear nothing at most.
     pub(in crate::relay) fn set_wanted_sign(
         &mut self,
         io: &mut Io<'_>,
         key: PulseKey,
-        wanted_ms: u64,
+        want_ms: Option<u64>,
     ) {
-        let wanted = (wanted_ms > 0).then(|| Micros::from_millis(wanted_ms.min(SIGN_MAX_MS)));
         if let Some(peer) = self.get_mut(key) {
-            peer.wanted_sign = wanted.map(|wanted| wanted.max(SIGN_MIN));
+            peer.wanted_sign = wanted_sign(want_ms);
         }
         self.plan_sign(io, key, false);
     }
 
-    /// Plans when the peer hears something although there is nothing to say: while it is not read
-    /// (`is_paused`) it is not pinged either, and its watchdog would give the connection up.
+    /// Plans when the peer hears something although there is nothing to say. `is_paused`: whether
+    /// it is not read.
     pub(in crate::relay) fn plan_sign(&mut self, io: &mut Io<'_>, key: PulseKey, is_paused: bool) {
-        let Some(peer) = self.get_mut(key) else {
-            return;
-        };
-        let wanted = peer.wanted_sign;
-        let Some(leg) = peer.open_leg().copied() else {
-            return;
-        };
-        let interval = io.policy_of(leg.id).map(|policy| policy.heartbeat_interval);
-        let paused = interval.filter(|_| is_paused);
-        let pinged = interval.unwrap_or(Micros::ZERO);
-        let wanted = wanted.filter(|wanted| *wanted < pinged);
-        if let Some(after) = paused.into_iter().chain(wanted).min() {
-            let at = io.now() + after;
+        let wanted = self.get(key).and_then(|peer| peer.wanted_sign);
+        let at = self.attached(key).and_then(|(leg, _)| {
+            leg.is_paused = is_paused;
+            leg.sign_at(io, wanted)
+        });
+        if let Some(at) = at {
             self.arm(io, key, PeerDue::Sign, at);
         }
     }
 
     /// Lets the peer hear something.
     pub(in crate::relay) fn give_sign(&mut self, io: &mut Io<'_>, key: PulseKey, is_paused: bool) {
-        let Some(peer) = self.get_mut(key) else {
-            return;
-        };
-        if peer.open_leg().is_some_and(|leg| !leg.is_blocked) {
-            let sign = peer.pulse.sign();
-            self.say_received(io, key, &sign);
+        if let Some((leg, pulse)) = self.attached(key) {
+            leg.give_sign(io, pulse);
         }
         self.plan_sign(io, key, is_paused);
     }

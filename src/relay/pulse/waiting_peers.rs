@@ -3,8 +3,7 @@
 use super::peer_owner::PeerOwner;
 use crate::base::id::ConnId;
 use crate::engine::Io;
-use crate::host::{OpenRefusal, SessionWish};
-use std::collections::HashMap;
+use crate::host::{OpenRefusal, SessionWish, WaitingTable};
 
 /// What an entry of the table costs, in bytes.
 const ENTRY_BYTES: usize = 192;
@@ -30,9 +29,9 @@ impl WaitingPeer {
 }
 
 /// All peers that asked for pulse and have no pulse session yet, each with the bytes that it is
-/// charged with. There are never more of them than connections.
+/// charged with.
 #[derive(Debug, Default)]
-pub(super) struct WaitingPeers(HashMap<ConnId, (WaitingPeer, usize)>);
+pub(super) struct WaitingPeers(WaitingTable<(WaitingPeer, usize)>);
 
 impl WaitingPeers {
     /// Sets what a peer waits for.
@@ -40,12 +39,12 @@ impl WaitingPeers {
         self.take(io, id);
         let charged = waiting.allocated();
         io.charge(charged);
-        self.0.insert(id, (waiting, charged));
+        self.0.set(id, (waiting, charged));
     }
 
     /// Refuses a peer as soon as its WebSocket is open. Returns whether it has asked for pulse.
     pub(super) fn refuse(&mut self, id: ConnId, refusal: OpenRefusal) -> bool {
-        let waiting = self.0.get_mut(&id);
+        let waiting = self.0.get_mut(id);
         let has_asked = waiting.is_some();
         if let Some((waiting, _)) = waiting {
             *waiting = WaitingPeer::Refused(Box::new(refusal));
@@ -55,16 +54,13 @@ impl WaitingPeers {
 
     /// Returns what a peer waits for.
     pub(super) fn get(&self, id: ConnId) -> Option<&WaitingPeer> {
-        self.0.get(&id).map(|(waiting, _)| waiting)
+        self.0.get(id).map(|(waiting, _)| waiting)
     }
 
     /// Takes what a peer waits for.
     pub(super) fn take(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<WaitingPeer> {
-        let (waiting, charged) = self.0.remove(&id)?;
+        let (waiting, charged) = self.0.take(id)?;
         io.release(charged);
-        if self.0.is_empty() {
-            self.0.shrink_to(0);
-        }
         Some(waiting)
     }
 
