@@ -2,7 +2,7 @@
 
 use crate::commands::gateway_with;
 use crate::folder::Folder;
-use crate::sockets::{Client, Gateway, field, upgrade};
+use crate::sockets::{Client, Gateway, eventually, field, upgrade};
 use serde_json::Value;
 
 pub fn v2_header(source: [u8; 4], port: u16) -> Vec<u8> {
@@ -25,8 +25,11 @@ fn found_at(gateway: &Gateway, client: Client, user: &str, block: &str, peer: &s
     drop(client);
     let line = gateway.line(&["close ", &format!("user={user} ")]);
     assert_eq!(field(&line, "peer"), Some(peer), "{line}");
-    let closed = gateway.api(&format!("/api/v1/closed?user={user}&address={block}"));
-    assert_eq!(closed["closed"][0]["peer"], peer, "{closed}");
+    let closed = eventually("the record of the end", || {
+        let list = gateway.api(&format!("/api/v1/closed?user={user}&address={block}"));
+        list["closed"].get(0).cloned()
+    });
+    assert_eq!(closed["peer"], peer, "{closed}");
 }
 
 /// Returns whose acknowledgements the kernel sees, as `explain` says.

@@ -70,8 +70,8 @@ impl Bridge {
         (rows, sessions.next().is_some())
     }
 
-    /// Returns the sessions that wait for their clients, at most `most`: those first for whose client
-    /// the most is kept.
+    /// Returns the sessions that wait for their clients, at most `most`: first those of the client
+    /// for which the most is kept.
     pub(crate) fn held_pulse_sessions(&self, most: usize) -> Vec<PulseSessionRow> {
         let held = self.sessions.holds.all();
         let held = held.filter_map(|key| Some((key, self.sessions.live.get(&key)?)));

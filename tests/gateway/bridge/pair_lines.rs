@@ -162,13 +162,18 @@ fn a_refused_client_has_a_line_and_a_record_with_route_and_upstream() {
     ] {
         assert_eq!(field(&line, key), value, "{key}: {line}");
     }
-    let (_, record) = rig.gateway.act("GET", &format!("/api/v1/closed/{id}"), "");
+    let record = eventually("the record of the end", || {
+        let (status, record) = rig.gateway.act("GET", &format!("/api/v1/closed/{id}"), "");
+        (status == 200).then_some(record)
+    });
     assert_eq!(
         (&record["route"], &record["upstream"]),
         (&json!("r"), &json!(upstream))
     );
     assert_eq!(record["partner"].as_str(), field(&dial, "id"), "{record}");
-    let found = rig.gateway.api("/api/v1/closed?route=r");
-    assert_eq!(found["closed"].as_array().map(Vec::len), Some(2), "{found}");
+    eventually("the records of both legs", || {
+        let found = rig.gateway.api("/api/v1/closed?route=r");
+        (found["closed"].as_array().map(Vec::len) == Some(2)).then_some(())
+    });
     rig.gateway.end();
 }
