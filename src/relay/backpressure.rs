@@ -12,7 +12,7 @@ impl Relay {
     pub(super) fn resume_apps(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
         let has_room = |key| self.pulse.has_room(key);
         if PeerRole::of(who) == PeerRole::Glasses && self.pulse.key_of(id).is_none_or(has_room) {
-            self.paused_apps.resume_all(io, id);
+            self.paused_apps.resume_next(io, id);
         }
     }
 }

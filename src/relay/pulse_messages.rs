@@ -114,7 +114,7 @@ impl Relay {
     /// Reads from the apps again that were paused until these glasses acknowledge more.
     fn resume_acknowledged(&mut self, io: &mut Io<'_>, id: ConnId, key: PulseKey) {
         if self.pulse.has_room(key) && !io.is_over_limit(id) {
-            self.paused_apps.resume_all(io, id);
+            self.paused_apps.resume_next(io, id);
         }
     }
 

@@ -6,7 +6,7 @@ use super::protocol::{APP_FIELDS, AppFrame, GLASSES_FIELDS, GlassesFrame, Malfor
 use super::relay::Relay;
 use super::session::{AppEvent, FanOut, RelayFrame, adjust_charge};
 use super::subscriptions::{AUDIO, Subscriptions};
-use super::tables::ReadMessage;
+use super::tables::{GlassesRoom, ReadMessage};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -243,9 +243,8 @@ impl Relay {
         is_kept: bool,
     ) -> AppFrameOutcome {
         let conn = self.sessions.get(user).and_then(|s| s.glasses().conn());
-        let key = conn.and_then(|conn| self.pulse.key_of(conn));
-        if key.is_some_and(|key| !self.pulse.has_room(key)) {
-            self.pause_for_glasses(io, app, user);
+        if let Some(conn) = conn.filter(|conn| !self.has_room(*conn)) {
+            self.pause_for_glasses(io, app, conn, GlassesRoom::Full);
             return AppFrameOutcome::MustWait;
         }
         let (mut delivery, sessions) = self.delivery();
@@ -258,24 +257,35 @@ impl Relay {
             (None, _) | (_, None) => false,
         };
         delivery.stats.unrouted += u64::from(!reached);
-        self.pause_for_glasses(io, app, user);
+        if let Some(conn) = conn {
+            let room = match self.has_room(conn) {
+                true => GlassesRoom::Free,
+                false => GlassesRoom::Used,
+            };
+            self.pause_for_glasses(io, app, conn, room);
+        }
         AppFrameOutcome::Handled
     }
 
+    /// Returns whether the glasses on this connection have acknowledged enough, or do not speak
+    /// pulse.
+    fn has_room(&self, glasses: ConnId) -> bool {
+        let key = self.pulse.key_of(glasses);
+        key.is_none_or(|key| self.pulse.has_room(key))
+    }
+
     /// Stops reading from an app while the glasses of its session are behind.
-    fn pause_for_glasses(&mut self, io: &mut Io<'_>, app: ConnId, user: &str) {
-        let glasses = self
-            .sessions
-            .get(user)
-            .and_then(|session| session.glasses().conn());
-        if let Some(glasses) = glasses {
-            let key = self.pulse.key_of(glasses);
-            let is_full = key.is_some_and(|key| !self.pulse.has_room(key));
-            if self.paused_apps.pause_app(io, app, glasses, is_full)
-                && let Some(key) = self.pulse.key_of(app)
-            {
-                self.pulse.plan_sign(io, key, true);
-            }
+    fn pause_for_glasses(
+        &mut self,
+        io: &mut Io<'_>,
+        app: ConnId,
+        glasses: ConnId,
+        room: GlassesRoom,
+    ) {
+        if self.paused_apps.pause_app(io, app, glasses, room)
+            && let Some(key) = self.pulse.key_of(app)
+        {
+            self.pulse.plan_sign(io, key, true);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::fleet::{Fleet, button, texts};
 use crate::pulse_client::PulseClient;
 use crate::pulse_sessions::{APP, GLASSES, display, fleet, pressed, pulse, resets, shown};
 use pulsegate::gateway::ResetReason;
-use pulsegate::{Cause, Micros};
+use pulsegate::{Cause, Message, Micros};
 use serde_json::json;
 
 fn reset_count(fleet: &mut Fleet, why: ResetReason) -> u64 {
@@ -101,6 +101,33 @@ fn the_first_frame_of_each_further_app_waits_for_glasses_that_do_not_acknowledge
     let of = |n| plain.iter().filter(|got| **got == n).count();
     assert_eq!([0, 1, 2, 3].map(of), [19, 19, 19, 19]);
     fleet.charged();
+}
+
+/// An app that always has more to say does not keep the others from their turn.
+#[test]
+fn apps_that_wait_for_their_glasses_take_turns() {
+    let mut fleet = fleet();
+    let mut glasses = PulseClient::open(&mut fleet, GLASSES);
+    let apps = [0, 1, 2, 3].map(|n| fleet.app("ada", &format!("p.{n}")));
+    glasses.ack(&mut fleet);
+    for n in 0..200 {
+        for app in apps {
+            let frame = big(n, 10_000).to_string();
+            fleet.net.send(app, Message::text(frame));
+        }
+    }
+    let mut got = Vec::new();
+    for _ in 0..200 {
+        fleet.rest();
+        got.extend(shown(&glasses.texts(&mut fleet)));
+        // No app is more than a few rounds ahead.
+        let of = |n: u64| got.iter().filter(|got| **got == n).count();
+        let behind = (0..200).find(|n| of(*n) < 4).unwrap_or(200);
+        let ahead = (0..200).rev().find(|n| of(*n) > 0).unwrap_or(0);
+        assert!(ahead < behind + 60, "{ahead} and {behind}");
+        glasses.ack(&mut fleet);
+    }
+    assert_eq!(got.len(), 800);
 }
 
 #[test]

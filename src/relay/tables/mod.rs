@@ -14,7 +14,7 @@ pub(in crate::relay) use self::introductions::{AppHeaders, Introduction, Pending
 pub(in crate::relay) use self::partial_texts::{
     PartialText, PartialTexts, ReadMessage, TextFields,
 };
-pub(in crate::relay) use self::paused_apps::PausedApps;
+pub(in crate::relay) use self::paused_apps::{GlassesRoom, PausedApps};
 pub(in crate::relay) use self::scan_state::{ScanCursor, ScanState};
 pub(in crate::relay) use self::start_limiter::StartLimiter;
 pub(in crate::relay) use self::task_queue::{EndedSession, RelayTask, TaskQueue};

@@ -13,30 +13,50 @@ const PRUNE: usize = 64;
 /// Paused apps, by the connection of the glasses that are over their limit.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct PausedApps {
-    by_glasses: HashMap<ConnId, Vec<ConnId>>,
+    by_glasses: HashMap<ConnId, Vec<PausedApp>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PausedApp {
+    id: ConnId,
+    /// Whether a message of it waits.
+    has_waiting: bool,
+}
+
+/// How much room glasses have for a message of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum GlassesRoom {
+    /// The glasses have acknowledged enough, or do not speak pulse.
+    Free,
+    /// The app's message was the last that had room.
+    Used,
+    /// The app's message has no room, and waits.
+    Full,
 }
 
 impl PausedApps {
     /// Stops reading from an app that has sent something to glasses whose send queue is over its
-    /// limit, or that have not acknowledged as much as is allowed (`is_full`). Returns whether the
-    /// app was not paused before.
+    /// limit, or that have not acknowledged enough. Returns whether the app was not paused before.
     pub(in crate::relay) fn pause_app(
         &mut self,
         io: &mut Io<'_>,
         app: ConnId,
         glasses: ConnId,
-        is_full: bool,
+        room: GlassesRoom,
     ) -> bool {
-        if !io.is_over_limit(glasses) && !is_full {
+        if !io.is_over_limit(glasses) && room == GlassesRoom::Free {
             return false;
         }
         let apps = self.by_glasses.entry(glasses).or_default();
         if apps.len() >= PRUNE {
-            apps.retain(|app| io.class(*app).is_some());
+            apps.retain(|app| io.class(app.id).is_some());
         }
-        let is_new = !apps.contains(&app);
+        let is_new = !apps.iter().any(|paused| paused.id == app);
         if is_new {
-            apps.push(app);
+            apps.push(PausedApp {
+                id: app,
+                has_waiting: room == GlassesRoom::Full,
+            });
             io.pause_reading(app);
         }
         is_new
@@ -44,17 +64,41 @@ impl PausedApps {
 
     /// Returns whether an app is paused.
     pub(in crate::relay) fn has(&self, app: ConnId) -> bool {
-        self.by_glasses.values().any(|apps| apps.contains(&app))
+        self.by_glasses
+            .values()
+            .flatten()
+            .any(|paused| paused.id == app)
     }
 
-    /// Resumes the apps of glasses whose send queue is empty again, or whose connection has ended
-    /// or was replaced.
+    /// Resumes the apps of glasses whose connection has ended or was replaced.
     pub(in crate::relay) fn resume_all(&mut self, io: &mut Io<'_>, glasses: ConnId) {
         if self.by_glasses.is_empty() {
             return;
         }
         for app in self.by_glasses.remove(&glasses).unwrap_or_default() {
-            io.resume_reading(app);
+            io.resume_reading(app.id);
+        }
+    }
+
+    /// Resumes the apps of glasses that have room again: at first only those whose messages wait,
+    /// and the others the next time. Otherwise an app that always has more to say would use up the
+    /// room each time. The next time comes, because the glasses acknowledge those messages.
+    pub(in crate::relay) fn resume_next(&mut self, io: &mut Io<'_>, glasses: ConnId) {
+        if self.by_glasses.is_empty() {
+            return;
+        }
+        let apps = self.by_glasses.remove(&glasses).unwrap_or_default();
+        let has_turn = |app: &PausedApp| app.has_waiting && io.class(app.id).is_some();
+        let (waiting, others): (Vec<_>, Vec<_>) = apps.into_iter().partition(has_turn);
+        let (next, later) = match waiting.is_empty() {
+            true => (others, waiting),
+            false => (waiting, others),
+        };
+        for app in next {
+            io.resume_reading(app.id);
+        }
+        if !later.is_empty() {
+            self.by_glasses.insert(glasses, later);
         }
     }
 }
