@@ -365,13 +365,15 @@ impl Product for Bridge {
         }
         self.ages.remove(id);
         self.asked.remove(id);
+        let told = self.told_end(id, end);
         self.session_client_ended(io, id, end);
         self.session_upstream_ended(io, id, end);
+        self.sessions.forget_leaving(id);
         let freed = self.endpoints.of_leg(id);
         let endpoint = freed.and_then(|at| self.endpoints.get(at));
         let route = endpoint.map(|endpoint| endpoint.route.clone());
         if let Some(route) = &route {
-            self.count_closed(id, route, end);
+            self.count_closed(id, route, &told);
         }
         if let Some((at, endpoint)) = self.endpoints.ended(id, io.now()) {
             self.routes.forget(&endpoint.route, at);
@@ -450,10 +452,11 @@ impl Product for Bridge {
     /// Never called: [`on_leg_message`](Product::on_leg_message) takes every message.
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: &Identity, _: Message) {}
 
-    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, _: &Ending) {
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         self.asked.remove(id);
-        if !self.session_client_rejected(io, id) {
+        if !self.session_client_rejected(io, id, end) {
             self.abandon_request(io, id);
         }
+        self.sessions.forget_leaving(id);
     }
 }

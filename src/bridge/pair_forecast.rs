@@ -97,6 +97,9 @@ impl Bridge {
     /// Corrects the outlook of a leg to an upstream that does not answer: it is not closed as early
     /// as others are.
     pub(crate) fn correct_outlook(&self, id: ConnId, view: &ConnView, outlook: &mut Outlook) {
+        if let Some(until) = self.hold_end_of(id) {
+            outlook.ended(until, Cause::PARTNER_ENDED);
+        }
         let is_judged = [Cause::STALE, Cause::SLOW_CONSUMER].contains(&outlook.ends_for);
         let patience = self.patience(id, outlook).filter(|_| is_judged);
         let Some(patience) = patience.filter(|_| view.phase == PhaseView::Open) else {

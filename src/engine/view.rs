@@ -147,8 +147,13 @@ impl Outlook {
     /// ([`Cause::DRAINING`]).
     pub fn drained(&mut self, by: Micros) {
         self.drained_by = Some(self.drained_by.map_or(by, |before| before.min(by)));
+        self.ended(by, Cause::DRAINING);
+    }
+
+    /// Records that the host closes the connection by this time at the latest, for this cause.
+    pub fn ended(&mut self, by: Micros, cause: Cause) {
         if by < self.ends_at {
-            (self.ends_at, self.ends_for) = (by, Cause::DRAINING);
+            (self.ends_at, self.ends_for) = (by, cause);
             self.next_ping = self.next_ping.filter(|at| *at < by);
             self.suspect_at = self.suspect_at.filter(|at| *at < by);
         }

@@ -148,6 +148,7 @@ impl EventLog {
                     target: Some(&leg.target),
                     connection: leg.end.class.is_none().then_some((boot, leg.id)),
                     partner: leg.end.partner.map(|partner| partner.id),
+                    session: None,
                 };
                 self.log_close(io, leg.id, PeerInfo::from(leg), &leg.end, ties);
             }

@@ -19,6 +19,7 @@ use crate::health::HealthChange;
 use crate::host::{
     ClientCheck, Directory, Identity, LogValue, PairTarget, Product, RequestDecision,
 };
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -219,9 +220,16 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let (target, partner) = self.ties_of_ended(id, end);
+        let (target, partner, session) = self.ties_of_ended(id, end);
         let peer = (identity.as_ref(), user_agent.as_ref());
-        self.log_end(io, id, peer, end, (target.as_ref(), partner));
+        let told = self.told_end(id, end).into_owned();
+        self.log_end(
+            io,
+            id,
+            peer,
+            (end, &told),
+            (target.as_ref(), partner, session),
+        );
         let is_failed_dial = self.is_failed_dial(id, end);
         match end.class {
             Some(class) => {
@@ -238,19 +246,27 @@ impl Handler for Gateway {
         }
         let generated = self.is_generated(identity.as_ref());
         let (peer, ties) = ((identity, user_agent), (target, partner));
-        self.closed.record(id, peer, generated, history, ties, end);
+        self.closed
+            .record(id, peer, generated, history, ties, &told);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let (target, partner) = self.ties_of_ended(id, end);
+        let (target, partner, session) = self.ties_of_ended(id, end);
+        let told = self.told_end(id, end).into_owned();
         self.notify_reject(io, id, end);
         let peer = (identity.as_ref(), user_agent.as_ref());
-        self.log_end(io, id, peer, end, (target.as_ref(), partner));
+        self.log_end(
+            io,
+            id,
+            peer,
+            (end, &told),
+            (target.as_ref(), partner, session),
+        );
         let generated = self.is_generated(identity.as_ref());
         let (peer, ties) = ((identity, user_agent), (target, partner));
-        self.closed.record(id, peer, generated, None, ties, end);
+        self.closed.record(id, peer, generated, None, ties, &told);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -353,15 +369,32 @@ impl Gateway {
     }
 
     /// Returns where the pair of a connection leads that has ended, and the other leg. Of a client
-    /// that is no leg: what it has asked for, and the last connection that was made for it.
-    fn ties_of_ended(&self, id: ConnId, end: &Ending) -> (Option<PairTarget>, Option<ConnId>) {
-        if let Some(asked) = self.products.shared_bridge().and_then(|b| b.asked(id)) {
-            return (Some(asked.target.clone()), asked.dial);
+    /// that is no leg: what it has asked for, and the last connection that was made for it. Also
+    /// returns the number of its session, if it has one.
+    fn ties_of_ended(
+        &self,
+        id: ConnId,
+        end: &Ending,
+    ) -> (Option<PairTarget>, Option<ConnId>, Option<u64>) {
+        let bridge = self.products.shared_bridge();
+        if let Some(asked) = bridge.and_then(|b| b.asked(id)) {
+            return (Some(asked.target.clone()), asked.dial, None);
         }
-        let linked = end.partner.map(|partner| partner.id);
-        let partner = linked.or_else(|| self.session_partner(id));
+        if let Some(tie) = bridge.and_then(|b| b.session_tie(id)) {
+            return (Some(tie.target), Some(tie.partner), Some(tie.session));
+        }
+        let partner = end.partner.map(|partner| partner.id);
         let target = self.target(id, partner);
-        (target.or_else(|| self.ended_legs.target(id)), partner)
+        let target = target.or_else(|| self.ended_legs.target(id));
+        (target, partner, None)
+    }
+
+    /// Returns the end of a connection as the log and its record tell it.
+    fn told_end<'a>(&self, id: ConnId, end: &'a Ending) -> Cow<'a, Ending> {
+        match self.products.shared_bridge() {
+            Some(bridge) => bridge.told_end(id, end),
+            None => Cow::Borrowed(end),
+        }
     }
 
     /// Returns whether the end is that of a connection to an upstream that was never one leg of a
@@ -372,26 +405,34 @@ impl Gateway {
         end.partner.is_none() && end.class.is_some_and(is_upstream) && !is_leg
     }
 
-    /// Logs the end of a connection: by a line of its own, or by that of its pair.
+    /// Logs the end of a connection: by a line of its own, or by that of its pair. `told`: the end
+    /// as it is told.
     fn log_end(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         (identity, user_agent): (Option<&Identity>, Option<&Arc<str>>),
-        end: &Ending,
-        (target, partner): (Option<&PairTarget>, Option<ConnId>),
+        (end, told): (&Ending, &Ending),
+        (target, partner, session): (Option<&PairTarget>, Option<ConnId>, Option<u64>),
     ) {
         let peer = PeerInfo(identity, user_agent.map(|name| &**name));
         let ties = LogTies {
             target,
             connection: end.class.is_none().then_some((self.boot, id)),
             partner,
+            session,
         };
-        if self.is_failed_dial(id, end) {
-            return self.event_log.log_leg(id, peer, end, ties);
+        // The service of a session is closed for what its client has done, which has a line.
+        let is_follower = session.is_some()
+            && end.cause == Cause::PARTNER_ENDED
+            && end
+                .class
+                .is_some_and(|class| self.classes.is_upstream(class));
+        if is_follower || self.is_failed_dial(id, end) {
+            return self.event_log.log_leg(id, peer, told, ties);
         }
         let (Some(partner), Some(target)) = (end.partner, target) else {
-            return self.event_log.log_close(io, id, peer, end, ties);
+            return self.event_log.log_close(io, id, peer, told, ties);
         };
         self.event_log.log_leg(id, peer, end, ties);
         let bridge = self.products.shared_bridge();

@@ -15,6 +15,8 @@ pub(super) struct LogTies<'a> {
     pub(super) connection: Option<(BootId, ConnId)>,
     /// The other connection.
     pub(super) partner: Option<ConnId>,
+    /// The session that outlives it, or that it ended with.
+    pub(super) session: Option<u64>,
 }
 
 impl fmt::Display for LogTies<'_> {
@@ -27,8 +29,11 @@ impl fmt::Display for LogTies<'_> {
                 write!(f, " connection={boot}.{id}")?;
             }
         }
-        match self.partner {
-            Some(partner) => write!(f, " partner={partner}"),
+        if let Some(partner) = self.partner {
+            write!(f, " partner={partner}")?;
+        }
+        match self.session {
+            Some(session) => write!(f, " session={session}"),
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use super::log_ties::LogTies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::bridge::{PairForecast, Route, RouteStats, SessionLimits, UpstreamRow};
+use crate::bridge::{PairForecast, PulseSessionRow, Route, RouteStats, SessionLimits, UpstreamRow};
 use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPlace, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory,
@@ -123,6 +123,8 @@ pub struct ConnSnapshot {
     pub outlook: Outlook,
     /// What will become of its pair, if it is one leg of it.
     pub pair: Option<PairForecast>,
+    /// Its session, if it has one that outlives its client's connection.
+    pub session: Option<PulseSessionRow>,
     /// The connection's history so far, if one was kept. A history is kept from now on.
     pub history: Option<History>,
     /// How the connection joined its session (first, resume or takeover), if it still belongs to
@@ -248,6 +250,10 @@ impl Gateway {
             },
             outlook,
             pair,
+            session: self
+                .products
+                .shared_bridge()
+                .and_then(|bridge| bridge.pulse_session_of(id)),
             history: self.histories.get(id).cloned(),
             how: identity.and_then(|identity| self.products.relay.attach_kind(id, identity)),
         })

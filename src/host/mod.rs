@@ -57,8 +57,8 @@ pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
 pub(crate) use self::pulse::{
-    ClientLeg, DueKind, DueQueue, DueTimes, EndWatch, HelloTerms, OpenRefusal, SessionWish,
-    TokenTable, WaitingTable, code_of, control_units, ends_session, first_subprotocol,
+    ClientLeg, DueKind, DueQueue, DueTimes, EndWatch, HelloTerms, OpenRefusal, ResetLog,
+    SessionWish, TokenTable, WaitingTable, code_of, control_units, ends_session, first_subprotocol,
     heartbeat_text, pulse_policy, query_without_wish, session_wish, wanted_sign,
 };
 pub use self::pulse::{HoldEnd, NotHeld, ResetReason, SessionCounts};

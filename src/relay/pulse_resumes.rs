@@ -12,7 +12,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message, Reply};
 use crate::host::{
-    Identity, OpenRefusal, ResetReason, control_units, ends_session, retry_after_secs,
+    Identity, LogValue, OpenRefusal, ResetReason, control_units, ends_session, retry_after_secs,
 };
 use crate::pulse::{ClientFrame, LedgerEntry, PulseText, ResumeToken};
 use crate::relay::causes::FLAPPING;
@@ -47,7 +47,7 @@ impl Relay {
         let claim = self.check_claim(io, id, &owner, wish);
         let resumed = claim.and_then(|claim| self.resume_slot(io, claim, &identity));
         if let Err(why) = resumed {
-            self.count_reset(id, why);
+            self.count_reset(io, id, &owner, why);
             self.begin_pulse(io, id, *owner);
             self.attach_role(io, id, &identity, Introduction::default());
         }
@@ -85,7 +85,7 @@ impl Relay {
                 Some(identity)
             }
             Err(why) => {
-                self.count_reset(id, why);
+                self.count_reset(io, id, &owner, why);
                 self.begin_pulse(io, id, *owner);
                 // The app must introduce itself.
                 io.keep_unidentified(id);
@@ -115,9 +115,11 @@ impl Relay {
         }
     }
 
-    fn count_reset(&mut self, id: ConnId, why: ResetReason) {
+    fn count_reset(&mut self, io: &Io<'_>, id: ConnId, owner: &PeerOwner, why: ResetReason) {
         self.pulse.counts.resets[why as usize] += 1;
-        log::debug!("pulse id={id} state=reset why={why}");
+        let (log, identity) = (&mut self.pulse.reset_log, owner.identity.as_ref());
+        let place = format_args!("path={}", LogValue(owner.path()));
+        log.add(io.now(), id, why, place, identity);
     }
 
     /// Returns the session that a peer wants back, if it may have it. A broken session is

@@ -37,10 +37,10 @@ fn a_drain_of_connections_to_services_ends_holds_and_no_session_with_a_client() 
     assert!(rig.net.is_open(pair.client) && rig.net.is_open(pair.service));
     let heard = rig.heard(away.service);
     assert!(
-        heard[0].starts_with("close 1001 client lost: ended"),
+        heard[0].starts_with("close 1001 client lost: draining"),
         "{heard:?}"
     );
-    assert_eq!(rig.counts().holds_ended[HoldEnd::Ended as usize], 1);
+    assert_eq!(rig.counts().holds_ended[HoldEnd::Draining as usize], 1);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_drain_of_the_gateway_closes_what_waits() {
     rig.pass(5 * S);
     let heard = rig.heard(away.service);
     assert!(
-        heard[0].starts_with("close 1001 client lost: ended"),
+        heard[0].starts_with("close 1001 client lost: draining"),
         "{heard:?}"
     );
     rig.assert_empty();

@@ -302,7 +302,7 @@ fn a_block_ends_the_holds_of_its_identity() {
     assert_eq!(rig.counts().held, 0);
     let heard = rig.heard(first.service);
     assert!(
-        heard[0].starts_with("close 1001 client lost: ended"),
+        heard[0].starts_with("close 1001 client lost: blocked"),
         "{heard:?}"
     );
     assert_eq!(rig.heard(second.service), ["close 1001 abuse"]);

@@ -1,6 +1,6 @@
 //! What the client of a session sends, and what is sent to it.
 
-use super::live_session::{ClientPlace, UpstreamPlace};
+use super::live_session::ClientPlace;
 use super::session_due::Due;
 use super::session_key::SessionKey;
 use super::session_table::SessionLeg;
@@ -258,7 +258,7 @@ impl Bridge {
         let Some(session) = self.sessions.live.get(&key) else {
             return true;
         };
-        let is_over = session.upstream == UpstreamPlace::Closed && session.pulse.sent().is_empty();
+        let is_over = session.upstream().is_none() && session.pulse.sent().is_empty();
         if is_over {
             self.close_ended(io, key);
         }
@@ -282,7 +282,8 @@ impl Bridge {
 
     /// Closes the client's connection with the close frame of the upstream, and ends the session.
     pub(super) fn close_ended(&mut self, io: &mut Io<'_>, key: SessionKey) {
-        let Some(session) = self.remove_session(io, key) else {
+        let first = (Cause::PEER_CLOSED, self.upstream_class());
+        let Some(session) = self.remove_session(io, key, first) else {
             return;
         };
         if let ClientPlace::Attached(leg) = session.place {

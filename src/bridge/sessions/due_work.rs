@@ -5,7 +5,6 @@ use super::session_key::SessionKey;
 use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Io, TimerId};
-use crate::host::HoldEnd;
 
 /// The most entries that are handled in one step.
 const DUES: usize = 128;
@@ -46,7 +45,7 @@ impl Bridge {
             Due::Send => return self.send_more(io, key),
             Due::Room => self.control_upstream(io, key),
             Due::End => self.end_late(io, key),
-            Due::Hold => self.end_hold(io, key, HoldEnd::Expired),
+            Due::Hold => self.expire_hold(io, key),
             Due::Full => self.end_full(io, key),
             Due::Expiry => self.expire_client(io, key),
         }

@@ -68,7 +68,7 @@ impl Bridge {
         };
         let may_hold = not_held.is_none() && !is_final;
         match may_hold && !self.has_farewell(key) {
-            true => self.begin_hold(io, key, id),
+            true => self.begin_hold(io, key, (id, end.cause)),
             false => {
                 if let Some(why) = not_held {
                     self.sessions.counts.not_held[why as usize] += 1;
@@ -100,7 +100,7 @@ impl Bridge {
     }
 
     /// Lets a session wait for its client. The upstream notices nothing.
-    fn begin_hold(&mut self, io: &mut Io<'_>, key: SessionKey, lost: ConnId) {
+    fn begin_hold(&mut self, io: &mut Io<'_>, key: SessionKey, lost: (ConnId, Cause)) {
         let (now, limits) = (io.now(), self.sessions.limits);
         self.give_way(io, key);
         let Some(accounts) = self.sessions.note_hold(key, now) else {
@@ -173,7 +173,15 @@ impl Bridge {
 
     /// Ends the hold of a session, and with it the session.
     pub(in crate::bridge) fn end_hold(&mut self, io: &mut Io<'_>, key: SessionKey, why: HoldEnd) {
-        let Some(session) = self.remove_session(io, key) else {
+        let lost = self.sessions.live.get(&key).and_then(|s| s.hold());
+        let lost = lost.map_or(Cause::PEER_EOF, |hold| hold.lost.1);
+        // What ended the session: the loss of the client, unless an operator came first.
+        let cause = match why {
+            HoldEnd::Ended | HoldEnd::Blocked => Cause::KICKED,
+            HoldEnd::Draining => Cause::DRAINING,
+            _ => lost,
+        };
+        let Some(session) = self.remove_session(io, key, (cause, self.client_class())) else {
             return;
         };
         self.sessions.counts.holds_ended[why as usize] += 1;
@@ -184,7 +192,7 @@ impl Bridge {
                 "hold_end session={} why={why} id={} route={} held_ms={} resumes={} \
                  unacknowledged={} {}",
                 key.0,
-                hold.lost,
+                hold.lost.0,
                 session.owner.route(),
                 held.as_millis(),
                 session.resumes,
@@ -200,7 +208,8 @@ impl Bridge {
 
     /// Ends a session because its client has left for good, or cannot come back.
     fn end_for_client(&mut self, io: &mut Io<'_>, key: SessionKey, end: &Ending, code: EndCode) {
-        let Some(session) = self.remove_session(io, key) else {
+        let first = (end.cause, self.client_class());
+        let Some(session) = self.remove_session(io, key, first) else {
             return;
         };
         let Some(upstream) = session.upstream() else {
@@ -226,12 +235,15 @@ impl Bridge {
         self.close_upstream(io, upstream, code, &reason);
     }
 
-    /// Removes a session, and frees what it keeps.
+    /// Removes a session, and frees what it keeps. `first`: what has ended it, and the class of the
+    /// connection to which that has happened.
     pub(super) fn remove_session(
         &mut self,
         io: &mut Io<'_>,
         key: SessionKey,
+        first: (Cause, Class),
     ) -> Option<Box<LiveSession>> {
+        self.note_leaving(key, first);
         let session = self.sessions.take(key)?;
         if session.hold().is_none() || !sabotage::on(Bug::HoldStaysCharged) {
             io.release(session.charged);
@@ -260,7 +272,19 @@ impl Bridge {
         let owner = HoldOwner::Named(identity.clone());
         let keys: Vec<_> = self.sessions.holds.of(&owner).collect();
         for key in keys {
-            self.end_hold(io, key, HoldEnd::Ended);
+            self.end_hold(io, key, HoldEnd::Blocked);
         }
+    }
+
+    /// Ends a hold whose client had its time.
+    pub(super) fn expire_hold(&mut self, io: &mut Io<'_>, key: SessionKey) {
+        let session = self.sessions.live.get(&key);
+        let is_old =
+            session.is_some_and(|s| io.now() - s.began >= self.sessions.limits.session_max);
+        let why = match is_old {
+            true => HoldEnd::TooOld,
+            false => HoldEnd::Expired,
+        };
+        self.end_hold(io, key, why);
     }
 }

@@ -5,9 +5,11 @@ use super::session_due::SessionTimes;
 use super::session_key::SessionKey;
 use super::session_owner::SessionOwner;
 use crate::base::address_block::AddressBlock;
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::route::Route;
+use crate::host::PairTarget;
 use crate::host::{ClientLeg, EndWatch};
 use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub(super) struct LiveSession {
     pub(super) pulse: PulseSession,
     pub(super) owner: SessionOwner,
     pub(super) route: Arc<Route>,
+    /// Where it leads.
+    pub(super) target: PairTarget,
     /// The block of the client's last address.
     pub(super) block: AddressBlock,
     pub(super) began: Micros,
@@ -56,8 +60,8 @@ pub(super) struct Hold {
     pub(super) until: Micros,
     /// The accounts that it is on.
     pub(super) accounts: HoldAccounts,
-    /// The connection that was lost.
-    pub(super) lost: ConnId,
+    /// The connection that was lost, and why.
+    pub(super) lost: (ConnId, Cause),
 }
 
 /// Where the upstream of a session is.
@@ -70,7 +74,7 @@ pub(super) enum UpstreamPlace {
         is_paused: bool,
     },
     /// It has closed. What it sent, and its close, are for the client.
-    Closed,
+    Closed { id: ConnId },
 }
 
 impl LiveSession {
@@ -78,7 +82,7 @@ impl LiveSession {
     pub(super) fn new(
         pulse: PulseSession,
         owner: SessionOwner,
-        route: Arc<Route>,
+        (route, target): (Arc<Route>, PairTarget),
         block: AddressBlock,
         (client, upstream): (ConnId, ConnId),
         now: Micros,
@@ -87,6 +91,7 @@ impl LiveSession {
             pulse,
             owner,
             route,
+            target,
             block,
             began: now,
             place: ClientPlace::Attached(ClientLeg::new(client)),
@@ -128,6 +133,14 @@ impl LiveSession {
         }
     }
 
+    /// Returns the client's connection, or the last one that it had.
+    pub(super) fn last_client(&self) -> ConnId {
+        match &self.place {
+            ClientPlace::Attached(leg) => leg.id,
+            ClientPlace::Held(hold) => hold.lost.0,
+        }
+    }
+
     /// Returns the hold, if the client is away.
     pub(super) fn hold(&self) -> Option<&Hold> {
         match &self.place {
@@ -140,7 +153,7 @@ impl LiveSession {
     pub(super) fn upstream(&self) -> Option<ConnId> {
         match self.upstream {
             UpstreamPlace::Open { id, .. } => Some(id),
-            UpstreamPlace::Closed => None,
+            UpstreamPlace::Closed { .. } => None,
         }
     }
 
@@ -152,6 +165,15 @@ impl LiveSession {
             + self.pulse.allocated()
             + self.owner.allocated()
             + self.tokens.capacity() * size_of::<ResumeToken>()
+    }
+}
+
+impl UpstreamPlace {
+    /// Returns the connection to the upstream, also after it has closed.
+    pub(super) const fn id(self) -> ConnId {
+        match self {
+            UpstreamPlace::Open { id, .. } | UpstreamPlace::Closed { id } => id,
+        }
     }
 }
 

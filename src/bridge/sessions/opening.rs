@@ -16,7 +16,9 @@ use crate::bridge::request_refusals::{Refusal, busy};
 use crate::bridge::route::Route;
 use crate::engine::{DialRequest, Io, Message, Reply, Request, Upgrade, Verdict};
 use crate::health::Policy;
-use crate::host::{HelloTerms, OpenRefusal, first_subprotocol, pulse_policy, session_wish};
+use crate::host::{
+    HelloTerms, OpenRefusal, PairTarget, first_subprotocol, pulse_policy, session_wish,
+};
 use crate::pulse::{PulseSession, ResumeToken, hello_frame};
 use crate::wire::http::header::SEC_WEBSOCKET_PROTOCOL;
 
@@ -166,9 +168,13 @@ impl Bridge {
         owner.set_protocol(chosen);
         let offer = ResumeToken::new(io.random_bytes());
         let pulse = PulseSession::new(offer, self.message_bytes_max(io, &pending.route));
-        let route = pending.route.clone();
         let legs = (client, upstream);
-        let session = LiveSession::new(pulse, *owner, route, pending.block, legs, io.now());
+        let target = self.target(upstream).unwrap_or_else(|| PairTarget {
+            route: owner.route().clone(),
+            upstream: "".into(),
+        });
+        let leads = (pending.route.clone(), target);
+        let session = LiveSession::new(pulse, *owner, leads, pending.block, legs, io.now());
         let key = self.sessions.add(session);
         self.charge_session(io, key);
         self.plan_session_expiry(io, key, pending.expires);

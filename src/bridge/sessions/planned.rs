@@ -10,7 +10,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
 use crate::bridge::planned_ends::{EXPIRED, POLICY};
-use crate::engine::{Io, Message};
+use crate::engine::{Ending, Io, Message};
 use crate::host::HoldEnd;
 use crate::pulse::{Bye, bye_frame};
 
@@ -55,7 +55,7 @@ impl Bridge {
         let session = self.sessions.live.get(&key);
         let is_held = session.is_some_and(|session| session.hold().is_some());
         if is_held {
-            self.end_hold(io, key, HoldEnd::Ended);
+            self.end_hold(io, key, HoldEnd::Draining);
         }
         is_held
     }
@@ -77,7 +77,7 @@ impl Bridge {
                 let cause = Cause::DRAINING;
                 io.close_for(client, cause, cause.close_code(), reason);
             }
-            None => self.end_hold(io, key, HoldEnd::Ended),
+            None => self.end_hold(io, key, HoldEnd::Draining),
         }
         true
     }
@@ -111,6 +111,7 @@ impl Bridge {
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
+        end: &Ending,
     ) -> bool {
         match self.sessions.waiting.take(id) {
             Some(WaitingClient::Resuming(client)) => {
@@ -125,7 +126,8 @@ impl Bridge {
         let Some(SessionLeg::Client(key)) = self.sessions.legs.get(&id).copied() else {
             return false;
         };
-        if let Some(session) = self.remove_session(io, key)
+        let first = (end.cause, self.client_class());
+        if let Some(session) = self.remove_session(io, key, first)
             && let Some(upstream) = session.upstream()
         {
             self.close_upstream(io, upstream, super::holding::CLIENT_LOST, "client lost");

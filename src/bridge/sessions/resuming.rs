@@ -91,6 +91,7 @@ impl Bridge {
         if !session.pulse.may_resume(rx) {
             return Err(ResetReason::Mismatch);
         }
+        let mut replaced = None;
         if let ClientPlace::Attached(old) = session.place {
             // A client that was kicked, or has left, does not keep its session by being quick.
             if let Some((cause, code)) = io.end_of(old.id)
@@ -103,6 +104,7 @@ impl Bridge {
             session.pulse.detach();
             if !sabotage::on(Bug::OldLegRead) {
                 self.sessions.legs.remove(&old.id);
+                replaced = Some(old.id);
             }
             self.sessions.counts.taken_over += 1;
             self.sessions.counts.losses += 1;
@@ -115,6 +117,9 @@ impl Bridge {
                 let why = "the session is resumed elsewhere";
                 io.close_for(old.id, Cause::REPLACED, REPLACED, why);
             }
+        }
+        if let Some(old) = replaced {
+            self.note_leaving_client(old, key);
         }
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return Err(ResetReason::Unknown);
@@ -168,7 +173,12 @@ impl Bridge {
     fn begin_anew(&mut self, io: &mut Io<'_>, client: ResumingClient, why: ResetReason) {
         self.sessions.counts.resets[why as usize] += 1;
         let id: ConnId = client.pending.client;
-        log::debug!("pulse id={id} state=reset why={why}");
+        let owner = client.pending.session.as_ref();
+        let identity = owner.and_then(|owner| owner.identity.as_ref());
+        let place = format_args!("route={}", client.pending.route.name);
+        self.sessions
+            .reset_log
+            .add(io.now(), id, why, place, identity);
         self.sessions.waiting.set(id, WaitingClient::Dialing);
         io.pause_reading(id);
         if let Err((cause, reply)) = self.dial(io, client.pending, client.request) {

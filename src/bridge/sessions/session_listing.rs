@@ -79,6 +79,24 @@ impl Bridge {
         rows.take(most).collect()
     }
 
+    /// Returns the session of a connection.
+    pub(crate) fn pulse_session_of(&self, id: ConnId) -> Option<PulseSessionRow> {
+        let key = match *self.sessions.legs.get(&id)? {
+            SessionLeg::Client(key) | SessionLeg::Upstream(key) => key,
+        };
+        let session = self.sessions.live.get(&key)?;
+        Some(self.session_row(key, session))
+    }
+
+    /// Returns when the hold ends that a connection to an upstream belongs to.
+    pub(in crate::bridge) fn hold_end_of(&self, id: ConnId) -> Option<Micros> {
+        let SessionLeg::Upstream(key) = *self.sessions.legs.get(&id)? else {
+            return None;
+        };
+        let hold = self.sessions.live.get(&key)?.hold()?;
+        Some(hold.until)
+    }
+
     fn session_row(&self, key: SessionKey, session: &LiveSession) -> PulseSessionRow {
         let route = || PairTarget {
             route: session.owner.route().clone(),

@@ -5,11 +5,12 @@ use super::live_session::{ClientPlace, LiveSession};
 use super::session_due::{Due, SessionDues};
 use super::session_key::SessionKey;
 use super::session_limits::SessionLimits;
+use super::session_ties::SessionTie;
 use super::waiting_clients::WaitingClient;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::host::{SessionCounts, TokenTable, WaitingTable};
+use crate::host::{ResetLog, SessionCounts, TokenTable, WaitingTable};
 use std::collections::{BTreeMap, HashMap};
 
 /// The entries that each table keeps when it is empty.
@@ -46,6 +47,10 @@ pub(in crate::bridge) struct SessionTable {
     pub(super) waiting: WaitingTable<WaitingClient>,
     /// Upstreams whose clients have left for good.
     pub(super) last_closes: HashMap<ConnId, LastClose>,
+    /// Connections that are about to end, and what their records say. There are never more of them
+    /// than connections.
+    pub(super) leaving: HashMap<ConnId, SessionTie>,
+    pub(super) reset_log: ResetLog,
     pub(super) counts: SessionCounts,
     last_key: u64,
 }
@@ -136,6 +141,14 @@ impl SessionTable {
         self.counts.held_bytes = self.holds.bytes() as u64;
     }
 
+    /// Forgets what ties a connection to its session: it has ended.
+    pub(in crate::bridge) fn forget_leaving(&mut self, id: ConnId) {
+        self.leaving.remove(&id);
+        if self.leaving.is_empty() {
+            self.leaving.shrink_to(PLACES_KEPT);
+        }
+    }
+
     /// Finds the session by the tokens that are valid now, and by no others.
     pub(super) fn sync_tokens(&mut self, key: SessionKey) {
         let Some(session) = self.live.get_mut(&key) else {
@@ -169,5 +182,6 @@ impl SessionTable {
             + self.dues.len()
             + self.waiting.len()
             + self.last_closes.len()
+            + self.leaving.len()
     }
 }

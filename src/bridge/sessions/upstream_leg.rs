@@ -120,7 +120,7 @@ impl Bridge {
         let Some(session) = self.sessions.live.get_mut(&key) else {
             return true;
         };
-        session.upstream = UpstreamPlace::Closed;
+        session.upstream = UpstreamPlace::Closed { id };
         match code_of(io, id, end) {
             EndCode::Close(code) if end.cause == Cause::PEER_CLOSED => {
                 let ended = SessionEnd::new(code, &end.reason);
@@ -138,8 +138,8 @@ impl Bridge {
         true
     }
 
-    /// Ends a session whose upstream was lost: nothing is promised beyond that. What the client
-    /// has not acknowledged is still sent, if it is there.
+    /// Ends a session whose upstream was lost: nothing is promised beyond that. The client still
+    /// gets what its connection has taken, if it is there.
     fn lose_session(&mut self, io: &mut Io<'_>, key: SessionKey, end: &Ending) {
         let Some(session) = self.sessions.live.get(&key) else {
             return;
@@ -153,7 +153,8 @@ impl Bridge {
             reason: end.reason.clone(),
         };
         let (code, reason) = partner_close(Leg::Upstream, &pair_end);
-        let Some(session) = self.remove_session(io, key) else {
+        let first = (end.cause, self.upstream_class());
+        let Some(session) = self.remove_session(io, key, first) else {
             return;
         };
         match session.place {

@@ -38,8 +38,14 @@ pub enum HoldEnd {
     Crowded,
     /// What is kept for all holds reached `HOLD_MAX_BYTES`, and the most was kept for this client.
     Shed,
-    /// An operator ended it, its upstream leaves, or its token expired.
+    /// An operator ended it.
     Ended,
+    /// An operator blocked its identity.
+    Blocked,
+    /// The gateway drains, or its upstream leaves.
+    Draining,
+    /// The session reached the age of `PULSE_SESSION_MAX_MS`.
+    TooOld,
 }
 
 /// Why a session was not held although its client was lost.
@@ -97,6 +103,9 @@ names!(HoldEnd {
     Crowded => "crowded",
     Shed => "shed",
     Ended => "ended",
+    Blocked => "blocked",
+    Draining => "draining",
+    TooOld => "too_old",
 });
 
 names!(NotHeld {

@@ -28,6 +28,11 @@ impl PeerOwner {
         }
     }
 
+    /// Returns the path of the request.
+    pub(in crate::relay) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Returns the memory that is allocated, in bytes.
     pub(super) fn allocated(&self) -> usize {
         let identity = self.identity.as_ref();

@@ -9,8 +9,8 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, TimerId};
 use crate::host::{
-    BootId, ClientLeg, EndWatch, HoldEnd, NotHeld, OpenRefusal, ResetReason, SessionCounts,
-    TokenTable, code_of, ends_session,
+    BootId, ClientLeg, EndWatch, HoldEnd, NotHeld, OpenRefusal, ResetLog, ResetReason,
+    SessionCounts, TokenTable, code_of, ends_session,
 };
 use crate::pulse::{ResumeError, ResumeToken, SessionLoss};
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +30,7 @@ pub(in crate::relay) struct PulsePeers {
     /// the same call of the loop.
     pub(in crate::relay) claim: Option<ResumeClaim>,
     pub(in crate::relay) counts: SessionCounts,
+    pub(in crate::relay) reset_log: ResetLog,
     /// The id of this run of the gateway.
     pub(in crate::relay) boot: Option<BootId>,
     last_key: u64,

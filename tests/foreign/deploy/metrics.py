@@ -73,7 +73,8 @@ def labels():
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
         "why": {
             "resumed", "expired", "hold_full", "upstream_lost", "crowded", "shed", "ended",
-            "unproved", "draining", "too_many", "off", "too_old",
+            "blocked", "draining", "too_old",
+            "unproved", "too_many", "off",
             "unknown", "foreign", "too_old", "mismatch", "no_token", "ledger_full",
         },
     }

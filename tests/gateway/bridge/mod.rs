@@ -22,4 +22,5 @@ mod refusing;
 mod requests;
 mod route_reloads;
 mod routes;
+mod session_records;
 mod watching;

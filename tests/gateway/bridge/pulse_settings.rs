@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Opens a session. Returns its hello, too.
 #[track_caller]
-fn open(bridge: &Bridge, path: &str) -> (Client, Server, Value) {
+pub fn open(bridge: &Bridge, path: &str) -> (Client, Server, Value) {
     let mut client = bridge.ask(path, "");
     let service = bridge.service.open();
     client.switched();
@@ -26,7 +26,7 @@ fn hello(client: &mut Client) -> Value {
 
 /// Opens a connection that wants the session of a hello back.
 #[track_caller]
-fn resume(bridge: &Bridge, hello: &Value) -> Client {
+pub fn resume(bridge: &Bridge, hello: &Value) -> Client {
     let mut client = bridge.ask("/?pulse=1&resume=0", "");
     client.switched();
     let token = hello["resume"].as_str().expect("a token");

@@ -2,6 +2,7 @@
 
 use super::common::{ClockReading, PredictedTime};
 use super::explain_pair::PairExplanation;
+use super::pulse_sessions::PulseSessionEntry;
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
@@ -33,6 +34,8 @@ pub(super) struct Explanation {
     end: PredictedEnd,
     /// What will become of its pair. Null if it is no leg of a pair.
     pair: Option<PairExplanation>,
+    /// Its session, which outlives the client's connection. Null if it has none.
+    session: Option<PulseSessionEntry>,
     /// The same facts as sentences for a reader.
     text: Vec<String>,
     /// Whose kernel acknowledges our bytes on the TCP connection: `peer` or `proxy`.
@@ -134,6 +137,8 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
     }
     let pair = portrait.pair.as_ref();
     let pair = pair.map(|pair| PairExplanation::of(pair, now, &mut text));
+    let session = portrait.session.clone();
+    let session = session.map(|row| PulseSessionEntry::explained(row, now.engine, &mut text));
     Explanation {
         why,
         next_ping,
@@ -141,6 +146,7 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
         drained,
         end,
         pair,
+        session,
         text,
         kernel: if view.proxied { "proxy" } else { "peer" },
         policy: AppliedPolicy {

@@ -42,7 +42,7 @@ pub(super) struct PulseSessionList {
 /// A session that outlives its connections.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PulseSession)]
-struct PulseSessionEntry {
+pub(super) struct PulseSessionEntry {
     /// The number of the session, by which it is ended.
     session: u64,
     /// `attached` to a connection of its client, or `held` for it.
@@ -113,6 +113,26 @@ impl PulseOverview {
 }
 
 impl PulseSessionEntry {
+    /// Returns the session of a connection. Adds the same facts to `text` as sentences.
+    pub(super) fn explained(row: PulseSessionRow, now: Micros, text: &mut Vec<String>) -> Self {
+        let entry = Self::of(row, now);
+        let (number, resumes) = (entry.session, entry.resumes);
+        text.push(match (&entry.client_id, entry.left_ms) {
+            (Some(client), _) => format!(
+                "it belongs to session {number}, whose client is connection {client}: if that is \
+                 lost, the connection to the service waits for the client (resumed {resumes} times)"
+            ),
+            (None, Some(left)) => format!(
+                "it waits for the client of session {number}, and keeps {} messages for it: if the \
+                 client does not come back, the session ends in {left} ms, and the service gets \
+                 1001",
+                entry.kept_messages
+            ),
+            (None, None) => format!("it belongs to session {number}"),
+        });
+        entry
+    }
+
     fn of(row: PulseSessionRow, now: Micros) -> Self {
         let upstream = row.upstream.map(|_| row.target.upstream.to_string());
         PulseSessionEntry {

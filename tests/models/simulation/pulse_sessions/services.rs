@@ -169,7 +169,7 @@ impl World {
                     false => Err("its hold gives way".to_owned()),
                 }
             }
-            "ended" if self.is_old(at) => Ok(()),
+            "draining" if self.is_old(at) => Ok(()),
             _ => self.check_planned(at, reason),
         }
     }
