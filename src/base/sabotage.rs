@@ -177,6 +177,9 @@ pub enum Bug {
     /// One address has more sessions that wait than its part.
     #[cfg(feature = "gateway")]
     HoldShareIgnored,
+    /// A client that acknowledges nothing keeps its connection.
+    #[cfg(feature = "gateway")]
+    SilenceAboutMessages,
     /// A session waits for its client for ever.
     #[cfg(feature = "gateway")]
     HoldUnending,

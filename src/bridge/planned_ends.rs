@@ -86,8 +86,10 @@ impl Bridge {
         let number = leaving.number;
         leaving.walk.step(io, |io, id, view| {
             let reason = leaving_reason(&self.endpoints, number, (id, view), io.now());
-            if let Some(reason) = reason {
-                let _ = close_pair(io, id, reason) || self.end_session_of(io, id, reason);
+            if let Some(reason) = reason
+                && !close_pair(io, id, reason)
+            {
+                self.end_session_of(io, id, reason);
             }
             reason.is_some()
         });
@@ -113,7 +115,9 @@ impl Bridge {
         for _ in 0..CLOSES {
             match self.ages.take_due(io.now()) {
                 Some((leg, PlannedEnd::Age)) => {
-                    let _ = close_pair(io, leg, OLD) || self.end_session_of(io, leg, OLD);
+                    if !close_pair(io, leg, OLD) {
+                        self.end_session_of(io, leg, OLD);
+                    }
                 }
                 Some((leg, PlannedEnd::Expiry)) => close_expired(io, leg),
                 None => break,

@@ -57,7 +57,7 @@ pub use self::pair_target::PairTarget;
 pub use self::product::{Product, RequestDecision};
 pub use self::proxy::Proxies;
 pub(crate) use self::pulse::{
-    ClientLeg, DueKind, DueQueue, DueTimes, EndWatch, HelloTerms, OpenRefusal, ResetLog,
+    AckWatch, ClientLeg, DueKind, DueQueue, DueTimes, HelloTerms, LineBudget, OpenRefusal,
     SessionWish, TokenTable, WaitingTable, code_of, control_units, ends_session, first_subprotocol,
     heartbeat_text, pulse_policy, query_without_wish, session_wish, wanted_sign,
 };

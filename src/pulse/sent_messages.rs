@@ -170,6 +170,11 @@ impl SentMessages {
         self.message_bytes_max
     }
 
+    /// Returns the length of the oldest entry that is not acknowledged, in bytes; 0 without one.
+    pub fn first_len(&self) -> usize {
+        self.entries.front().map_or(0, LedgerEntry::len)
+    }
+
     /// Returns how many entries wait for an acknowledgement or for being sent.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -187,7 +192,11 @@ impl SentMessages {
 
     /// Returns the memory that is allocated, in bytes.
     pub fn allocated(&self) -> usize {
-        self.bytes + self.entries.capacity() * size_of::<LedgerEntry>()
+        // What the allocator and the counted buffer of each message take.
+        const OVERHEAD: usize = 48;
+        self.bytes
+            + self.entries.len() * OVERHEAD
+            + self.entries.capacity() * size_of::<LedgerEntry>()
     }
 
     /// Returns how many entries of the session are acknowledged.

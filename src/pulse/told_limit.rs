@@ -19,7 +19,7 @@ pub enum IgnoredFrame {
 }
 
 /// What a client has told on its connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct ToldLimit {
     has_report: bool,
     /// When the states so far are used up: each takes [`STATE_INTERVAL`].

@@ -5,7 +5,7 @@ use super::relay::Relay;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, Message};
-use crate::host::{EndWatch, Identity, NotHeld};
+use crate::host::{AckWatch, Identity, NotHeld};
 use crate::pulse::{Bye, SessionEnd, bye_frame};
 
 impl Relay {
@@ -102,7 +102,7 @@ impl Relay {
         if peer.end_watch.is_late(io, conn, &peer.pulse, grace) {
             return self.close_ended(io, key);
         }
-        let at = io.now() + EndWatch::STEP;
+        let at = io.now() + AckWatch::STEP;
         self.pulse.arm(io, key, PeerDue::End, at);
     }
 

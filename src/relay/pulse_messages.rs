@@ -189,15 +189,24 @@ impl Relay {
                 PeerDue::Ack => self.pulse.acknowledge(io, key),
                 PeerDue::Send => self.pulse.send_more(io, key),
                 PeerDue::Sign => {
-                    let conn = self.pulse.get(key).and_then(|peer| peer.conn());
-                    let is_paused = conn.is_some_and(|conn| self.paused_apps.has(conn));
+                    let is_paused = self.is_paused_peer(key);
                     self.pulse.give_sign(io, key, is_paused);
+                }
+                PeerDue::Acks => {
+                    let is_paused = self.is_paused_peer(key);
+                    self.pulse.watch_acks(io, key, is_paused);
                 }
                 PeerDue::End => self.end_late(io, key),
                 PeerDue::Hold => drop(self.pulse.expire(io, key)),
             }
         }
         self.pulse.set_timer(io);
+    }
+
+    /// Returns whether the peer of a session is not read for the moment.
+    fn is_paused_peer(&self, key: PulseKey) -> bool {
+        let conn = self.pulse.get(key).and_then(|peer| peer.conn());
+        conn.is_some_and(|conn| self.paused_apps.has(conn))
     }
 
     /// Returns whether the first message of a connection will name the session to resume.

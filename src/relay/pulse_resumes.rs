@@ -12,7 +12,8 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message, Reply};
 use crate::host::{
-    Identity, LogValue, OpenRefusal, ResetReason, control_units, ends_session, retry_after_secs,
+    Identity, LogIdentity, LogValue, OpenRefusal, ResetReason, control_units, ends_session,
+    retry_after_secs,
 };
 use crate::pulse::{ClientFrame, LedgerEntry, PulseText, ResumeToken};
 use crate::relay::causes::FLAPPING;
@@ -117,9 +118,13 @@ impl Relay {
 
     fn count_reset(&mut self, io: &Io<'_>, id: ConnId, owner: &PeerOwner, why: ResetReason) {
         self.pulse.counts.resets[why as usize] += 1;
-        let (log, identity) = (&mut self.pulse.reset_log, owner.identity.as_ref());
-        let place = format_args!("path={}", LogValue(owner.path()));
-        log.add(io.now(), id, why, place, identity);
+        if self.pulse.reset_lines.admit(io.now(), "pulse_reset") {
+            log::info!(
+                "pulse_reset id={id} why={why} path={} {}",
+                LogValue(owner.path()),
+                LogIdentity(owner.identity.as_ref())
+            );
+        }
     }
 
     /// Returns the session that a peer wants back, if it may have it. A broken session is

@@ -1,6 +1,7 @@
 //! A session without a client: how long it waits, and how it ends.
 
 use crate::rig::{Pair, Rig, S, control};
+use pulsegate::Cause;
 use pulsegate::gateway::{HoldEnd, NotHeld, SessionLimits};
 use pulsegate::testing::PeerId;
 use pulsegate::{Message, Micros};
@@ -283,16 +284,94 @@ fn no_more_sessions_wait_than_are_allowed() {
         holds_max: 2,
         ..limits()
     });
-    let _first = lost(&mut rig, "a");
-    let _second = lost(&mut rig, "b");
+    let first = lost(&mut rig, "a");
+    rig.pass(S);
+    let second = lost(&mut rig, "b");
     let third = lost(&mut rig, "c");
     rig.pass(S);
-    assert_eq!(rig.heard(third.service), ["close 1001 client lost: reset"]);
+    // The oldest gives way. An address that has more would come first.
+    let heard = rig.heard(first.service);
+    assert_eq!(heard, ["close 1001 client lost: crowded after 1000 ms"]);
+    assert!(rig.net.is_open(second.service) && rig.net.is_open(third.service));
     let counts = rig.counts();
     assert_eq!(
-        (counts.held, counts.not_held[NotHeld::TooMany as usize]),
+        (counts.held, counts.holds_ended[HoldEnd::Crowded as usize]),
         (2, 1)
     );
+}
+
+/// Many addresses together do not keep a client from being waited for.
+#[test]
+fn the_address_with_the_most_holds_gives_way() {
+    let mut rig = Rig::with(SessionLimits {
+        holds_max: 64,
+        ..limits()
+    });
+    for address in 1..=16 {
+        for user in ["a", "b", "c", "d"] {
+            lost_at(&mut rig, user, address);
+        }
+    }
+    assert_eq!(rig.counts().held, 64);
+    let innocent = lost_at(&mut rig, "e", 17);
+    rig.pass(S);
+    assert!(rig.net.is_open(innocent.service));
+    let others = lost_at(&mut rig, "f", 17);
+    rig.pass(S);
+    assert!(rig.net.is_open(innocent.service) && rig.net.is_open(others.service));
+    assert_eq!(rig.counts().held, 64);
+}
+
+/// Half of the connections to services are for clients that are here.
+#[test]
+fn holds_take_half_of_the_places_at_most() {
+    let mut rig = Rig::new();
+    rig.net.set_max_connections(6);
+    for (address, user) in (1..=5).zip(["a", "b", "c", "d", "e"]) {
+        lost_at(&mut rig, user, address);
+    }
+    assert_eq!(rig.counts().held, 3);
+}
+
+/// Its probes arrive, and it answers the pings that came before its messages.
+#[test]
+fn a_client_that_acknowledges_nothing_is_closed() {
+    let mut rig = Rig::new();
+    let pair = rig.proved();
+    rig.text(pair.service, "kept");
+    rig.net.set_window(pair.client, Some(0));
+    for _ in 0..8 {
+        rig.pass(10 * S);
+        rig.say(pair.client, r#"{"probe":1}"#);
+    }
+    let end = rig.net.ending(pair.client).expect("it is closed");
+    assert_eq!(end.cause, Cause::SLOW_CONSUMER);
+    assert_eq!(rig.counts().held, 1, "it may come back");
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn a_client_that_acknowledges_nothing_and_stays_is_noticed() {
+    use pulsegate::sabotage::{self, Bug};
+    let test = a_client_that_acknowledges_nothing_is_closed;
+    let caught = std::panic::catch_unwind(|| sabotage::with(Bug::SilenceAboutMessages, test));
+    assert!(caught.is_err());
+}
+
+/// A long message on a slow link takes its time.
+#[test]
+fn a_client_on_a_slow_link_has_the_time_that_its_message_takes() {
+    let mut rig = Rig::tuned(|_, _, config| config.max_message_bytes = 300_000);
+    let pair = rig.proved();
+    rig.net
+        .send(pair.service, Message::binary(vec![1; 200_000]));
+    rig.net.settle();
+    rig.net.set_window(pair.client, Some(0));
+    for _ in 0..13 {
+        rig.pass(10 * S);
+        rig.say(pair.client, r#"{"probe":1}"#);
+    }
+    assert!(rig.net.is_open(pair.client), "130 s are not enough for it");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::bridge::bridge::Bridge;
 use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
-use crate::host::{EndWatch, control_units, heartbeat_text, wanted_sign};
+use crate::host::{AckWatch, ClientLeg, control_units, heartbeat_text, wanted_sign};
 use crate::pulse::{ClientFrame, FrameEffect, PulseText, SessionFault, ShortControl};
 
 /// A protocol error (RFC 6455 §7.4.1).
@@ -160,13 +160,28 @@ impl Bridge {
             return 0;
         };
         let step = leg.send_more(io, pulse);
+        if step.sent > 0 {
+            self.plan(io, key, Due::Acks, io.now() + ClientLeg::ACKS_STEP);
+        }
         if step.has_sent_end {
-            self.plan(io, key, Due::End, io.now() + EndWatch::STEP);
+            self.plan(io, key, Due::End, io.now() + AckWatch::STEP);
         }
         if step.has_more {
             self.plan(io, key, Due::Send, io.now());
         }
         step.sent
+    }
+
+    /// Closes the connection of a client that acknowledges nothing.
+    pub(super) fn watch_acks(&mut self, io: &mut Io<'_>, key: SessionKey) {
+        let session = self.sessions.live.get_mut(&key);
+        // A client that is told of the end of its session is watched on its own.
+        let session = session.filter(|session| session.upstream().is_some());
+        if let Some((leg, pulse)) = session.and_then(|session| session.attached())
+            && leg.watch_acks(io, pulse)
+        {
+            self.plan(io, key, Due::Acks, io.now() + ClientLeg::ACKS_STEP);
+        }
     }
 
     /// Handles a connection that has taken all that waited for it.
@@ -276,7 +291,7 @@ impl Bridge {
         let is_late = session.end_watch.is_late(io, client, &session.pulse, hold);
         match is_late || sabotage::on(Bug::EndHurried) {
             true => self.close_ended(io, key),
-            false => self.plan(io, key, Due::End, io.now() + EndWatch::STEP),
+            false => self.plan(io, key, Due::End, io.now() + AckWatch::STEP),
         }
     }
 

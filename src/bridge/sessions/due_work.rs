@@ -42,6 +42,7 @@ impl Bridge {
         match due {
             Due::Ack => self.acknowledge(io, key),
             Due::Sign => self.give_sign(io, key),
+            Due::Acks => self.watch_acks(io, key),
             Due::Send => return self.send_more(io, key),
             Due::Room => self.control_upstream(io, key),
             Due::End => self.end_late(io, key),

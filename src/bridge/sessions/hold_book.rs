@@ -6,6 +6,7 @@ use crate::base::address_block::AddressBlock;
 use crate::base::time::Micros;
 use crate::host::Identity;
 use slab::Slab;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 /// The sessions that wait for their clients. Each is on one or two accounts; one of them pays for
@@ -14,11 +15,21 @@ use std::collections::{BTreeSet, HashMap};
 pub(super) struct HoldBook {
     accounts: Slab<HoldAccount>,
     by_owner: HashMap<HoldOwner, usize>,
-    /// The accounts that pay, by their bytes.
-    payers: BTreeSet<(usize, usize)>,
+    /// The accounts that pay, by their weight.
+    by_weight: BTreeSet<(usize, usize)>,
+    /// The accounts that pay, by the number of their holds, and by the age of the oldest.
+    by_holds: BTreeSet<(HoldRank, usize)>,
     held: usize,
     bytes: usize,
 }
+
+/// The bytes of a hold that weigh nothing: what each session takes, and a few short messages. So an
+/// address with many clients is not heavy by their number.
+const FREE: usize = 4 << 10;
+
+/// The number of holds of an account, and since when the oldest waits. The last one in this order
+/// has the most, and of those the oldest.
+type HoldRank = (usize, Reverse<Micros>);
 
 /// The holds of one owner.
 #[derive(Debug)]
@@ -27,8 +38,8 @@ struct HoldAccount {
     by_age: BTreeSet<(Micros, SessionKey)>,
     /// Those that this account pays for.
     by_bytes: BTreeSet<(usize, SessionKey)>,
-    /// The bytes that it pays for.
-    bytes: usize,
+    /// The bytes that it pays for, without those that weigh nothing.
+    weight: usize,
 }
 
 /// The accounts of a hold.
@@ -67,6 +78,7 @@ impl HoldBook {
                 name: name.map(|name| self.account(name)),
             },
         };
+        self.unrank(accounts.payer);
         for account in accounts.all() {
             self.accounts[account].by_age.insert((since, key));
         }
@@ -77,12 +89,15 @@ impl HoldBook {
 
     /// Removes a hold that keeps this many bytes.
     pub(super) fn remove(&mut self, hold: BookedHold, bytes: usize) {
-        self.pay(hold.accounts.payer, hold.key, Some(bytes), None);
-        self.held -= 1;
+        self.unrank(hold.accounts.payer);
         for account in hold.accounts.all() {
             let holds = &mut self.accounts[account].by_age;
             holds.remove(&(hold.since, hold.key));
-            if holds.is_empty() {
+        }
+        self.pay(hold.accounts.payer, hold.key, Some(bytes), None);
+        self.held -= 1;
+        for account in hold.accounts.all() {
+            if self.accounts[account].by_age.is_empty() {
                 let gone = self.accounts.remove(account);
                 self.by_owner.remove(&gone.owner);
             }
@@ -116,16 +131,29 @@ impl HoldBook {
         oldest.map(|(_, key)| *key)
     }
 
-    /// Returns the largest hold of the account that pays for the most bytes.
+    /// Returns the largest hold of the heaviest account. If none has any weight, returns the oldest
+    /// hold of the account with the most holds.
     pub(super) fn heaviest(&self) -> Option<SessionKey> {
-        let (_, account) = self.payers.last()?;
+        let (weight, account) = self.by_weight.last()?;
+        if *weight == 0 {
+            return self.most_held();
+        }
         let (_, key) = self.accounts[*account].by_bytes.last()?;
         Some(*key)
     }
 
-    /// Returns whether the payer of a hold has more than its equal part of these bytes.
-    pub(super) fn is_above_share(&self, accounts: HoldAccounts, bytes: usize) -> bool {
-        self.accounts[accounts.payer].bytes > bytes / self.payers.len().max(1)
+    /// Returns the oldest hold of the account with the most holds.
+    pub(super) fn most_held(&self) -> Option<SessionKey> {
+        let (_, account) = self.by_holds.last()?;
+        let (_, key) = self.accounts[*account].by_age.first()?;
+        Some(*key)
+    }
+
+    /// Returns whether a hold of this many bytes is not small, and its payer has more than its
+    /// equal part of `most`.
+    pub(super) fn is_above_share(&self, hold: HoldAccounts, bytes: usize, most: usize) -> bool {
+        let weight = self.accounts[hold.payer].weight;
+        bytes > FREE && weight > most / self.by_weight.len().max(1)
     }
 
     /// Returns the holds of an owner, the oldest first.
@@ -135,9 +163,9 @@ impl HoldBook {
         holds.map(|(_, key)| *key)
     }
 
-    /// Returns all holds, those of the account that pays for the most bytes first.
+    /// Returns all holds, those of the heaviest account first.
     pub(super) fn all(&self) -> impl Iterator<Item = SessionKey> {
-        let payers = self.payers.iter().rev();
+        let payers = self.by_weight.iter().rev();
         let accounts = payers.map(|(_, payer)| &self.accounts[*payer]);
         let holds = accounts.flat_map(|account| account.by_bytes.iter().rev());
         holds.map(|(_, key)| *key)
@@ -146,7 +174,7 @@ impl HoldBook {
     /// Returns how many entries there are.
     #[cfg(feature = "testing")]
     pub(super) fn len(&self) -> usize {
-        self.accounts.len() + self.by_owner.len() + self.payers.len() + self.held
+        self.accounts.len() + self.by_owner.len() + self.by_weight.len() + self.by_holds.len()
     }
 
     fn account(&mut self, owner: HoldOwner) -> usize {
@@ -156,28 +184,46 @@ impl HoldBook {
                 owner: owner.clone(),
                 by_age: BTreeSet::new(),
                 by_bytes: BTreeSet::new(),
-                bytes: 0,
+                weight: 0,
             })
         })
     }
 
     /// Changes what an account pays for a hold: from these bytes to those.
     fn pay(&mut self, payer: usize, key: SessionKey, from: Option<usize>, to: Option<usize>) {
+        self.unrank(payer);
         let account = &mut self.accounts[payer];
-        self.payers.remove(&(account.bytes, payer));
         if let Some(from) = from {
             account.by_bytes.remove(&(from, key));
-            account.bytes -= from;
+            account.weight -= from.saturating_sub(FREE);
             self.bytes -= from;
         }
         if let Some(to) = to {
             account.by_bytes.insert((to, key));
-            account.bytes += to;
+            account.weight += to.saturating_sub(FREE);
             self.bytes += to;
         }
         if !account.by_bytes.is_empty() {
-            self.payers.insert((account.bytes, payer));
+            self.by_weight.insert((account.weight, payer));
+            self.by_holds.insert((account.rank(), payer));
         }
+    }
+
+    /// Takes an account out of the orders, because its place in them is about to change.
+    fn unrank(&mut self, payer: usize) {
+        let account = &self.accounts[payer];
+        self.by_weight.remove(&(account.weight, payer));
+        self.by_holds.remove(&(account.rank(), payer));
+    }
+}
+
+impl HoldAccount {
+    fn rank(&self) -> HoldRank {
+        let oldest = self
+            .by_age
+            .first()
+            .map_or(Micros::ZERO, |(since, _)| *since);
+        (self.by_age.len(), Reverse(oldest))
     }
 }
 
@@ -229,17 +275,31 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_hold_of_the_account_with_the_most_bytes_is_the_heaviest() {
+    fn the_largest_hold_of_the_heaviest_account_is_the_heaviest() {
         let mut book = HoldBook::default();
         let (ada, bob) = (identity("ada", None), identity("bob", None));
-        book.add((SessionKey(1), Micros(1), 60), Some(&ada), block(1));
-        let small = book.add((SessionKey(2), Micros(2), 30), Some(&bob), block(1));
-        book.add((SessionKey(3), Micros(3), 40), Some(&bob), block(1));
-        assert_eq!((book.heaviest(), book.bytes()), (Some(SessionKey(3)), 130));
-        assert!(book.is_above_share(small, 130));
-        book.resize(booked(2, small), 30, 10);
+        let [of_60, of_30, of_40] = [60, 30, 40].map(|weight| FREE + weight);
+        book.add((SessionKey(1), Micros(1), of_60), Some(&ada), block(1));
+        let small = book.add((SessionKey(2), Micros(2), of_30), Some(&bob), block(1));
+        book.add((SessionKey(3), Micros(3), of_40), Some(&bob), block(1));
+        assert_eq!(book.heaviest(), Some(SessionKey(3)));
+        assert_eq!(book.bytes(), 3 * FREE + 130);
+        assert!(book.is_above_share(small, of_30, 130));
+        book.resize(booked(2, small), of_30, 10);
         assert_eq!(book.heaviest(), Some(SessionKey(1)));
-        assert!(!book.is_above_share(small, 130));
+        assert!(!book.is_above_share(small, 10, 0), "a small one never is");
+    }
+
+    /// Many clients behind one address keep little each.
+    #[test]
+    fn an_address_with_many_small_holds_is_not_heavy() {
+        let mut book = HoldBook::default();
+        for n in 0..1_000 {
+            book.add((SessionKey(n), Micros(n), 1_000), None, block(1));
+        }
+        book.add((SessionKey(2_000), Micros(0), 50_000), None, block(2));
+        assert_eq!(book.heaviest(), Some(SessionKey(2_000)));
+        assert_eq!(book.most_held(), Some(SessionKey(0)));
     }
 
     /// Random changes, beside a plain list.
@@ -255,7 +315,7 @@ mod tests {
                         let address = rng.bool().then_some(at);
                         let name = identity(&user.to_string(), address);
                         let name = (rng.u8(0..3) > 0).then_some(name);
-                        let bytes = rng.usize(0..1_000);
+                        let bytes = rng.usize(0..3 * FREE);
                         let entry = (SessionKey(key), Micros(key), bytes);
                         let accounts = book.add(entry, name.as_ref(), block(at));
                         let payer = match name {
@@ -274,20 +334,26 @@ mod tests {
                     }
                     _ => {
                         if let Some((key, entry)) = plain.iter_mut().next_back() {
-                            let now = rng.usize(0..1_000);
+                            let now = rng.usize(0..3 * FREE);
                             book.resize(booked(*key, entry.0), entry.2, now);
                             entry.2 = now;
                         }
                     }
                 }
-                let mut sums: BTreeMap<&str, usize> = BTreeMap::new();
+                let mut sums: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
                 for (_, payer, bytes) in plain.values() {
-                    *sums.entry(payer).or_default() += bytes;
+                    let (weight, holds) = sums.entry(payer).or_default();
+                    *weight += bytes.saturating_sub(FREE);
+                    *holds += 1;
                 }
-                let most = sums.values().max().copied();
                 let heaviest = book.heaviest().map(|key| &plain[&key.0]);
-                assert_eq!(heaviest.map(|(_, payer, _)| sums[&**payer]), most);
-                assert_eq!(book.bytes(), sums.values().sum::<usize>());
+                let most = sums.values().map(|(weight, _)| *weight).max();
+                assert_eq!(heaviest.map(|(_, payer, _)| sums[&**payer].0), most);
+                let most_held = book.most_held().map(|key| &plain[&key.0]);
+                let most = sums.values().map(|(_, holds)| *holds).max();
+                assert_eq!(most_held.map(|(_, payer, _)| sums[&**payer].1), most);
+                let bytes: usize = plain.values().map(|(_, _, bytes)| bytes).sum();
+                assert_eq!(book.bytes(), bytes);
                 assert_eq!(book.held(), plain.len());
                 let mut all: Vec<_> = book.all().map(|key| key.0).collect();
                 all.sort_unstable();

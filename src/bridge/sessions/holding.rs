@@ -88,13 +88,11 @@ impl Bridge {
     fn hold_refusal(&mut self, io: &Io<'_>, key: SessionKey) -> Option<NotHeld> {
         let limits = self.sessions.limits;
         let session = self.sessions.live.get(&key)?;
-        let is_full = self.sessions.counts.held as usize >= limits.holds_max;
         let is_old = io.now() - session.began >= limits.session_max;
         match () {
             () if limits.hold.0 == 0 => Some(NotHeld::Off),
             () if is_old => Some(NotHeld::TooOld),
             () if io.is_draining() && !sabotage::on(Bug::HeldInDrain) => Some(NotHeld::Draining),
-            () if is_full && !sabotage::on(Bug::HoldsUnlimited) => Some(NotHeld::TooMany),
             () => None,
         }
     }
@@ -128,7 +126,15 @@ impl Bridge {
         self.control_upstream(io, key);
     }
 
-    /// Ends the oldest hold of a client, and of an address, that has as many as it may have.
+    /// Returns the most sessions that may wait: each takes a place of a connection to an upstream,
+    /// and half of those are for clients that are here.
+    fn holds_max(&self, io: &Io<'_>) -> usize {
+        let places = io.max_connections().unwrap_or(usize::MAX);
+        self.sessions.limits.holds_max.min((places / 2).max(1))
+    }
+
+    /// Ends the oldest hold of a client, and of an address, that has as many as it may have. If no
+    /// further session may wait, ends the oldest of the client, or address, that has the most.
     fn give_way(&mut self, io: &mut Io<'_>, key: SessionKey) {
         let limits = self.sessions.limits;
         let Some(session) = self.sessions.live.get(&key) else {
@@ -137,26 +143,35 @@ impl Bridge {
         let identity = session.owner.identity.clone();
         let is_proved = identity.as_ref().is_some_and(|own| own.address.is_none());
         let named = identity.map(|own| (HoldOwner::Named(own), limits.holds_per_identity));
-        let of_block = (limits.holds_max / BLOCK_PART).max(1);
+        let most = self.holds_max(io);
+        let of_block = (most / BLOCK_PART).max(1);
         let block = (HoldOwner::Block(session.block), of_block);
         let block = Some(block).filter(|_| !is_proved && !sabotage::on(Bug::HoldShareIgnored));
-        for (owner, most) in named.into_iter().chain(block) {
-            if let Some(oldest) = self.sessions.holds.oldest_of(&owner, most) {
+        for (owner, allowed) in named.into_iter().chain(block) {
+            if let Some(oldest) = self.sessions.holds.oldest_of(&owner, allowed) {
                 self.end_hold(io, oldest, HoldEnd::Crowded);
             }
+        }
+        if self.sessions.holds.held() >= most
+            && !sabotage::on(Bug::HoldsUnlimited)
+            && let Some(oldest) = self.sessions.holds.most_held()
+        {
+            self.end_hold(io, oldest, HoldEnd::Crowded);
         }
     }
 
     /// Returns whether a session waits, little room is left for what is kept for all that wait, and
     /// its client has more than an equal part of it. Its upstream is not read then.
     pub(super) fn is_heavy(&self, key: SessionKey) -> bool {
-        let session = self.sessions.live.get(&key);
-        let hold = session.and_then(|session| session.hold());
+        let Some(session) = self.sessions.live.get(&key) else {
+            return false;
+        };
         let holds = &self.sessions.holds;
         let (part, of) = CROWDED;
         let crowded = self.sessions.limits.hold_bytes_max / of * part;
         let is_crowded = holds.bytes() >= crowded;
-        hold.is_some_and(|hold| is_crowded && holds.is_above_share(hold.accounts, crowded))
+        let is_heavy = |hold: &Hold| holds.is_above_share(hold.accounts, session.charged, crowded);
+        is_crowded && session.hold().is_some_and(is_heavy)
     }
 
     /// Ends holds until all that is kept for them is allowed: each time the largest hold of the
@@ -187,7 +202,9 @@ impl Bridge {
         self.sessions.counts.holds_ended[why as usize] += 1;
         let hold = session.hold();
         let held = io.now() - hold.map_or(io.now(), |hold| hold.since);
-        if let Some(hold) = hold {
+        if let Some(hold) = hold
+            && self.sessions.hold_lines.admit(io.now(), "hold_end")
+        {
             log::info!(
                 "hold_end session={} why={why} id={} route={} held_ms={} resumes={} \
                  unacknowledged={} {}",

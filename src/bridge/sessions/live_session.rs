@@ -10,7 +10,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::route::Route;
 use crate::host::PairTarget;
-use crate::host::{ClientLeg, EndWatch};
+use crate::host::{AckWatch, ClientLeg};
 use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) struct LiveSession {
     /// The close frame of the upstream.
     pub(super) ended: Option<SessionEnd>,
     /// Whether the client acknowledges what came before the end.
-    pub(super) end_watch: EndWatch,
+    pub(super) end_watch: AckWatch,
     /// How many times it was resumed.
     pub(super) resumes: u32,
     /// The longest time for which the client wants to hear nothing.
@@ -101,7 +101,7 @@ impl LiveSession {
             },
             tokens: Vec::with_capacity(2),
             ended: None,
-            end_watch: EndWatch::default(),
+            end_watch: AckWatch::default(),
             resumes: 0,
             wanted_sign: None,
             charged: 0,

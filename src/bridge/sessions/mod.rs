@@ -18,6 +18,7 @@ mod session_limits;
 mod session_listing;
 mod session_owner;
 mod session_table;
+mod session_tie;
 mod session_ties;
 mod upstream_leg;
 mod waiting_clients;

@@ -12,7 +12,8 @@ use crate::base::sabotage::{self, Bug};
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Io, Message};
 use crate::host::{
-    ClientLeg, EndWatch, HoldEnd, OpenRefusal, ResetReason, control_units, ends_session,
+    AckWatch, ClientLeg, HoldEnd, LogIdentity, OpenRefusal, ResetReason, control_units,
+    ends_session,
 };
 use crate::pulse::{Bye, ClientFrame, PulseText, ResumeToken, bye_frame};
 
@@ -131,7 +132,7 @@ impl Bridge {
         session.resumes += 1;
         session.block = client.pending.block;
         session.wanted_sign = None;
-        session.end_watch = EndWatch::default();
+        session.end_watch = AckWatch::default();
         if let Some(owner) = &client.pending.session {
             session.owner.identity = owner.identity.clone();
         }
@@ -174,11 +175,13 @@ impl Bridge {
         self.sessions.counts.resets[why as usize] += 1;
         let id: ConnId = client.pending.client;
         let owner = client.pending.session.as_ref();
-        let identity = owner.and_then(|owner| owner.identity.as_ref());
-        let place = format_args!("route={}", client.pending.route.name);
-        self.sessions
-            .reset_log
-            .add(io.now(), id, why, place, identity);
+        if self.sessions.reset_lines.admit(io.now(), "pulse_reset") {
+            log::info!(
+                "pulse_reset id={id} why={why} route={} {}",
+                client.pending.route.name,
+                LogIdentity(owner.and_then(|owner| owner.identity.as_ref()))
+            );
+        }
         self.sessions.waiting.set(id, WaitingClient::Dialing);
         io.pause_reading(id);
         if let Err((cause, reply)) = self.dial(io, client.pending, client.request) {

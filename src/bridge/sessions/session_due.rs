@@ -11,6 +11,8 @@ pub(super) enum Due {
     /// The client hears something although there is nothing to say: it asked for that, or it is
     /// not read for the moment, and so not pinged.
     Sign,
+    /// It is looked whether the client goes on to acknowledge what was sent.
+    Acks,
     /// More is sent to the client.
     Send,
     /// It is tried again to read from the upstream: memory was short.
@@ -35,6 +37,7 @@ impl DueKind for Due {
     const ALL: &'static [Due] = &[
         Due::Ack,
         Due::Sign,
+        Due::Acks,
         Due::Send,
         Due::Room,
         Due::End,

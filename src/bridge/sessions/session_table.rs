@@ -5,12 +5,12 @@ use super::live_session::{ClientPlace, LiveSession};
 use super::session_due::{Due, SessionDues};
 use super::session_key::SessionKey;
 use super::session_limits::SessionLimits;
-use super::session_ties::SessionTie;
+use super::session_tie::SessionTie;
 use super::waiting_clients::WaitingClient;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::host::{ResetLog, SessionCounts, TokenTable, WaitingTable};
+use crate::host::{LineBudget, SessionCounts, TokenTable, WaitingTable};
 use std::collections::{BTreeMap, HashMap};
 
 /// The entries that each table keeps when it is empty.
@@ -50,7 +50,8 @@ pub(in crate::bridge) struct SessionTable {
     /// Connections that are about to end, and what their records say. There are never more of them
     /// than connections.
     pub(super) leaving: HashMap<ConnId, SessionTie>,
-    pub(super) reset_log: ResetLog,
+    pub(super) reset_lines: LineBudget,
+    pub(super) hold_lines: LineBudget,
     pub(super) counts: SessionCounts,
     last_key: u64,
 }

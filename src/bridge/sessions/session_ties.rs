@@ -1,26 +1,13 @@
-//! What ties a connection of a session to it: for its line in the log, and for its record.
+//! What the log and the records say of connections of sessions.
 
 use super::session_key::SessionKey;
 use super::session_table::SessionLeg;
+use super::session_tie::SessionTie;
 use crate::base::cause::Cause;
 use crate::base::id::{Class, ConnId};
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Ending, PartnerEnd};
-use crate::host::PairTarget;
 use std::borrow::Cow;
-
-/// What ties a connection to its session.
-#[derive(Debug, Clone)]
-pub(crate) struct SessionTie {
-    /// The number of the session.
-    pub(crate) session: u64,
-    /// The route and the upstream.
-    pub(crate) target: PairTarget,
-    /// The other connection: the client's last one, or that to the upstream.
-    pub(crate) partner: ConnId,
-    /// What ended the session, and the class of the connection to which it happened.
-    pub(super) first: Option<(Cause, Class)>,
-}
 
 impl Bridge {
     /// Returns what ties a connection to its session.

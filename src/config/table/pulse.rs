@@ -41,8 +41,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The most sessions of the bridge that wait for their clients at one time. Further \
-               ones end with their connection.",
+        help: "The most sessions of the bridge that wait for their clients at one time; half of \
+               MAX_CONNECTIONS at most. Then the oldest of the client or address with the most \
+               gives way.",
     },
     Setting {
         name: "HOLD_MAX_BYTES",
@@ -55,8 +56,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The most bytes that are kept for sessions of the bridge that wait. While they are \
-               used up, what services send to such sessions is not read.",
+        help: "The most bytes that are kept for sessions of the bridge that wait. From three \
+               quarters on, the services of the heaviest clients are not read; at the limit the \
+               heaviest hold ends.",
     },
     Setting {
         name: "HOLDS_PER_IDENTITY",
@@ -70,7 +72,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The most sessions of the bridge that wait for one identity at one time; the oldest \
-               gives way. Clients without an identity share a sixteenth of HOLDS_MAX per address.",
+               gives way. Clients without an identity, or with one that nothing proves, share a \
+               sixteenth of HOLDS_MAX per address.",
     },
     Setting {
         name: "PULSE_SESSION_MAX_MS",

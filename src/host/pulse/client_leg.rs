@@ -1,6 +1,8 @@
 //! The connection of a client that has a session: what is sent on it, and when.
 
+use super::ack_watch::AckWatch;
 use super::sending_step::SendingStep;
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -31,6 +33,7 @@ pub(crate) struct ClientLeg {
     pub(crate) is_paused: bool,
     /// What the first frame said was received, of those that may still wait for the client.
     said: Option<u64>,
+    acks: AckWatch,
 }
 
 impl ClientLeg {
@@ -42,7 +45,34 @@ impl ClientLeg {
             is_blocked: false,
             is_paused: false,
             said: None,
+            acks: AckWatch::NOTHING,
         }
+    }
+
+    /// How often it is looked whether a client acknowledges what was sent to it.
+    pub(crate) const ACKS_STEP: Micros = Micros::from_secs(15);
+
+    /// Closes the connection if the client acknowledges nothing for long, while it is read. Returns
+    /// whether to look again.
+    pub(crate) fn watch_acks(&mut self, io: &mut Io<'_>, pulse: &PulseSession) -> bool {
+        let is_awaited = self.is_open && pulse.sent().sent() > pulse.sent().acknowledged();
+        if !is_awaited || io.class(self.id).is_none() {
+            self.acks = AckWatch::NOTHING;
+            return false;
+        }
+        if self.is_paused {
+            // What it says is not read.
+            self.acks = AckWatch::NOTHING;
+            return true;
+        }
+        let spare = AckWatch::time_of_first(pulse);
+        let is_late = self.acks.is_late(io, Some(self.id), pulse, spare);
+        if is_late && !sabotage::on(Bug::SilenceAboutMessages) {
+            let cause = Cause::SLOW_CONSUMER;
+            let why = "what was sent is not acknowledged";
+            io.close_for(self.id, cause, cause.close_code(), why);
+        }
+        !is_late
     }
 
     /// Sends what waits for the client, as far as its connection takes it.

@@ -56,8 +56,6 @@ pub enum NotHeld {
     Unproved,
     /// The gateway drains.
     Draining,
-    /// As many sessions wait as are allowed.
-    TooMany,
     /// `HOLD_MS` is 0.
     Off,
     /// The session has the age of `PULSE_SESSION_MAX_MS`.
@@ -111,7 +109,6 @@ names!(HoldEnd {
 names!(NotHeld {
     Unproved => "unproved",
     Draining => "draining",
-    TooMany => "too_many",
     Off => "off",
     TooOld => "too_old",
 });

@@ -10,6 +10,8 @@ pub(in crate::relay) enum PeerDue {
     Ack,
     /// The peer hears something although there is nothing to say.
     Sign,
+    /// It is looked whether the peer goes on to acknowledge what was sent.
+    Acks,
     /// More is sent to the peer.
     Send,
     /// The peer had its time to acknowledge the end of its session.
@@ -28,6 +30,7 @@ impl DueKind for PeerDue {
     const ALL: &'static [PeerDue] = &[
         PeerDue::Ack,
         PeerDue::Sign,
+        PeerDue::Acks,
         PeerDue::Send,
         PeerDue::End,
         PeerDue::Hold,

@@ -6,7 +6,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::Message;
-use crate::host::{ClientLeg, EndWatch, Identity, ResetReason};
+use crate::host::{AckWatch, ClientLeg, Identity, ResetReason};
 use crate::pulse::{
     ClientFrame, FrameEffect, LedgerEntry, PulseSession, ResumeToken, SessionFault,
 };
@@ -31,7 +31,7 @@ pub(in crate::relay) struct PulsePeer {
     /// The end that the peer is told. The session has no slot any more.
     pub(in crate::relay) end: Option<PeerEnd>,
     /// Whether the peer acknowledges what came before the end.
-    pub(in crate::relay) end_watch: EndWatch,
+    pub(in crate::relay) end_watch: AckWatch,
     /// Why the session cannot be resumed. It has no slot any more, and keeps nothing.
     pub(in crate::relay) broken: Option<ResetReason>,
     /// The longest time for which the peer wants to hear nothing.
@@ -93,7 +93,7 @@ impl PulsePeer {
             key_hash: None,
             place: PeerPlace::Attached(ClientLeg::new(id)),
             end: None,
-            end_watch: EndWatch::default(),
+            end_watch: AckWatch::default(),
             broken: None,
             wanted_sign: None,
             tokens: Vec::new(),

@@ -9,7 +9,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, TimerId};
 use crate::host::{
-    BootId, ClientLeg, EndWatch, HoldEnd, NotHeld, OpenRefusal, ResetLog, ResetReason,
+    AckWatch, BootId, ClientLeg, HoldEnd, LineBudget, NotHeld, OpenRefusal, ResetReason,
     SessionCounts, TokenTable, code_of, ends_session,
 };
 use crate::pulse::{ResumeError, ResumeToken, SessionLoss};
@@ -30,7 +30,7 @@ pub(in crate::relay) struct PulsePeers {
     /// the same call of the loop.
     pub(in crate::relay) claim: Option<ResumeClaim>,
     pub(in crate::relay) counts: SessionCounts,
-    pub(in crate::relay) reset_log: ResetLog,
+    pub(in crate::relay) reset_lines: LineBudget,
     /// The id of this run of the gateway.
     pub(in crate::relay) boot: Option<BootId>,
     last_key: u64,
@@ -261,7 +261,7 @@ impl PulsePeers {
         let offer = ResumeToken::new(io.random_bytes());
         let received = peer.pulse.resume(token, rx, offer)?;
         peer.drop_notes();
-        (peer.wanted_sign, peer.end_watch) = (None, EndWatch::default());
+        (peer.wanted_sign, peer.end_watch) = (None, AckWatch::default());
         let leg = ClientLeg::new(id);
         if std::mem::replace(&mut peer.place, PeerPlace::Attached(leg)) == PeerPlace::Held {
             self.counts.held -= 1;

@@ -5,7 +5,7 @@ use super::pulse_key::PulseKey;
 use super::pulse_peers::PulsePeers;
 use crate::base::id::ConnId;
 use crate::engine::{HeartbeatText, Io, Message};
-use crate::host::{ClientLeg, EndWatch, ResetReason, heartbeat_text, wanted_sign};
+use crate::host::{AckWatch, ClientLeg, ResetReason, heartbeat_text, wanted_sign};
 use crate::pulse::{
     ClientFrame, FrameEffect, LEDGER_MARGIN_BYTES, LedgerEntry, PulseSession, SENT_MESSAGES_MAX,
     SessionEnd, SessionFault, ShortControl,
@@ -101,11 +101,29 @@ impl PulsePeers {
         };
         let step = leg.send_more(io, pulse);
         let now = io.now();
+        if step.sent > 0 {
+            self.arm(io, key, PeerDue::Acks, now + ClientLeg::ACKS_STEP);
+        }
         if step.has_sent_end {
-            self.arm(io, key, PeerDue::End, now + EndWatch::STEP);
+            self.arm(io, key, PeerDue::End, now + AckWatch::STEP);
         }
         if step.has_more {
             self.arm(io, key, PeerDue::Send, now);
+        }
+    }
+
+    /// Closes the connection of a peer that acknowledges nothing. `is_paused`: it is not read.
+    pub(in crate::relay) fn watch_acks(&mut self, io: &mut Io<'_>, key: PulseKey, is_paused: bool) {
+        // A peer that is told of the end of its session is watched on its own.
+        if self.get(key).is_some_and(|peer| peer.end.is_some()) {
+            return;
+        }
+        if let Some((leg, pulse)) = self.attached(key) {
+            leg.is_paused = is_paused;
+            if leg.watch_acks(io, pulse) {
+                let at = io.now() + ClientLeg::ACKS_STEP;
+                self.arm(io, key, PeerDue::Acks, at);
+            }
         }
     }
 

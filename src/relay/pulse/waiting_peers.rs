@@ -5,8 +5,12 @@ use crate::base::id::ConnId;
 use crate::engine::Io;
 use crate::host::{OpenRefusal, SessionWish, WaitingTable};
 
-/// What an entry of the table costs, in bytes.
-const ENTRY_BYTES: usize = 192;
+/// Bytes that an entry costs: its place in the table, which may have twice as many places as
+/// entries, and what is allocated for its owner or its refusal.
+const ENTRY_BYTES: usize = 2 * size_of::<(ConnId, (WaitingPeer, usize))>() + size_of::<PeerOwner>();
+
+// The charge of an entry does not change when its peer is refused.
+const _: () = assert!(size_of::<OpenRefusal>() <= size_of::<PeerOwner>());
 
 /// A peer that asked for pulse and has no pulse session yet.
 #[derive(Debug)]

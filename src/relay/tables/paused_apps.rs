@@ -82,7 +82,8 @@ impl PausedApps {
 
     /// Resumes the apps of glasses that have room again: at first only those whose messages wait,
     /// and the others the next time. Otherwise an app that always has more to say would use up the
-    /// room each time. The next time comes, because the glasses acknowledge those messages.
+    /// room each time. The next time comes even if the resumed apps end first: pulse glasses cause
+    /// it with each control frame while they have room, and each answer to a ping is one.
     pub(in crate::relay) fn resume_next(&mut self, io: &mut Io<'_>, glasses: ConnId) {
         if self.by_glasses.is_empty() {
             return;

@@ -74,7 +74,7 @@ def labels():
         "why": {
             "resumed", "expired", "hold_full", "upstream_lost", "crowded", "shed", "ended",
             "blocked", "draining", "too_old",
-            "unproved", "too_many", "off",
+            "unproved", "off",
             "unknown", "foreign", "too_old", "mismatch", "no_token", "ledger_full",
         },
     }

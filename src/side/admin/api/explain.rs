@@ -2,7 +2,7 @@
 
 use super::common::{ClockReading, PredictedTime};
 use super::explain_pair::PairExplanation;
-use super::pulse_sessions::PulseSessionEntry;
+use super::pulse_session_entry::PulseSessionEntry;
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};

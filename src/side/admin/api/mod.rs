@@ -15,6 +15,7 @@ mod live_document;
 mod overview;
 mod page_entries;
 mod policies;
+mod pulse_session_entry;
 mod pulse_sessions;
 mod reload;
 mod routes;

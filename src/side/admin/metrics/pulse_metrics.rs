@@ -26,7 +26,8 @@ impl Scrape {
         )?;
         writer.gauge(
             "pulsegate_pulse_held_bytes",
-            "Bytes kept for pulse sessions that wait for their clients (HOLD_MAX_BYTES)",
+            "Bytes kept for pulse sessions that wait for their clients, on the bridge \
+             (HOLD_MAX_BYTES) and on the relay (MAX_BUFFERED_BYTES)",
             counts.held_bytes as i64,
         )?;
         writer.counter(
