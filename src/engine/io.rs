@@ -9,6 +9,7 @@ use crate::engine::dial::{Dial, DialError};
 use crate::engine::flags::Flag;
 use crate::engine::link::LinkRules;
 use crate::engine::message::{Message, SendOutcome};
+use crate::engine::out::Out;
 use crate::engine::prepared::{Outgoing, PreparedMessage};
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
@@ -219,6 +220,14 @@ impl Io<'_> {
     /// entry, not lengths.
     pub fn charge(&mut self, bytes: usize) {
         self.core.stats.host_bytes += bytes as u64;
+    }
+
+    /// Keeps the messages that wait for a connection together: no heartbeat in the form of a text
+    /// leaves before them or between them ([`HeartbeatForm::Text`](crate::HeartbeatForm::Text)).
+    pub fn keep_together(&mut self, id: ConnId) {
+        if self.core.table.get(id).is_some_and(|c| c.out.is_some()) {
+            self.core.change_out(id, Out::note_fragment);
+        }
     }
 
     /// Says that the message of this call does not introduce its peer. A peer that is unidentified

@@ -358,6 +358,26 @@ fn a_client_that_acknowledges_nothing_and_stays_is_noticed() {
     assert!(caught.is_err());
 }
 
+/// The client's watchdog waits for the message, not for a ping.
+#[test]
+fn no_ping_stands_between_an_announcement_and_its_message() {
+    let mut rig = Rig::new();
+    let pair = rig.proved();
+    let big = control(r#"{"big":60000}"#);
+    rig.net.set_window(pair.client, Some(2 + big.len()));
+    rig.net.send(pair.service, Message::binary(vec![1; 60_000]));
+    for _ in 0..3 {
+        rig.pass(8 * S);
+        rig.say(pair.client, r#"{"probe":1}"#);
+    }
+    rig.net.set_window(pair.client, None);
+    rig.pass(S);
+    let heard = rig.heard(pair.client);
+    let at = heard.iter().position(|line| *line == big);
+    let at = at.expect("an announcement");
+    assert!(heard[at + 1].starts_with("binary"), "{heard:?}");
+}
+
 /// A long message on a slow link takes its time.
 #[test]
 fn a_client_on_a_slow_link_has_the_time_that_its_message_takes() {

@@ -110,7 +110,8 @@ impl Out {
         self.push_entry(OutEntry::Batch(frame.body().to_vec()));
     }
 
-    /// Records that the frame that was queued last is a fragment of a message.
+    /// Records that the frame that was queued last is a fragment of a message, or belongs to the
+    /// one before it.
     pub(crate) fn note_fragment(&mut self) {
         self.fragment_bytes = self.frame_bytes;
     }

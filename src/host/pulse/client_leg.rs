@@ -124,6 +124,10 @@ impl ClientLeg {
         if message.len() > BIG_BYTES && !sabotage::on(Bug::BigUnannounced) {
             let big = ShortControl::big(message.len());
             io.send(self.id, Message::text(big.as_str()));
+            let outcome = io.send(self.id, message);
+            // After `big` nothing but the message comes: the client's watchdog waits for that.
+            io.keep_together(self.id);
+            return outcome;
         }
         io.send(self.id, message)
     }

@@ -271,7 +271,8 @@ impl World {
         let is_expected = match (link.refused, code) {
             (Some(status), code) => code == 4_000 + status,
             (None, 1012) if PLANNED.contains(&reason) => {
-                link.bye.as_deref() == Some("restart") || !link.is_up
+                // What waits for a client that takes nothing goes with its connection.
+                link.bye.as_deref() == Some("restart") || !link.is_up || is_slow
             }
             (None, 1012) => is_excused || self.service_is_lost(visitor),
             (None, 1011 | 1013) => is_slow || self.service_is_lost(visitor),
