@@ -67,6 +67,8 @@ async function one(role) {
   const gateway = await realGateway(binary, undefined, {
     UPSTREAM: undefined, ALLOW_UNAUTHENTICATED: "1", FLAPPING_LIMIT: "0", HEARTBEAT_INTERVAL_MS: "1000", CONNECTION_TIMEOUT_MS: "3000",
     GLASSES_GRACE_MS: "60000", APP_GRACE_MS: "60000",
+    // The ordinary glasses never wait for an app: what the app has not acknowledged must have room (`ledger_full`).
+    MAX_PENDING_BYTES: "67108864", REPLAY_MAX_BYTES: "33554432",
   });
   const proxy = await faultyProxy(gateway.port);
   // The ordinary peer is connected without the proxy.
