@@ -9,8 +9,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::route::Route;
-use crate::host::PairTarget;
-use crate::host::{AckWatch, ClientLeg};
+use crate::host::{AckWatch, ClientLeg, PairTarget};
 use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
 use std::sync::Arc;
 
