@@ -250,6 +250,13 @@ impl Io<'_> {
         self.core.stats.buffered_bytes() + bytes as u64 <= most
     }
 
+    /// Returns whether more than seven eighths of
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes) are used. Connections that
+    /// hold much of it are being closed then. A host that keeps memory for peers frees its own.
+    pub fn is_memory_short(&self) -> bool {
+        self.core.is_nearly_full()
+    }
+
     /// Sets the client's address as a trusted proxy reported it. An unknown port is 0. TCP
     /// acknowledgements then come from the proxy, and count for at most one timeout.
     pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {

@@ -24,4 +24,9 @@ impl Identity {
     pub fn package(&self) -> Option<&str> {
         self.package.as_deref()
     }
+
+    /// Returns whether something proves that the client is this user.
+    pub const fn is_proved(&self) -> bool {
+        self.address.is_none()
+    }
 }

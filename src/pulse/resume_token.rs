@@ -142,6 +142,11 @@ impl TokenPair {
         dropped
     }
 
+    /// Returns the token of the last hello, until a frame proves that it arrived.
+    pub const fn offered(&self) -> Option<ResumeToken> {
+        self.offered
+    }
+
     /// Returns the tokens that are valid.
     pub fn valid(&self) -> impl Iterator<Item = ResumeToken> {
         self.proven.into_iter().chain(self.offered)

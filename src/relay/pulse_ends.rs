@@ -99,7 +99,8 @@ impl Relay {
             return;
         };
         let conn = peer.conn();
-        if peer.end_watch.is_late(io, conn, &peer.pulse, grace) {
+        let silent = peer.end_watch.silent_for(io.now(), &peer.pulse);
+        if silent > AckWatch::timeout(io, conn) + grace {
             return self.close_ended(io, key);
         }
         let at = io.now() + AckWatch::STEP;

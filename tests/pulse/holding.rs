@@ -358,6 +358,37 @@ fn a_client_that_acknowledges_nothing_and_stays_is_noticed() {
     assert!(caught.is_err());
 }
 
+/// Fifteen sessions want to keep 180 kB each, of 2 MiB in all. The one that acknowledges stays.
+#[test]
+fn when_memory_is_short_clients_that_acknowledge_nothing_give_way() {
+    let mut rig = Rig::tuned(|_, limits, config| {
+        limits.hold_bytes_max = 1 << 20;
+        (config.max_pending_bytes, config.max_buffered_bytes) = (2 << 20, 2 << 20);
+    });
+    let pairs: Vec<_> = (0..16).map(|_| rig.proved()).collect();
+    let (reader, others) = pairs.split_first().expect("sixteen");
+    rig.text(reader.service, "read");
+    for _ in 0..18 {
+        for pair in others {
+            rig.net.send(pair.service, Message::binary(vec![1; 10_000]));
+        }
+        rig.pass(S / 10);
+    }
+    rig.say(reader.client, r#"{"rx":1}"#);
+    rig.pass(10 * S);
+    let early: Vec<_> = pairs
+        .iter()
+        .filter_map(|pair| rig.net.ending(pair.client))
+        .collect();
+    assert!(early.is_empty(), "{early:?}");
+    rig.pass(30 * S);
+    let ends = others.iter().filter_map(|pair| rig.net.ending(pair.client));
+    assert!(ends.clone().count() > 0 && ends.clone().all(|end| end.cause == Cause::BUFFERS_FULL));
+    assert!(rig.net.is_open(reader.client), "it reads");
+    let held = rig.counts().held_bytes;
+    assert!(0 < held && held <= 1 << 20, "{held} bytes are held");
+}
+
 /// The client's watchdog waits for the message, not for a ping.
 #[test]
 fn no_ping_stands_between_an_announcement_and_its_message() {
@@ -582,9 +613,9 @@ fn a_client_that_takes_nothing_costs_no_work() {
 #[test]
 fn memory_that_is_short_stops_services_and_drops_nothing() {
     let mut rig = Rig::tuned(|_, _, config| {
-        config.max_message_bytes = 100_000;
-        config.max_pending_bytes = 200_000;
-        config.max_buffered_bytes = 205_000;
+        config.max_message_bytes = 80_000;
+        config.max_pending_bytes = 160_000;
+        config.max_buffered_bytes = 165_000;
     });
     let (first, second) = (rig.proved(), rig.proved());
     rig.cut(first.client);

@@ -288,7 +288,8 @@ impl Bridge {
             return;
         };
         let client = session.client();
-        let is_late = session.end_watch.is_late(io, client, &session.pulse, hold);
+        let silent = session.end_watch.silent_for(io.now(), &session.pulse);
+        let is_late = silent > AckWatch::timeout(io, client) + hold;
         match is_late || sabotage::on(Bug::EndHurried) {
             true => self.close_ended(io, key),
             false => self.plan(io, key, Due::End, io.now() + AckWatch::STEP),

@@ -67,7 +67,7 @@ impl HoldBook {
         block: AddressBlock,
     ) -> HoldAccounts {
         let named = identity.cloned().map(HoldOwner::Named);
-        let is_proved = identity.is_some_and(|identity| identity.address.is_none());
+        let is_proved = identity.is_some_and(Identity::is_proved);
         let accounts = match named {
             Some(name) if is_proved => HoldAccounts {
                 payer: self.account(name),
@@ -319,7 +319,7 @@ mod tests {
                         let entry = (SessionKey(key), Micros(key), bytes);
                         let accounts = book.add(entry, name.as_ref(), block(at));
                         let payer = match name {
-                            Some(name) if name.address.is_none() => format!("{user}"),
+                            Some(name) if name.is_proved() => format!("{user}"),
                             _ => format!("at {at}"),
                         };
                         plain.insert(key, (accounts, payer, bytes));

@@ -141,7 +141,7 @@ impl Bridge {
             return;
         };
         let identity = session.owner.identity.clone();
-        let is_proved = identity.as_ref().is_some_and(|own| own.address.is_none());
+        let is_proved = identity.as_ref().is_some_and(Identity::is_proved);
         let named = identity.map(|own| (HoldOwner::Named(own), limits.holds_per_identity));
         let most = self.holds_max(io);
         let of_block = (most / BLOCK_PART).max(1);

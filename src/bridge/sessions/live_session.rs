@@ -10,7 +10,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::route::Route;
 use crate::host::{AckWatch, ClientLeg, PairTarget};
-use crate::pulse::{PulseSession, ResumeToken, SessionEnd};
+use crate::pulse::{PulseSession, SessionEnd, TokenPair};
 use std::sync::Arc;
 
 /// A session of a client with the upstream.
@@ -27,7 +27,7 @@ pub(super) struct LiveSession {
     pub(super) place: ClientPlace,
     pub(super) upstream: UpstreamPlace,
     /// The tokens under which the session is found. They follow [`PulseSession::tokens`].
-    pub(super) tokens: Vec<ResumeToken>,
+    pub(super) tokens: Option<TokenPair>,
     /// The close frame of the upstream.
     pub(super) ended: Option<SessionEnd>,
     /// Whether the client acknowledges what came before the end.
@@ -98,7 +98,7 @@ impl LiveSession {
                 id: upstream,
                 is_paused: false,
             },
-            tokens: Vec::with_capacity(2),
+            tokens: None,
             ended: None,
             end_watch: AckWatch::default(),
             resumes: 0,
@@ -163,7 +163,6 @@ impl LiveSession {
         PLACES + size_of::<Self>() - size_of::<PulseSession>()
             + self.pulse.allocated()
             + self.owner.allocated()
-            + self.tokens.capacity() * size_of::<ResumeToken>()
     }
 }
 

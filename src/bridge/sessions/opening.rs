@@ -207,7 +207,7 @@ impl Bridge {
         }
         if let Some(SessionLeg::Client(key)) = self.sessions.legs.get(&id).copied()
             && let Some(session) = self.sessions.live.get(&key)
-            && let Some(offer) = session.tokens.last().copied()
+            && let Some(offer) = session.pulse.tokens().offered()
         {
             self.greet(io, key, offer, false, 0);
         }

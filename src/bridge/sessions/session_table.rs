@@ -99,7 +99,7 @@ impl SessionTable {
             self.legs.remove(&leg);
         }
         if !sabotage::on(Bug::TokenKept) {
-            self.tokens.remove(&session.tokens);
+            self.tokens.remove(session.tokens.as_ref());
         }
         self.dues.disarm_all(&mut session.times, key);
         match &session.place {

@@ -15,9 +15,6 @@ use crate::engine::{Ending, Io, Message, PairEnd, Reply};
 use crate::host::{HoldEnd, OpenRefusal, code_of};
 use crate::pulse::{LedgerEntry, SessionEnd};
 
-/// The memory that must be free for an upstream to be read.
-const ROOM: usize = 64 << 10;
-
 /// The time after which it is looked again whether there is room.
 const ROOM_STEP: Micros = Micros::from_secs(1);
 
@@ -62,7 +59,9 @@ impl Bridge {
             return;
         };
         let is_held = session.hold().is_some();
-        let is_short = !io.has_room(ROOM) || is_heavy;
+        // The last eighth is for messages that have arrived in part: at the limit itself their
+        // connections are closed, and their sessions with them.
+        let is_short = io.is_memory_short() || is_heavy;
         let is_ignored = sabotage::on(Bug::RoomIgnored) || sabotage::on(Bug::FullDropped);
         let stops = (is_short || !session.pulse.sent().has_room()) && !is_ignored;
         let UpstreamPlace::Open { id, is_paused } = &mut session.upstream else {

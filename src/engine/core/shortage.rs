@@ -35,7 +35,13 @@ impl Core {
     fn is_memory_short(&self) -> bool {
         let most = self.config.max_buffered_bytes as u64;
         let theirs = self.stats.pending_bytes + self.stats.held_bytes;
-        self.stats.buffered_bytes() > most - most / 8 && theirs > most / 8
+        self.is_nearly_full() && theirs > most / 8
+    }
+
+    /// Returns whether connections and the host together use more than seven eighths of the limit.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        let most = self.config.max_buffered_bytes as u64;
+        self.stats.buffered_bytes() > most - most / 8
     }
 
     fn is_unidentified_short(&self) -> bool {

@@ -17,6 +17,9 @@ const SENT_AT_ONCE: usize = 64;
 /// No further message is sent to a client while this many bytes wait for it.
 const WAITING_MAX: usize = 256 << 10;
 
+/// A client whose session keeps at most this many bytes is not closed when memory is short.
+const HARMLESS: usize = 4 << 10;
+
 /// The shortest and the longest time after which a client may want to hear something.
 const SIGN_MIN: Micros = Micros::from_secs(1);
 const SIGN_MAX: Micros = Micros::from_secs(3_600);
@@ -52,8 +55,8 @@ impl ClientLeg {
     /// How often it is looked whether a client acknowledges what was sent to it.
     pub(crate) const ACKS_STEP: Micros = Micros::from_secs(15);
 
-    /// Closes the connection if the client acknowledges nothing for long, while it is read. Returns
-    /// whether to look again.
+    /// Closes the connection if the client acknowledges nothing for long, while it is read. When
+    /// memory is short, 15 s are long. Returns whether to look again.
     pub(crate) fn watch_acks(&mut self, io: &mut Io<'_>, pulse: &PulseSession) -> bool {
         let is_awaited = self.is_open && pulse.sent().sent() > pulse.sent().acknowledged();
         if !is_awaited || io.class(self.id).is_none() {
@@ -65,10 +68,18 @@ impl ClientLeg {
             self.acks = AckWatch::NOTHING;
             return true;
         }
-        let spare = AckWatch::time_of_first(pulse);
-        let is_late = self.acks.is_late(io, Some(self.id), pulse, spare);
+        let silent = self.acks.silent_for(io.now(), pulse);
+        // When memory is short, whatever keeps much of it gives way first: the session is held, and
+        // what all holds keep has its own limit.
+        let is_in_the_way =
+            io.is_memory_short() && pulse.sent().bytes() > HARMLESS && silent >= Self::ACKS_STEP;
+        let cause = match is_in_the_way {
+            true => Cause::BUFFERS_FULL,
+            false => Cause::SLOW_CONSUMER,
+        };
+        let allowed = AckWatch::timeout(io, Some(self.id)) + AckWatch::time_of_first(pulse);
+        let is_late = is_in_the_way || silent > allowed;
         if is_late && !sabotage::on(Bug::SilenceAboutMessages) {
-            let cause = Cause::SLOW_CONSUMER;
             let why = "what was sent is not acknowledged";
             io.close_for(self.id, cause, cause.close_code(), why);
         }

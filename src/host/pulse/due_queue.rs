@@ -16,17 +16,21 @@ pub(crate) trait DueKind: Copy + Ord + 'static {
     fn index(self) -> usize;
 }
 
+/// The time of what is not due: each session keeps one word a kind, not an `Option`, which takes
+/// two.
+const NOT_DUE: Micros = Micros(u64::MAX);
+
 /// When something of each of the `N` kinds is due for one session.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DueTimes<const N: usize>([Option<Micros>; N]);
+pub(crate) struct DueTimes<const N: usize>([Micros; N]);
 
 impl<const N: usize> DueTimes<N> {
     /// Nothing is due.
-    pub(crate) const NOTHING: Self = DueTimes([None; N]);
+    pub(crate) const NOTHING: Self = DueTimes([NOT_DUE; N]);
 
     /// Notes that the time of something has come.
     pub(crate) fn clear(&mut self, due: impl DueKind) {
-        self.0[due.index()] = None;
+        self.0[due.index()] = NOT_DUE;
     }
 }
 
@@ -57,10 +61,11 @@ impl<K: Copy + Ord, D: DueKind> DueQueue<K, D> {
         at: Micros,
     ) {
         let armed = &mut times.0[due.index()];
-        if armed.is_some_and(|earlier| earlier <= at) {
+        if *armed <= at {
             return;
         }
-        if let Some(before) = armed.replace(at) {
+        let before = std::mem::replace(armed, at);
+        if before != NOT_DUE {
             self.entries.remove(&(before, key, due));
         }
         self.entries.insert((at, key, due));
@@ -68,7 +73,8 @@ impl<K: Copy + Ord, D: DueKind> DueQueue<K, D> {
 
     /// Sets that something is not due any more.
     pub(crate) fn disarm<const N: usize>(&mut self, times: &mut DueTimes<N>, (key, due): (K, D)) {
-        if let Some(at) = times.0[due.index()].take() {
+        let at = std::mem::replace(&mut times.0[due.index()], NOT_DUE);
+        if at != NOT_DUE {
             self.entries.remove(&(at, key, due));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// The places that are kept when no session is left.
 const PLACES_KEPT: usize = 64;
 
-/// The sessions by their tokens. Each session keeps the list of tokens under which it is found.
+/// The sessions by their tokens. Each session keeps the tokens under which it is found.
 #[derive(Debug)]
 pub(crate) struct TokenTable<K>(HashMap<ResumeToken, K>);
 
@@ -24,20 +24,19 @@ impl<K: Copy> TokenTable<K> {
 
     /// Finds a session by the tokens that are valid now, and by no others. `listed` are those under
     /// which it was found until now.
-    pub(crate) fn update(&mut self, key: K, listed: &mut Vec<ResumeToken>, tokens: &TokenPair) {
-        if tokens.valid().eq(listed.iter().copied()) {
+    pub(crate) fn update(&mut self, key: K, listed: &mut Option<TokenPair>, tokens: &TokenPair) {
+        if listed.as_ref() == Some(tokens) {
             return;
         }
-        self.remove(listed);
-        listed.clear();
-        listed.extend(tokens.valid());
-        self.0.extend(listed.iter().map(|token| (*token, key)));
+        self.remove(listed.as_ref());
+        *listed = Some(*tokens);
+        self.0.extend(tokens.valid().map(|token| (token, key)));
     }
 
-    /// Removes tokens.
-    pub(crate) fn remove(&mut self, tokens: &[ResumeToken]) {
-        for token in tokens {
-            self.0.remove(token);
+    /// Removes the tokens under which a session was found.
+    pub(crate) fn remove(&mut self, listed: Option<&TokenPair>) {
+        for token in listed.into_iter().flat_map(TokenPair::valid) {
+            self.0.remove(&token);
         }
         if self.0.is_empty() {
             self.0.shrink_to(PLACES_KEPT);

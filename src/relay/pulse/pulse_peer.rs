@@ -8,7 +8,7 @@ use crate::base::time::Micros;
 use crate::engine::Message;
 use crate::host::{AckWatch, ClientLeg, Identity, ResetReason};
 use crate::pulse::{
-    ClientFrame, FrameEffect, LedgerEntry, PulseSession, ResumeToken, SessionFault,
+    ClientFrame, FrameEffect, LedgerEntry, PulseSession, ResumeToken, SessionFault, TokenPair,
 };
 use std::collections::VecDeque;
 
@@ -37,7 +37,7 @@ pub(in crate::relay) struct PulsePeer {
     /// The longest time for which the peer wants to hear nothing.
     pub(super) wanted_sign: Option<Micros>,
     /// The tokens under which the session is found. They follow [`PulseSession::tokens`].
-    pub(super) tokens: Vec<ResumeToken>,
+    pub(super) tokens: Option<TokenPair>,
     /// The bytes that are charged for it.
     pub(super) charged: usize,
     /// When something of each kind is due.
@@ -96,7 +96,7 @@ impl PulsePeer {
             end_watch: AckWatch::default(),
             broken: None,
             wanted_sign: None,
-            tokens: Vec::new(),
+            tokens: None,
             charged: 0,
             times: PeerTimes::NOTHING,
         }
@@ -185,6 +185,5 @@ impl PulsePeer {
             + self.notes.capacity() * size_of::<EntryNote>()
             + self.owner.allocated()
             + identity.map_or(0, |identity| identity.user.len())
-            + self.tokens.capacity() * size_of::<ResumeToken>()
     }
 }

@@ -130,7 +130,7 @@ impl PulsePeers {
         key: PulseKey,
     ) -> Option<Box<PulsePeer>> {
         let mut peer = self.peers.remove(&key)?;
-        self.tokens.remove(&peer.tokens);
+        self.tokens.remove(peer.tokens.as_ref());
         self.dues.disarm_all(&mut peer.times, key);
         match peer.place {
             PeerPlace::Attached(leg) => {
