@@ -189,11 +189,11 @@ impl Relay {
                 PeerDue::Ack => self.pulse.acknowledge(io, key),
                 PeerDue::Send => self.pulse.send_more(io, key),
                 PeerDue::Sign => {
-                    let is_paused = self.is_paused_peer(key);
+                    let is_paused = self.is_paused_peer(io, key);
                     self.pulse.give_sign(io, key, is_paused);
                 }
                 PeerDue::Acks => {
-                    let is_paused = self.is_paused_peer(key);
+                    let is_paused = self.is_paused_peer(io, key);
                     self.pulse.watch_acks(io, key, is_paused);
                 }
                 PeerDue::End => self.end_late(io, key),
@@ -204,9 +204,10 @@ impl Relay {
     }
 
     /// Returns whether the peer of a session is not read for the moment.
-    fn is_paused_peer(&self, key: PulseKey) -> bool {
+    fn is_paused_peer(&self, io: &Io<'_>, key: PulseKey) -> bool {
         let conn = self.pulse.get(key).and_then(|peer| peer.conn());
-        conn.is_some_and(|conn| self.paused_apps.has(conn))
+        conn.and_then(|conn| io.view(conn))
+            .is_some_and(|view| view.paused)
     }
 
     /// Returns whether the first message of a connection will name the session to resume.

@@ -4,8 +4,11 @@ use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use std::collections::BTreeSet;
 
-/// The time from one step to the next, if more entries are due.
+/// Entries are gathered for this time, so that a step handles several.
 const STEP: Micros = Micros::from_millis(5);
+
+/// The time from one step to the next, if more entries are due already.
+const BUSY_STEP: Micros = Micros::from_millis(1);
 
 /// The kinds of what may be due for one session.
 pub(crate) trait DueKind: Copy + Ord + 'static {
@@ -112,7 +115,10 @@ impl<K: Copy + Ord, D: DueKind> DueQueue<K, D> {
             io.cancel_timer(timer);
         }
         let at = next.max(io.now());
-        let after = (at - io.now()).max(STEP);
+        let after = match next <= io.now() {
+            true => BUSY_STEP,
+            false => (at - io.now()).max(STEP),
+        };
         self.timer = Some((at, io.start_timer(after)));
     }
 

@@ -6,8 +6,7 @@ use crate::base::id::ConnId;
 use crate::engine::Io;
 use std::collections::HashMap;
 
-/// If more apps than this are paused for one pair of glasses, entries of closed connections are
-/// removed.
+/// Before the list of more apps than this grows, entries of closed connections are removed.
 const PRUNE: usize = 64;
 
 /// Paused apps, by the connection of the glasses that are over their limit.
@@ -48,10 +47,10 @@ impl PausedApps {
             return false;
         }
         let apps = self.by_glasses.entry(glasses).or_default();
-        if apps.len() >= PRUNE {
+        if apps.len() >= PRUNE && apps.len() == apps.capacity() {
             apps.retain(|app| io.class(app.id).is_some());
         }
-        let is_new = !apps.iter().any(|paused| paused.id == app);
+        let is_new = io.view(app).is_some_and(|view| !view.paused);
         if is_new {
             apps.push(PausedApp {
                 id: app,
@@ -60,14 +59,6 @@ impl PausedApps {
             io.pause_reading(app);
         }
         is_new
-    }
-
-    /// Returns whether an app is paused.
-    pub(in crate::relay) fn has(&self, app: ConnId) -> bool {
-        self.by_glasses
-            .values()
-            .flatten()
-            .any(|paused| paused.id == app)
     }
 
     /// Resumes the apps of glasses whose connection has ended or was replaced.
