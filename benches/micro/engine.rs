@@ -182,6 +182,7 @@ impl<H: Handler> Fleet<H> {
     /// Fires the deadlines at `now`, sends the pings, and delivers their pongs after `RTT`.
     fn turn(&mut self, now: Micros) {
         self.now = now;
+        assert_eq!(self.engine.next_late(now), None);
         self.engine.advance(now);
         assert_eq!(self.engine.next_final_check(), None);
         self.engine.take_dirty(&mut self.dirty);

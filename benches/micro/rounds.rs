@@ -71,6 +71,7 @@ fn main() {
     // Half an interval more, so that the last ping of each connection is sent.
     let end = Micros(15_000_000 * intervals);
     while now < end {
+        assert_eq!(engine.next_late(now), None);
         engine.advance(now);
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {

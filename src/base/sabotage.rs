@@ -42,6 +42,18 @@ pub enum Bug {
     PendingNotReduced,
     /// A send does not schedule a flush.
     LostDirty,
+    /// A heartbeat is late 300 ms too early.
+    LateEarly,
+    /// A heartbeat is found late twice.
+    LateTwice,
+    /// A heartbeat is found late although it was answered.
+    LateAnswered,
+    /// A heartbeat is found late although input of its peer waits to be processed.
+    LateUnread,
+    /// Every second late heartbeat is forgotten.
+    LateForgotten,
+    /// The kernel is asked about heartbeats that are not late.
+    KernelAskedTooOften,
     /// A stall of the loop counts as silence of the peers.
     StallBlamed,
     /// A connection is parked although a fragmented message is in progress.
@@ -249,7 +261,7 @@ pub enum Bug {
 #[cfg(feature = "sabotage")]
 impl Bug {
     /// The bugs of the loop, which the simulation finds.
-    pub const OF_THE_LOOP: [Bug; 27] = [
+    pub const OF_THE_LOOP: [Bug; 33] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -261,6 +273,12 @@ impl Bug {
         Bug::EveryByteIsHeard,
         Bug::PingBehindPing,
         Bug::NoLastLook,
+        Bug::LateEarly,
+        Bug::LateTwice,
+        Bug::LateAnswered,
+        Bug::LateUnread,
+        Bug::LateForgotten,
+        Bug::KernelAskedTooOften,
         Bug::DeliverAfterClose,
         Bug::ControlInsideFrame,
         Bug::PendingNotReduced,

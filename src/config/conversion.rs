@@ -60,6 +60,7 @@ impl EffectiveValues {
             serves_relay: self.serves_relay(),
             client: Policy {
                 alive_by: self.alive_by(const { row("ALIVE_BY") })?,
+                late: self.switch(const { row("LATE") })?,
                 when_stale: self.stale_action(const { row("CLIENT_JUDGE") })?,
                 ..self.policy(
                     const { row("CONNECTION_TIMEOUT_MS") },
@@ -68,6 +69,7 @@ impl EffectiveValues {
             },
             upstream: Policy {
                 alive_by: self.alive_by(const { row("UPSTREAM_ALIVE_BY") })?,
+                late: self.switch(const { row("UPSTREAM_LATE") })?,
                 when_stale: self.stale_action(const { row("UPSTREAM_JUDGE") })?,
                 ..upstream_policy(upstream?)
             },
@@ -80,10 +82,12 @@ impl EffectiveValues {
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: Policy {
                 alive_by: self.alive_by(const { row("GLASSES_ALIVE_BY") })?,
+                late: self.switch(const { row("GLASSES_LATE") })?,
                 ..glasses?
             },
             app: Policy {
                 alive_by: self.alive_by(const { row("APP_ALIVE_BY") })?,
+                late: self.switch(const { row("APP_LATE") })?,
                 first_message_timeout: Some(self.millis(const { row("APP_INIT_TIMEOUT_MS") })?),
                 first_message_bytes: Some(APP_INIT_BYTES),
                 ..app?

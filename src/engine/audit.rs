@@ -76,6 +76,10 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.check_conn_sets()?;
+        let mut late = core.late_records.keys();
+        if let Some(id) = late.find(|id| core.table.get(**id).is_none()) {
+            return Err(format!("{id} has ended, and its late heartbeats are kept"));
+        }
         for (id, conn) in core.table.ids().filter(|(_, c)| c.flags.has(Flag::Linked)) {
             self.check_leg(id, conn).map_err(|e| format!("{id} {e}"))?;
         }
@@ -167,6 +171,12 @@ impl<H: Handler> Engine<H> {
     /// Returns the number of entries in the timer wheel, including those that are no longer valid.
     pub(crate) fn wheel_entries(&self) -> usize {
         self.core.wheel.entries()
+    }
+
+    /// Returns how many heartbeats that may become late are kept, and of how many connections the
+    /// late ones are remembered.
+    pub(crate) fn late_entries(&self) -> usize {
+        self.core.late.len() + self.core.late_records.len()
     }
 
     /// Returns when this connection opened or, if it is not open yet, when it was accepted; `None`

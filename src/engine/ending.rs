@@ -3,6 +3,7 @@
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
+use crate::engine::silence::SilenceEvidence;
 use crate::engine::traffic::Traffic;
 use crate::health::Rtt;
 use std::net::SocketAddr;
@@ -35,6 +36,11 @@ pub struct Ending {
     pub silence: Micros,
     /// Pings that were sent and not answered.
     pub unanswered: u16,
+    /// Heartbeats that were late, in the whole life of the connection.
+    pub late_heartbeats: u32,
+    /// What was seen of the peer when the latest of them was found late; `None` if the peer was
+    /// heard since, or none was late.
+    pub silence_evidence: Option<SilenceEvidence>,
     /// Round-trip time.
     pub rtt: Rtt,
     /// The traffic counters of the connection.

@@ -285,7 +285,8 @@ impl<H: Handler> Engine<H> {
             return Some(Micros::ZERO);
         }
         let memory = self.core.shortage_due().map(|due| due - now);
-        [self.core.wheel.sleep_time(now), memory]
+        let late = self.core.late.next_due().map(|due| due - now);
+        [self.core.wheel.sleep_time(now), memory, late]
             .into_iter()
             .flatten()
             .min()

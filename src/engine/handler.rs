@@ -8,6 +8,7 @@ use crate::engine::ending::Ending;
 use crate::engine::io::Io;
 use crate::engine::link::PairEnd;
 use crate::engine::message::{Message, Pong};
+use crate::engine::silence::SilenceEvidence;
 use crate::engine::verdict::{Overdue, Verdict};
 use crate::health::HealthChange;
 use crate::transport::Preamble;
@@ -98,6 +99,12 @@ pub trait Handler {
 
     /// Called when the peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
+
+    /// Called when a heartbeat is late: it is unanswered for longer than answers of this peer
+    /// usually take, and nothing was heard since it was sent. Called at most once for each
+    /// heartbeat, before [`on_health`](Handler::on_health) says that the peer is suspect by it. A
+    /// late heartbeat has no consequence by itself.
+    fn on_late(&mut self, _io: &mut Io<'_>, _id: ConnId, _evidence: &SilenceEvidence) {}
 
     /// Called before a connection is closed because its peer is silent
     /// ([`Cause::STALE`](crate::Cause::STALE)), or before a linked one is closed because its peer

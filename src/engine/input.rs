@@ -283,5 +283,7 @@ impl Core {
         self.table.end_turn();
         self.flush_left = crate::engine::core::FLUSH_PER_TURN;
         self.final_checks_left = crate::engine::work::FINAL_CHECKS_PER_TURN;
+        self.late_left = crate::engine::work::LATE_PER_TURN;
+        self.late.end_turn();
     }
 }

@@ -8,15 +8,17 @@
 //!    may have input and each that [`take_ready`](Engine::take_ready) names. If
 //!    [`on_bytes`](Engine::on_bytes) returns a [`Forward`], the driver writes its bytes to another
 //!    connection and calls [`on_forwarded`](Engine::on_forwarded), until that returns `None`.
-//! 3. [`advance`](Engine::advance).
-//! 4. [`final_check`](Engine::final_check), after one more read, for each connection that
+//! 3. [`on_late`](Engine::on_late), after one more read, for each connection that
+//!    [`next_late`](Engine::next_late) names. A driver that leaves this out has no late heartbeats.
+//! 4. [`advance`](Engine::advance).
+//! 5. [`final_check`](Engine::final_check), after one more read, for each connection that
 //!    [`next_final_check`](Engine::next_final_check) names.
-//! 5. [`take_dials`](Engine::take_dials): the driver begins to connect to the servers that it
+//! 6. [`take_dials`](Engine::take_dials): the driver begins to connect to the servers that it
 //!    names. It calls [`on_connected`](Engine::on_connected),
 //!    [`on_connect_error`](Engine::on_connect_error) or
 //!    [`on_connect_busy`](Engine::on_connect_busy), at once or before step 1 of a later turn.
-//! 6. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
-//! 7. [`reap`](Engine::reap), the only step that frees slots.
+//! 7. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
+//! 8. [`reap`](Engine::reap), the only step that frees slots.
 //!
 //! Then the driver may sleep for the time that [`sleep_time`](Engine::sleep_time) returns.
 
@@ -54,6 +56,8 @@ mod held;
 mod input;
 mod input_state;
 mod io;
+mod late;
+mod late_queue;
 mod leg_input;
 mod life_news;
 mod link;
@@ -68,6 +72,7 @@ mod prepared;
 mod receipts;
 mod remote;
 mod retry;
+mod silence;
 mod stats;
 mod table;
 mod tcp_progress;
@@ -102,6 +107,7 @@ pub use out::WriteVectored;
 pub use outbound::FlushOutcome;
 pub use prepared::PreparedMessage;
 pub use remote::{QueueFull, Remote};
+pub use silence::{KernelEvidence, SilenceEvidence};
 pub use stats::{ClassStats, Histogram, PausedTime, Stats};
 pub use tcp_progress::TcpProgress;
 pub use traffic::Traffic;

@@ -220,6 +220,9 @@ impl<H: Handler> Engine<H> {
                 self.core.stats.pairs -= u64::from(was_last);
                 self.core.legs.remove(id);
                 self.core.first_ends.remove(&id);
+                if !self.core.late_records.is_empty() {
+                    self.core.late_records.remove(&id);
+                }
                 self.core.stats.dialed_here -= u64::from(conn.flags.has(Flag::Dialed));
                 self.remove_unopened(id, &conn);
             }
@@ -249,6 +252,10 @@ impl<H: Handler> Engine<H> {
             self.core.stats.classes[usize::from(conn.class.0)].pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.on_ping_sent(policy, now, late);
+            if policy.late {
+                let after = conn.health.late_after(policy);
+                self.core.late.push(id.slot_u32(), now, after);
+            }
         }
     }
 
@@ -325,6 +332,7 @@ impl<H: Handler> Engine<H> {
             [Flag::Upgraded, Flag::Dialed].map(|flag| conn.flags.has(flag));
         let unsent = end.unsent.saturating_add(waiting);
         let code = end.code;
+        let record = self.core.late_records.get(&id);
         let ending = Ending {
             cause: end.cause,
             by: end.cause.by(),
@@ -338,6 +346,8 @@ impl<H: Handler> Engine<H> {
             age: now - conn.since,
             silence: conn.health.silence(now),
             unanswered: conn.health.unanswered(),
+            late_heartbeats: record.map_or(0, |record| record.count),
+            silence_evidence: record.and_then(|record| conn.evidence(record, now)),
             rtt: conn.health.rtt(),
             traffic: conn.traffic,
             unsent,

@@ -122,6 +122,8 @@ pub struct ClassStats {
     pub pongs_mangled: u64,
     /// Heartbeats without any input from the peer by the time the next one was due.
     pub unanswered: u64,
+    /// Heartbeats that were late: unanswered for longer than answers of that peer usually take.
+    pub late: u64,
     /// Round-trip times of heartbeats, µs.
     pub rtt: Histogram,
     /// Linked connections that are not read now because their partners are behind.
@@ -174,6 +176,7 @@ impl ClassStats {
             pongs: 0,
             pongs_mangled: 0,
             unanswered: 0,
+            late: 0,
             rtt: Histogram::default(),
             paused: PausedTime::default(),
         }

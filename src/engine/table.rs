@@ -79,6 +79,13 @@ impl Table {
             .map(|c| ConnId::new(slot, c.generation))
     }
 
+    /// Returns the connection that is now in a slot, with its id.
+    #[inline]
+    pub(crate) fn in_slot(&self, slot: u32) -> Option<(ConnId, &Conn)> {
+        let conn = self.slots.get(slot as usize)?;
+        Some((ConnId::new(slot, conn.generation), conn))
+    }
+
     /// Reads from each of these slots the fields that are needed next. The slots are scattered in
     /// memory. Read one after the other, each waits for its own cache miss; here the misses
     /// overlap. This saves a tenth of a heartbeat's time in user space.

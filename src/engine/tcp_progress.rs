@@ -24,6 +24,13 @@ pub struct TcpProgress {
     pub in_flight: u32,
     /// Time since the last acknowledgement, including one that acknowledged nothing new.
     pub last_ack: Micros,
+    /// How often in a row the retransmission timer was doubled, or that of probes of a closed
+    /// window.
+    pub backoff: u8,
+    /// Retransmissions in a row of the oldest segment that is not acknowledged.
+    pub retransmits: u8,
+    /// Probes of a closed window that were not answered.
+    pub probes: u8,
 }
 
 /// With at least this many unanswered heartbeats, the stored count of acknowledged bytes was taken

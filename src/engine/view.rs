@@ -4,6 +4,7 @@
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
+use crate::engine::silence::SilenceEvidence;
 use crate::engine::traffic::Traffic;
 use crate::health::{HealthState, Policy, Rtt};
 use std::net::SocketAddr;
@@ -43,6 +44,11 @@ pub struct ConnView {
     /// Whether a proxy is in front of the peer. The kernel's data about the connection then
     /// describes the proxy.
     pub proxied: bool,
+    /// Heartbeats that were late since the connection opened.
+    pub late_heartbeats: u32,
+    /// What was seen of the peer when the latest of them was found late; `None` if the peer was
+    /// heard since, or none was late.
+    pub silence_evidence: Option<SilenceEvidence>,
     /// The traffic counters of the connection.
     pub traffic: Traffic,
 }

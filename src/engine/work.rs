@@ -27,6 +27,12 @@ const HEAVY_UNITS: u32 = 600;
 /// The most final checks, and so stale closes, in one turn.
 pub(crate) const FINAL_CHECKS_PER_TURN: usize = 64;
 
+/// The work on heartbeats that may be late in one turn: 1 for each that was answered, and
+/// [`LATE_JUDGEMENT`] more for each other one, whose socket is read and whose kernel is asked.
+pub(crate) const LATE_PER_TURN: usize = 2_048;
+
+pub(crate) const LATE_JUDGEMENT: usize = 31;
+
 /// The units of work that a request head costs: parsing it, the verdict, the answer.
 pub(crate) const REQUEST_UNITS: u32 = 32;
 
@@ -138,6 +144,13 @@ impl WorkBudget {
     /// overshot.
     pub(crate) fn begin_final_checks(&mut self) {
         self.final_checks_from.get_or_insert(self.turn);
+    }
+
+    /// Returns whether another heartbeat may be judged in this turn, for which input is read. The
+    /// judgements have half of the units of the final checks, which follow.
+    pub(crate) fn late_has_room(&mut self) -> bool {
+        let from = *self.final_checks_from.get_or_insert(self.turn);
+        self.turn < from + FINAL_CHECK_UNITS / 2
     }
 
     /// Returns the units spent by the current connection so far.

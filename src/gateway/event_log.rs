@@ -7,9 +7,11 @@ use super::log_ties::LogTies;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Class, Ending, Io, Stats, TimerId};
+use crate::engine::{Class, Ending, Io, SilenceEvidence, Stats, TimerId};
 use crate::health::HealthState;
-use crate::host::{BootId, Classes, Identity, LogIdentity, LogReason, LogUserAgent, OrDash};
+use crate::host::{
+    BootId, Classes, Identity, LogIdentity, LogReason, LogUserAgent, LogValue, OrDash,
+};
 use crate::relay::RelayStats;
 use log::Level;
 use std::fmt::{self, Write as _};
@@ -335,6 +337,20 @@ impl EventLog {
         self.last = Some(now.clone());
         self.last_relay = Some(relay.clone());
     }
+}
+
+/// Logs a late heartbeat.
+pub(super) fn log_late(id: ConnId, user: &str, evidence: &SilenceEvidence) {
+    let kernel = evidence.kernel;
+    log::debug!(
+        "late id={id} user={} waited_ms={} acked={} in_flight={} backoff={} proxy={}",
+        LogValue(user),
+        evidence.waited.as_millis(),
+        OrDash(kernel.map(|k| k.heartbeat_acked)),
+        OrDash(kernel.map(|k| k.in_flight)),
+        OrDash(kernel.map(|k| k.backoff)),
+        OrDash(kernel.map(|k| k.proxy)),
+    );
 }
 
 pub(super) fn state_name(state: HealthState) -> &'static str {

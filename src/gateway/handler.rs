@@ -13,7 +13,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
     Class, Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply,
-    Request, Response, ResponseVerdict, TimerId, Verdict,
+    Request, Response, ResponseVerdict, SilenceEvidence, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::host::{
@@ -168,6 +168,11 @@ impl Handler for Gateway {
                 change.unanswered
             );
         }
+    }
+
+    fn on_late(&mut self, _: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {
+        let user = self.identities.get(id).map_or("", |i| &i.user);
+        event_log::log_late(id, user, evidence);
     }
 
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {

@@ -31,20 +31,28 @@ pub struct Health {
 /// With a longer interval no RTT is measured, because 32 bits of µs hold only 71 minutes.
 const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
 
+/// A heartbeat is not late before this time, unless half of the interval is shorter. A lost segment
+/// of a fast connection is sent again within it, several times.
+const LATE_MIN: Micros = Micros::from_secs(2);
+
 /// The number of latest pings whose pongs are recognized as answers to ours.
 const OWN_PINGS: u32 = 16;
 
 /// The state of the latest ping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Heartbeat {
     /// No ping was requested yet.
     First,
-    /// No ping is outstanding: the latest was answered, or its RTT was given up.
+    /// No ping is outstanding: the latest was answered, or it is late and its RTT was given up.
     None,
     /// Requested; the kernel has not taken it yet.
     Queued,
+    /// The kernel took it at `ping_sent`. Its pong will give no RTT.
+    Unmeasured,
     /// The kernel took it at `ping_sent`, and its pong will give an RTT.
     Sent,
+    /// The same, and it was found late.
+    Late,
 }
 
 /// A ping requested within this time after it was due is not late: ticks are coarse, and turns take
@@ -97,26 +105,31 @@ impl Health {
 
     /// Handles a pong. Only the pong of the latest ping gives an RTT, and only once.
     pub fn on_pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
-        if self.heartbeat != Heartbeat::Sent || payload != self.ping_payload() {
+        if !self.is_outstanding() || payload != self.ping_payload() {
             return None;
         }
-        Some(self.take_rtt(now))
+        self.take_rtt(now)
     }
 
     /// Handles the answer to the heartbeat with this [`number`](Health::heartbeat_number). Only the
     /// answer to the latest heartbeat gives an RTT, and only once.
     pub fn on_answer(&mut self, number: u64, now: Micros) -> Option<Micros> {
-        if self.heartbeat != Heartbeat::Sent || number != self.heartbeat_number() {
+        if !self.is_outstanding() || number != self.heartbeat_number() {
             return None;
         }
-        Some(self.take_rtt(now))
+        self.take_rtt(now)
     }
 
-    fn take_rtt(&mut self, now: Micros) -> Micros {
+    /// Takes the answer to the latest ping. Returns its RTT, if it gives one.
+    fn take_rtt(&mut self, now: Micros) -> Option<Micros> {
+        let is_measured = self.is_awaiting_pong();
         self.heartbeat = Heartbeat::None;
-        let rtt = Micros(u64::from((now.0 as u32).wrapping_sub(self.ping_sent)));
+        if !is_measured {
+            return None;
+        }
+        let rtt = self.waited(now);
         self.rtt.sample(rtt.0);
-        rtt
+        Some(rtt)
     }
 
     /// Returns when [`on_due`](Health::on_due) must be called. Only a new policy makes this
@@ -224,14 +237,14 @@ impl Health {
             // By then it has waited for one interval.
             Heartbeat::Queued => now + interval,
             // A ping that was sent still has one interval to be answered.
-            Heartbeat::First | Heartbeat::None | Heartbeat::Sent if self.unanswered > 0 => {
+            _ if self.unanswered > 0 => {
                 // Negative if time has stepped back over a stall, or after half the range of 32
                 // bits. The ping then gets a whole interval.
                 let ago = (now.0 as u32).wrapping_sub(self.ping_sent) as i32;
                 let left = interval - Micros(ago.max(0) as u64);
                 spread_ping(policy, now, seed).max(now + left)
             }
-            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => spread_ping(policy, now, seed),
+            _ => spread_ping(policy, now, seed),
         };
         self.next_ping = self.ping_due(former).min(next);
         self.marks.apply(policy);
@@ -275,7 +288,7 @@ impl Health {
         self.heartbeat = if measurable {
             Heartbeat::Sent
         } else {
-            Heartbeat::None
+            Heartbeat::Unmeasured
         };
         self.ping_sent = now.0 as u32;
         self.unanswered = self.unanswered.saturating_add(1);
@@ -300,9 +313,57 @@ impl Health {
 
     /// Discards the RTT of an outstanding ping, because the loop was delayed.
     pub fn discard_rtt(&mut self) {
-        if self.heartbeat == Heartbeat::Sent {
-            self.heartbeat = Heartbeat::None;
+        match self.heartbeat {
+            Heartbeat::Sent => self.heartbeat = Heartbeat::Unmeasured,
+            Heartbeat::Late => self.heartbeat = Heartbeat::None,
+            _ => {}
         }
+    }
+
+    /// Returns how long the heartbeat that was just sent may be unanswered before it is late: the
+    /// time that answers of this peer take, with four times its variation, as RFC 6298 §2 has it
+    /// for segments, but at least 2 s and at most half of the interval.
+    pub fn late_after(&self, policy: &Policy) -> Micros {
+        let usual =
+            self.rtt.srtt_us().map_or(0, u64::from) + 4 * self.rtt.rttvar_us().map_or(0, u64::from);
+        let early = match sabotage::on(Bug::LateEarly) {
+            true => Micros::from_millis(300),
+            false => Micros::ZERO,
+        };
+        Micros(usual)
+            .max(LATE_MIN)
+            .min(Micros(policy.heartbeat_interval.0 / 2))
+            - early
+    }
+
+    /// Returns whether the latest heartbeat was sent at this time (µs, cut to 32 bits), is not
+    /// answered, and was not found late before. A peer that was heard since is not late.
+    pub fn may_be_late(&self, sent: u32) -> bool {
+        self.unanswered > 0 && self.ping_sent == sent && self.is_unjudged()
+    }
+
+    /// Returns whether the latest heartbeat was sent and is neither answered nor found late.
+    fn is_unjudged(&self) -> bool {
+        matches!(self.heartbeat, Heartbeat::Sent | Heartbeat::Unmeasured)
+    }
+
+    /// Records that the latest heartbeat is late. Returns how long it has been unanswered; `None`
+    /// if the peer was heard since, or if it was found late before.
+    pub fn mark_late(&mut self, now: Micros) -> Option<Micros> {
+        if self.unanswered == 0 || !self.is_unjudged() {
+            return None;
+        }
+        self.heartbeat = match self.heartbeat {
+            _ if sabotage::on(Bug::LateTwice) => self.heartbeat,
+            Heartbeat::Sent => Heartbeat::Late,
+            _ => Heartbeat::None,
+        };
+        Some(self.waited(now))
+    }
+
+    /// Returns the time since the latest heartbeat was sent.
+    fn waited(&self, now: Micros) -> Micros {
+        Micros(u64::from((now.0 as u32).wrapping_sub(self.ping_sent)))
     }
 
     /// Returns the payload of the latest ping, by which its pong is recognized: eight letters from
@@ -350,9 +411,14 @@ impl Health {
         self.discard_rtt();
     }
 
-    /// Returns whether the latest heartbeat was sent and its pong is awaited.
+    /// Returns whether the latest heartbeat was sent and its pong, which gives an RTT, is awaited.
     pub fn is_awaiting_pong(&self) -> bool {
-        self.heartbeat == Heartbeat::Sent
+        matches!(self.heartbeat, Heartbeat::Sent | Heartbeat::Late)
+    }
+
+    /// Returns whether the latest heartbeat was sent and not answered.
+    fn is_outstanding(&self) -> bool {
+        self.heartbeat >= Heartbeat::Unmeasured
     }
 
     /// Returns whether a pong with this payload may be valid: the echo of a heartbeat, possibly an
@@ -437,7 +503,7 @@ impl Health {
     fn missed_intervals(&self) -> u64 {
         let waits = match self.heartbeat {
             Heartbeat::Queued => self.ping_sent,
-            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => 0,
+            _ => 0,
         };
         u64::from(self.unanswered) + u64::from(waits)
     }

@@ -129,6 +129,9 @@ pub struct Policy {
     pub heartbeat_form: HeartbeatForm,
     /// What counts as a sign of life. Default: everything that arrives.
     pub alive_by: AliveBy,
+    /// Whether heartbeats are judged late, with the kernel's evidence
+    /// ([`Handler::on_late`](crate::engine::Handler::on_late)). Default: true.
+    pub late: bool,
 }
 
 impl Default for Policy {
@@ -150,6 +153,7 @@ impl Policy {
         when_stale: StaleAction::Close,
         heartbeat_form: HeartbeatForm::Ping,
         alive_by: AliveBy::Any,
+        late: true,
     };
 
     /// The shortest useful time: two ticks of the wheel, the grid of the heartbeats.

@@ -21,6 +21,9 @@ pub(super) fn read(stream: &TcpStream) -> Option<TcpProgress> {
         acked: info.bytes_acked,
         in_flight: info.unacked,
         last_ack: Micros::from_millis(u64::from(info.last_ack_recv)),
+        backoff: info.backoff,
+        retransmits: info.retransmits,
+        probes: info.probes,
     })
 }
 
@@ -44,7 +47,11 @@ mod linux {
     #[derive(Debug, Clone, Copy)]
     #[expect(unreachable_pub, reason = "the macro below makes it public")]
     pub struct Info {
-        small: [u8; 8],
+        states: [u8; 2],
+        pub(super) retransmits: u8,
+        pub(super) probes: u8,
+        pub(super) backoff: u8,
+        options: [u8; 3],
         timing: [u32; 4],
         pub(super) unacked: u32,
         segments: [u32; 4],

@@ -289,6 +289,7 @@ impl<H: Handler> Reactor<H> {
 
     fn time(&mut self) {
         self.checkpoint(Micros::ZERO);
+        self.judge_late();
         self.engine.advance(self.clock.now());
         self.engine.take_unanswered(&mut self.unanswered);
         while let Some(id) = self.unanswered.pop() {
@@ -308,9 +309,23 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
+    /// Judges the heartbeats that may be late. The answer may still be in our receive buffer.
+    fn judge_late(&mut self) {
+        let mut now = self.clock.now();
+        while let Some(id) = self.engine.next_late(now) {
+            if self.read_one(id, FINAL_CHECK_BUDGET, &mut now) {
+                self.read_again(id);
+                continue;
+            }
+            let sockets = &self.sockets;
+            let kernel = || tcp_progress(sockets, id);
+            self.engine.on_late(id, kernel, self.clock.now());
+        }
+    }
+
     /// Returns the kernel's counts for a connection.
     fn tcp_progress(&self, id: ConnId) -> Option<TcpProgress> {
-        tcp_info::read(&self.sockets.get(id.slot())?.as_ref()?.stream)
+        tcp_progress(&self.sockets, id)
     }
 
     fn end_turn(&mut self) {
@@ -346,6 +361,11 @@ impl<H: Handler> Reactor<H> {
             self.engine.on_stall(stall);
         }
     }
+}
+
+/// Returns the kernel's counts for a connection.
+fn tcp_progress(sockets: &[Option<Socket>], id: ConnId) -> Option<TcpProgress> {
+    tcp_info::read(&sockets.get(id.slot())?.as_ref()?.stream)
 }
 
 /// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and

@@ -17,6 +17,8 @@ pub struct Net<H> {
     pub(super) first: usize,
     /// Whether the last turn has left input for the next one.
     pub(super) more: bool,
+    /// Whether heartbeats are judged late.
+    pub(super) judges_late: bool,
     /// What becomes of new dials.
     pub(super) on_dial: OnDial,
     /// The servers that were dialled, until a test has taken them.
@@ -45,6 +47,7 @@ impl<H: Handler> Net<H> {
             peers: Vec::new(),
             first: 0,
             more: false,
+            judges_late: true,
             on_dial: OnDial::default(),
             dialed: Vec::new(),
         }
@@ -53,6 +56,11 @@ impl<H: Handler> Net<H> {
     /// Sets the server's connection limit: see [`Engine::set_max_connections`].
     pub fn set_max_connections(&mut self, most: usize) {
         self.engine.set_max_connections(most);
+    }
+
+    /// Leaves out the step that judges late heartbeats, as a driver may.
+    pub fn judge_no_late(&mut self) {
+        self.judges_late = false;
     }
 
     // ---- time ----
@@ -154,6 +162,12 @@ impl<H: Handler> Net<H> {
     /// # Errors The first invariant that does not hold.
     pub fn check(&self) -> Result<(), AuditError> {
         self.engine.audit(self.now()).map_err(AuditError)
+    }
+
+    /// Returns how many heartbeats that may become late are kept, plus of how many connections late
+    /// ones are remembered.
+    pub fn late_entries(&self) -> usize {
+        self.engine.late_entries()
     }
 
     /// Returns the number of entries in the timer wheel, including those that are no longer valid.

@@ -51,6 +51,16 @@ impl<H: Handler> Net<H> {
         &self.peers[peer.0].answers
     }
 
+    /// Returns when the server's kernel took each heartbeat for this peer.
+    pub fn heartbeats_sent_at(&self, peer: PeerId) -> &[Micros] {
+        &self.peers[peer.0].heartbeats
+    }
+
+    /// Returns how often the server's kernel was asked about this peer for a late heartbeat.
+    pub fn kernel_asked(&self, peer: PeerId) -> u64 {
+        self.peers[peer.0].kernel_asked
+    }
+
     /// Returns when the server opened this peer's WebSocket, while it exists.
     pub fn opened_at(&self, peer: PeerId) -> Option<Micros> {
         self.engine.since(self.id(peer))

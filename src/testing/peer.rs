@@ -4,7 +4,7 @@ use super::frames::{client_frame, frame_of_server, received_frame, upgrade_respo
 use super::link::Link;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::Message;
+use crate::engine::{Message, TcpProgress};
 use crate::wire::frame::{CLOSE, FIN, Role};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -96,6 +96,12 @@ pub(super) struct Peer {
     pub(super) answer_text: Option<AnswerText>,
     /// The payloads of the pings that came while it was muted.
     pub(super) unanswered: Vec<Vec<u8>>,
+    /// When the server's kernel took each heartbeat for it.
+    pub(super) heartbeats: Vec<Micros>,
+    /// How often the server's kernel was asked about it because of a late heartbeat.
+    pub(super) kernel_asked: u64,
+    /// The retransmission timer of the server's kernel, as it was set: how often it was doubled.
+    pub(super) backoff: u8,
     /// Whether its bytes are the end of a pipe to another network: nothing is parsed or answered.
     pub(super) is_pipe: bool,
 }
@@ -132,7 +138,23 @@ impl Peer {
             held_answers: Vec::new(),
             answer_text: None,
             unanswered: Vec::new(),
+            heartbeats: Vec::new(),
+            kernel_asked: 0,
+            backoff: 0,
             is_pipe: false,
+        }
+    }
+
+    /// Returns the data of the server's kernel about the connection.
+    pub(super) fn tcp_progress(&self, now: Micros) -> TcpProgress {
+        let link = self.link.as_ref();
+        TcpProgress {
+            acked: self.taken,
+            in_flight: link.map_or(0, |l| u32::from(!l.queue.is_empty())),
+            last_ack: now - link.map_or(now, |l| l.last_ack),
+            backoff: self.backoff,
+            retransmits: self.backoff,
+            probes: 0,
         }
     }
 

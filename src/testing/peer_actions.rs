@@ -148,6 +148,11 @@ impl<H: Handler> Net<H> {
         self.peers[peer.0].unreadable = Some(kind);
     }
 
+    /// Sets how often the server's kernel has doubled its retransmission timer for this peer.
+    pub fn set_backoff(&mut self, peer: PeerId, backoff: u8) {
+        self.peers[peer.0].backoff = backoff;
+    }
+
     /// Sets how many more bytes the peer takes; `None`: any number.
     pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
         self.peers[peer.0].window = window;

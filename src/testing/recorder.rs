@@ -5,7 +5,7 @@ use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::{
     Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request,
-    Response, ResponseVerdict, Verdict,
+    Response, ResponseVerdict, SilenceEvidence, Verdict,
 };
 use crate::health::HealthChange;
 use std::net::SocketAddr;
@@ -83,6 +83,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.host.on_health(io, id, change);
+    }
+
+    fn on_late(&mut self, io: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {
+        self.host.on_late(io, id, evidence);
     }
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {

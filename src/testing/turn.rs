@@ -1,6 +1,7 @@
 //! A turn of the server, with the same calls as the reactor makes.
 
 use super::net::Net;
+use super::peer::Peer;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{FlushOutcome, Forward, Handler, ReadAction, TcpProgress};
@@ -43,6 +44,7 @@ impl<H: Handler> Net<H> {
             }
         }
         self.engine.take_commands(now);
+        self.judge_late(now);
         self.engine.advance(now);
         let mut unanswered = Vec::new();
         self.engine.take_unanswered(&mut unanswered);
@@ -86,16 +88,32 @@ impl<H: Handler> Net<H> {
         });
     }
 
+    /// Judges the heartbeats that may be late, after one more read.
+    fn judge_late(&mut self, now: Micros) {
+        if !self.judges_late {
+            return;
+        }
+        while let Some(id) = self.engine.next_late(now) {
+            let place = |p: &Peer| p.id == id && p.released.is_none();
+            let index = self.peers.iter().position(place);
+            if let Some(index) = index {
+                self.read_from(index, now);
+            }
+            let (peers, engine) = (&mut self.peers, &mut self.engine);
+            let kernel = || {
+                let peer = &mut peers[index?];
+                peer.kernel_asked += 1;
+                Some(peer.tcp_progress(now))
+            };
+            engine.on_late(id, kernel, now);
+        }
+    }
+
     /// Returns the data of the server's kernel about a connection.
     fn tcp_progress(&self, id: ConnId, now: Micros) -> Option<TcpProgress> {
         let mut peers = self.peers.iter();
         let peer = peers.find(|p| p.id == id && p.released.is_none())?;
-        let link = peer.link.as_ref();
-        Some(TcpProgress {
-            acked: peer.taken,
-            in_flight: link.map_or(0, |l| u32::from(!l.queue.is_empty())),
-            last_ack: now - link.map_or(now, |l| l.last_ack),
-        })
+        Some(peer.tcp_progress(now))
     }
 
     fn read_from(&mut self, index: usize, now: Micros) {
@@ -175,6 +193,9 @@ impl<H: Handler> Net<H> {
         let mut socket = |slices: &[IoSlice<'_>]| peer.take_bytes(slices);
         let flushed = self.engine.flush(id, now, &mut socket);
         peer.fin |= flushed == FlushOutcome::Fin;
+        if stuck && self.engine.is_open(id) && !self.engine.is_ping_queued(id) {
+            peer.heartbeats.push(now);
+        }
         let blocked = match flushed {
             FlushOutcome::Later => peer.blocked,
             flushed => flushed == FlushOutcome::Blocked,

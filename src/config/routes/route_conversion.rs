@@ -8,18 +8,21 @@ use crate::config::upstream_policy::upstream_policy;
 use crate::gateway::{Route, RouteAuth, RouteHealth, SameSite, SecureCookie, StickyCookie};
 use crate::health::{AliveBy, Policy, StaleAction};
 
-/// The fields that make the policy of a leg: timeout, interval, judge, what counts as received.
-const CLIENT: [usize; 4] = [
+/// The fields that make the policy of a leg: timeout, interval, judge, what counts as received,
+/// whether late heartbeats are found.
+const CLIENT: [usize; 5] = [
     field("connection_timeout_ms"),
     field("heartbeat_interval_ms"),
     field("client_judge"),
     field("alive_by"),
+    field("late"),
 ];
-const UPSTREAM: [usize; 4] = [
+const UPSTREAM: [usize; 5] = [
     field("upstream_connection_timeout_ms"),
     field("upstream_heartbeat_interval_ms"),
     field("upstream_judge"),
     field("upstream_alive_by"),
+    field("upstream_late"),
 ];
 
 impl RouteValues {
@@ -120,11 +123,11 @@ impl RouteValues {
     /// the policy of its class, which follows changes.
     fn own_policy(
         &self,
-        fields: [usize; 4],
+        fields: [usize; 5],
         general: &Policy,
         finish: impl Fn(Policy) -> Policy,
     ) -> Option<Option<Policy>> {
-        let [timeout, interval, judge, alive_by] = fields;
+        let [timeout, interval, judge, alive_by, late] = fields;
         let policy = Policy {
             connection_timeout: self.millis(timeout)?,
             heartbeat_interval: self.millis(interval)?,
@@ -133,6 +136,7 @@ impl RouteValues {
                 _ => StaleAction::Close,
             },
             alive_by: AliveBy::parse(self.word(alive_by)?),
+            late: self.switch(late)?,
             ..*general
         };
         let is_own = fields.iter().any(|at| self.fields[*at].is_given);

@@ -69,6 +69,15 @@ pub(super) const ADVANCED: &[Setting] = &[
         help: "The same as ALIVE_BY, for a connection to UPSTREAM.",
     },
     Setting {
+        name: "UPSTREAM_LATE",
+        kind: ValueKind::Switch,
+        default: Fallback::SameAs("LATE"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as LATE, for a connection to UPSTREAM.",
+    },
+    Setting {
         name: "UPSTREAM_CONNECT_TIMEOUT_MS",
         kind: TIME,
         default: Fallback::Value("3000"),

@@ -118,4 +118,33 @@ pub(super) const ADVANCED: &[Setting] = &[
         reload: true,
         help: "The same as ALIVE_BY, for third-party apps.",
     },
+    Setting {
+        name: "LATE",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("1"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether late heartbeats are found: those unanswered for longer than answers of that \
+               peer usually take. They are counted, and the kernel's data about the connection is \
+               kept until its end, for the API.",
+    },
+    Setting {
+        name: "GLASSES_LATE",
+        kind: ValueKind::Switch,
+        default: Fallback::SameAs("LATE"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as LATE, for glasses.",
+    },
+    Setting {
+        name: "APP_LATE",
+        kind: ValueKind::Switch,
+        default: Fallback::SameAs("LATE"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The same as LATE, for third-party apps.",
+    },
 ];

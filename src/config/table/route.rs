@@ -269,6 +269,11 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         "What counts as received from a client. any: everything, pongs too. data: only messages. \
          pong: only answers to heartbeats.",
     ),
+    RouteField::as_setting(
+        "late",
+        "LATE",
+        "Whether late heartbeats of a client are found.",
+    ),
     RouteField {
         name: "upstream_heartbeat_interval_ms",
         kind: TIME_OR_NONE,
@@ -295,6 +300,11 @@ pub const ROUTE_FIELDS: &[RouteField] = &[
         "upstream_alive_by",
         "UPSTREAM_ALIVE_BY",
         "The same as alive_by, for a connection to the service.",
+    ),
+    RouteField::as_setting(
+        "upstream_late",
+        "UPSTREAM_LATE",
+        "The same as late, for a connection to the service.",
     ),
     RouteField::as_setting(
         "connect_timeout_ms",

@@ -14,17 +14,19 @@ use crate::engine::drain::DrainState;
 use crate::engine::entropy::Entropy;
 use crate::engine::flags::Flag;
 use crate::engine::handed_over::HandedOver;
+use crate::engine::late_queue::LateQueue;
 use crate::engine::life_news::LifeNews;
 use crate::engine::link::Legs;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
 use crate::engine::remote::{Inbox, Remote};
+use crate::engine::silence::LateRecord;
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
 use crate::engine::timers::{TimerPurpose, Timers};
 use crate::engine::verdict::Verdict;
 use crate::engine::wheel::Wheel;
-use crate::engine::work::{FINAL_CHECKS_PER_TURN, WorkBudget};
+use crate::engine::work::{FINAL_CHECKS_PER_TURN, LATE_PER_TURN, WorkBudget};
 use crate::health::{Health, Policy};
 use crate::wire::control_decoder::ControlDecoder;
 use crate::wire::frame::Role;
@@ -66,6 +68,12 @@ pub(crate) struct Core {
     pub(crate) left_unfinished: Vec<ConnId>,
     /// Connections whose latest heartbeat has been unanswered for an interval.
     pub(crate) unanswered: Vec<ConnId>,
+    /// Heartbeats that were sent and may become late.
+    pub(crate) late: LateQueue,
+    /// What was seen of connections with a late heartbeat, until they end.
+    pub(crate) late_records: HashMap<ConnId, LateRecord>,
+    /// The work on heartbeats that may be late that is left in this turn.
+    pub(crate) late_left: usize,
     /// Connections that seem stale and whose sockets need a final check.
     pub(crate) final_checks: VecDeque<ConnId>,
     /// Stale connections above the rate limit of closes, oldest first.
@@ -141,6 +149,9 @@ impl Core {
             life_news: VecDeque::new(),
             left_unfinished: Vec::new(),
             unanswered: Vec::new(),
+            late: LateQueue::default(),
+            late_records: HashMap::new(),
+            late_left: LATE_PER_TURN,
             final_checks: VecDeque::new(),
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),

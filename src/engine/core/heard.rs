@@ -19,8 +19,10 @@ impl Core {
             false => sign,
         };
         if !conn.health.counts(sign) {
-            if sign == LifeSign::DataPart {
-                conn.health.on_progress(now);
+            match sign {
+                LifeSign::DataPart => conn.health.on_progress(now),
+                LifeSign::Pong | LifeSign::Answer => self.forget_evidence(id),
+                LifeSign::Control | LifeSign::Data => {}
             }
             return None;
         }

@@ -35,6 +35,7 @@ impl Core {
             }
             Phase::Dead(_) => return None,
         };
+        let record = self.late_records.get(&id);
         Some(ConnView {
             phase,
             class: conn.flags.has(Flag::Upgraded).then_some(conn.class),
@@ -53,6 +54,8 @@ impl Core {
             dialed: conn.flags.has(Flag::Dialed),
             partner: self.partner_of(id),
             proxied: conn.flags.has(Flag::Proxied),
+            late_heartbeats: record.map_or(0, |record| record.count),
+            silence_evidence: record.and_then(|record| conn.evidence(record, now)),
             traffic: conn.traffic,
         })
     }

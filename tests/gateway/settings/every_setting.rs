@@ -187,6 +187,7 @@ fn set_policies(wanted: &mut Settings) {
         connection_timeout: Micros::from_millis(timeout),
         close_timeout: Micros::from_millis(701),
         mode: HeartbeatMode::Idle,
+        late: false,
         ..Policy::default()
     };
     wanted.glasses = Policy {

@@ -137,7 +137,7 @@ fn the_start_line_describes_every_setting_that_holds() {
     for setting in SETTINGS {
         let general = matches!(
             setting.name,
-            "HEARTBEAT_INTERVAL_MS" | "CONNECTION_TIMEOUT_MS" | "ALIVE_BY"
+            "HEARTBEAT_INTERVAL_MS" | "CONNECTION_TIMEOUT_MS" | "ALIVE_BY" | "LATE"
         );
         assert_eq!(
             pairs.contains_key(setting.key().as_str()),

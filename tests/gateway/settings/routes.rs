@@ -24,10 +24,12 @@ heartbeat_interval_ms = 1001
 connection_timeout_ms = "4s"
 client_judge = "report"
 alive_by = "data"
+late = false
 upstream_heartbeat_interval_ms = 1002
 upstream_connection_timeout_ms = 5002
 upstream_judge = "report"
 upstream_alive_by = "pong"
+upstream_late = "0"
 connect_timeout_ms = 303
 answer_timeout_ms = 304
 max_message_bytes = 70000
@@ -70,6 +72,7 @@ fn every_field_reaches_the_route() {
         close_timeout: Micros::from_millis(701),
         when_stale: StaleAction::Report,
         alive_by,
+        late: false,
         ..Policy::default()
     };
     let wanted = Route {

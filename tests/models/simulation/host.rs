@@ -5,7 +5,8 @@ use super::world::TICK;
 use pulsegate::ConnId;
 use pulsegate::cause::Cause;
 use pulsegate::engine::{
-    Class, Ending, Handler, Io, Message, Request, SendError, SendOutcome, TimerId, Verdict,
+    Class, Ending, Handler, Io, Message, Request, SendError, SendOutcome, SilenceEvidence, TimerId,
+    Verdict,
 };
 use pulsegate::health::{HealthChange, HealthState};
 use pulsegate::time::Micros;
@@ -27,7 +28,16 @@ pub(super) struct Host {
     pub(super) deferred: Vec<ConnId>,
     pub(super) timers: HashMap<TimerId, Micros>,
     pub(super) farewells: HashSet<ConnId>,
+    /// When each connection was told late, suspect or healthy, and by how long a wait.
+    pub(super) told_health: HashMap<ConnId, Vec<HealthNews>>,
     pub(super) wrong: Vec<String>,
+}
+
+/// What the host was told of a peer's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HealthNews {
+    Late { at: Micros, sent: Micros },
+    Suspect { at: Micros },
 }
 
 impl Handler for Host {
@@ -136,7 +146,17 @@ impl Handler for Host {
         }
     }
 
+    fn on_late(&mut self, io: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {
+        let (at, sent) = (io.now(), io.now() - evidence.waited);
+        let news = self.told_health.entry(id).or_default();
+        news.push(HealthNews::Late { at, sent });
+    }
+
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        if change.state == HealthState::Suspect {
+            let news = self.told_health.entry(id).or_default();
+            news.push(HealthNews::Suspect { at: io.now() });
+        }
         // Some peers are closed when they become healthy again.
         if id.generation().is_multiple_of(5) && change.state == HealthState::Healthy {
             self.farewells.insert(id);

@@ -149,6 +149,7 @@ impl World {
         let newer = policy(class, self.second[class], self.liveness[class]);
         let former = std::mem::replace(&mut self.policies[class], newer);
         let (now, timeout) = (self.net.now(), newer.connection_timeout);
+        self.policy_since[class] = now;
         for index in 0..self.shadows.len() {
             let moved = self.net.progress_at(self.shadows[index].peer).iter();
             let moved = moved.copied().max().unwrap_or_default();

@@ -6,6 +6,7 @@ pub mod balancing;
 mod bridge_host;
 mod host;
 mod host_actions;
+mod late;
 mod messages;
 pub mod pairs;
 mod peer_actions;

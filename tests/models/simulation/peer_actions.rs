@@ -1,6 +1,7 @@
 //! What peers and the network do.
 
 use super::host::FAREWELL;
+use super::late::LateShadow;
 use super::messages::{answer_to, tagged};
 use super::world::{MAX_MESSAGE, Shadow, World};
 use pulsegate::testing::{client_frame, upgrade_request};
@@ -112,6 +113,7 @@ impl World {
             gone: false,
             misbehaved: false,
             closed_by_host: false,
+            late: LateShadow::default(),
         });
     }
 

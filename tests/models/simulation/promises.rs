@@ -23,7 +23,8 @@ impl World {
             return Err(format!("a stall counts: it should be {}", self.time));
         }
         for index in 0..self.shadows.len() {
-            self.check_peer(index).map_err(|e| {
+            let checked = self.check_peer(index);
+            checked.and_then(|()| self.check_late(index)).map_err(|e| {
                 format!(
                     "peer {index} ({}): {e}",
                     self.net.id(self.shadows[index].peer)
@@ -202,15 +203,11 @@ impl World {
         let stats = self.net.engine().stats().clone();
         let owed = self.net.host().owed.len();
         let timers = self.net.host().timers.len();
-        let left = (
-            self.net.engine().len(),
-            owed,
-            timers,
-            self.net.wheel_entries(),
-        );
-        if left != (0, 0, 0, 0) {
+        let entries = (self.net.wheel_entries(), self.net.late_entries());
+        let left = (self.net.engine().len(), owed, timers, entries);
+        if left != (0, 0, 0, (0, 0)) {
             return Err(format!(
-                "(connections, endings, timers, wheel entries) left: {left:?}"
+                "(connections, endings, timers, entries of wheel and late queue) left: {left:?}"
             ));
         }
         let closed: u64 = (0..Cause::COUNT).map(|c| stats.closed(c)).sum();

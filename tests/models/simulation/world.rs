@@ -1,6 +1,7 @@
 //! The engine, its peers and their shadows; each step is one random action and all checks.
 
 use super::host::Host;
+use super::late::LateShadow;
 use fastrand::Rng;
 use pulsegate::ConnId;
 use pulsegate::engine::{ClassConfig, Config};
@@ -85,6 +86,8 @@ pub(super) struct World {
     pub(super) limited: bool,
     pub(super) old_ids: Vec<ConnId>,
     pub(super) policies: [Policy; 3],
+    /// Since when each class has its policy.
+    pub(super) policy_since: [Micros; 3],
     pub(super) liveness: [Liveness; 3],
     /// Whether each class has its second policy.
     pub(super) second: [bool; 3],
@@ -122,6 +125,7 @@ pub(super) struct Shadow {
     pub(super) gone: bool,
     pub(super) misbehaved: bool,
     pub(super) closed_by_host: bool,
+    pub(super) late: LateShadow,
 }
 
 impl World {
@@ -153,6 +157,7 @@ impl World {
             limited,
             old_ids: Vec::new(),
             policies: [0, 1, 2].map(|class| policy(class, false, liveness[class])),
+            policy_since: [Micros::ZERO; 3],
             liveness,
             second: [false; 3],
         }

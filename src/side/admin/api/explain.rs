@@ -3,6 +3,7 @@
 use super::common::{ClockReading, PredictedTime};
 use super::explain_pair::PairExplanation;
 use super::pulse_session_entry::PulseSessionEntry;
+use super::silence_evidence::{SilenceEvidenceBody, describe_late};
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
@@ -42,6 +43,11 @@ pub(super) struct Explanation {
     /// Acknowledgements of a proxy keep a silent peer alive for one timeout at most.
     #[schema(example = "peer")]
     kernel: &'static str,
+    /// What was seen of the peer when its latest heartbeat was late, as long as it is silent. Null
+    /// if nothing is late.
+    silence_evidence: Option<SilenceEvidenceBody>,
+    /// Heartbeats that were late since the connection opened.
+    late_heartbeats: u32,
     /// The heartbeat policy that applies to the connection.
     policy: AppliedPolicy,
 }
@@ -71,6 +77,8 @@ struct AppliedPolicy {
     heartbeat_form: &'static str,
     /// What counts as received: `any`, `data` or `pong`.
     alive_by: &'static str,
+    /// Whether late heartbeats are found.
+    late: bool,
     /// Whether the policy is the connection's own and not that of its class.
     own: bool,
 }
@@ -98,6 +106,8 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
     };
     let policy = &outlook.policy;
     let mut text = vec![why.clone()];
+    describe_late(view, &mut text);
+    let evidence = view.silence_evidence.as_ref();
     match portrait.row.user_agent.as_deref() {
         None => {}
         Some(OTHER_USER_AGENT) => text.push(format!(
@@ -149,12 +159,15 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
         session,
         text,
         kernel: if view.proxied { "proxy" } else { "peer" },
+        silence_evidence: evidence.map(|evidence| SilenceEvidenceBody::of(evidence, now)),
+        late_heartbeats: view.late_heartbeats,
         policy: AppliedPolicy {
             heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
             connection_timeout_ms: policy.connection_timeout.as_millis(),
             heartbeat_mode: mode_name(policy.mode),
             heartbeat_form: policy.heartbeat_form.name(),
             alive_by: policy.alive_by.name(),
+            late: policy.late,
             own: outlook.own_policy,
         },
     }

@@ -20,6 +20,7 @@ mod pulse_sessions;
 mod reload;
 mod routes;
 mod sessions;
+mod silence_evidence;
 mod troubled;
 mod upstreams;
 mod webhooks;

@@ -155,6 +155,7 @@ impl PolicyChange {
             when_stale: policy.when_stale,
             heartbeat_form: policy.heartbeat_form,
             alive_by: policy.alive_by,
+            late: policy.late,
             mode: match self.heartbeat_mode {
                 None => policy.mode,
                 Some(ModeName::Always) => HeartbeatMode::Always,

@@ -190,7 +190,7 @@ impl Scrape {
     fn heartbeats(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
         type Count = fn(&ClassStats) -> u64;
-        let counters: [(&str, &str, Count); 4] = [
+        let counters: [(&str, &str, Count); 5] = [
             (
                 "pulsegate_heartbeats_sent",
                 "Heartbeat pings written to the kernel, by class and leg",
@@ -212,6 +212,12 @@ impl Scrape {
                 "Heartbeat pings after which nothing was received until the next was due, by \
                  class and leg",
                 |class| class.unanswered,
+            ),
+            (
+                "pulsegate_heartbeats_late",
+                "Heartbeat pings that were unanswered for longer than answers of that peer \
+                 usually take, by class and leg",
+                |class| class.late,
             ),
         ];
         for (name, help, of) in counters {

@@ -50,6 +50,8 @@ pub(in crate::side::watch) fn closed(
             age: Micros::from_secs(age_s),
             silence: Micros::ZERO,
             unanswered: 0,
+            late_heartbeats: 0,
+            silence_evidence: None,
             rtt,
             traffic: crate::engine::Traffic::default(),
             unsent: 0,

@@ -204,6 +204,8 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             age: S(1),
             silence: Micros::ZERO,
             unanswered: 0,
+            late_heartbeats: 0,
+            silence_evidence: None,
             rtt: Rtt::default(),
             traffic: Traffic::default(),
             unsent: 0,

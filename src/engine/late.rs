@@ -1,0 +1,128 @@
+//! Late heartbeats: which ones may be late, the judgement after one more read, and what is kept of
+//! it.
+//!
+//! A heartbeat is late if it is unanswered for longer than answers of this peer usually take
+//! ([`Health::late_after`](crate::health::Health::late_after)). This is known long before the peer
+//! becomes suspect, and early enough to ask the kernel what it knows.
+
+use super::conn::Conn;
+use super::core::Core;
+use super::engine::Engine;
+use super::handler::Handler;
+use super::silence::{KernelEvidence, LateRecord, SilenceEvidence};
+use super::tcp_progress::TcpProgress;
+use super::work::LATE_JUDGEMENT;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
+use crate::engine::flags::Flag;
+
+impl<H: Handler> Engine<H> {
+    /// Returns a connection whose latest heartbeat may be late. The driver reads its socket once
+    /// more as [`read_action`](Engine::read_action) says, and passes on the input. If that was all
+    /// of the input, it calls [`on_late`](Engine::on_late). At most 64 in one turn; the others wait.
+    ///
+    /// A driver that calls this in each turn until it returns `None` is woken for late heartbeats.
+    /// For one that does not, no heartbeat is kept or judged.
+    #[inline]
+    pub fn next_late(&mut self, now: Micros) -> Option<ConnId> {
+        while self.core.late_left > 0 {
+            let beat = self.core.late.take(now)?;
+            self.core.late_left -= 1;
+            // Mostly it was answered long ago.
+            let Some((id, conn)) = self.core.table.in_slot(beat.slot) else {
+                continue;
+            };
+            let may_be_late = conn.health.may_be_late(beat.sent)
+                || sabotage::on(Bug::LateAnswered) && beat.sent.is_multiple_of(7);
+            if !may_be_late || !conn.is_open() || !self.core.policy_of(conn).late {
+                continue;
+            }
+            if !self.core.work.late_has_room() {
+                self.core.late.put_back(beat);
+                return None;
+            }
+            self.core.late_left = self.core.late_left.saturating_sub(LATE_JUDGEMENT);
+            return Some(id);
+        }
+        None
+    }
+
+    /// Judges a heartbeat that may be late, now that the socket was read to its end. If the peer
+    /// was still not heard, the heartbeat is late, and `kernel` is called for the kernel's data
+    /// about the connection; `None` counts as no evidence.
+    pub fn on_late(
+        &mut self,
+        id: ConnId,
+        kernel: impl FnOnce() -> Option<TcpProgress>,
+        now: Micros,
+    ) {
+        self.end_share(now);
+        let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
+            return;
+        };
+        // Its answer may be among the input that waits in our memory, or in a socket that is not
+        // read now.
+        if conn.is_unread() && !sabotage::on(Bug::LateUnread) {
+            return;
+        }
+        let waited = match conn.health.mark_late(now) {
+            None if sabotage::on(Bug::LateAnswered) => Micros(1),
+            None => {
+                if sabotage::on(Bug::KernelAskedTooOften) {
+                    kernel();
+                }
+                return;
+            }
+            Some(_) if sabotage::on(Bug::LateForgotten) && now.0 / 10_000 % 2 == 0 => return,
+            Some(waited) => waited,
+        };
+        let kernel = kernel().map(|progress| conn.kernel_evidence(progress));
+        let evidence = SilenceEvidence {
+            at: now,
+            waited,
+            kernel,
+        };
+        self.core.stats.classes[usize::from(conn.class.0)].late += 1;
+        let record = self.core.late_records.entry(id).or_default();
+        record.count = record.count.saturating_add(1);
+        record.latest = Some(evidence);
+        self.call(now, |handler, io| handler.on_late(io, id, &evidence));
+        self.settle(now);
+    }
+}
+
+impl Core {
+    /// Forgets what was seen of a peer that has answered the heartbeat, if its answers are no signs
+    /// of life.
+    pub(crate) fn forget_evidence(&mut self, id: ConnId) {
+        if let Some(record) = self.late_records.get_mut(&id) {
+            record.latest = None;
+        }
+    }
+}
+
+impl Conn {
+    /// Returns what the kernel's data says about the latest heartbeat.
+    fn kernel_evidence(&self, progress: TcpProgress) -> KernelEvidence {
+        // The low halves suffice: at most 2 GiB are in flight.
+        let missing = self.ping_end.wrapping_sub(progress.acked as u32) as i32;
+        KernelEvidence {
+            heartbeat_acked: missing <= 0,
+            in_flight: progress.in_flight,
+            backoff: progress.backoff,
+            retransmits: progress.retransmits,
+            probes: progress.probes,
+            proxy: self.flags.has(Flag::Proxied),
+        }
+    }
+
+    /// Returns what was seen in the peer's silence up to `now`, if it is still silent.
+    pub(crate) fn evidence(&self, record: &LateRecord, now: Micros) -> Option<SilenceEvidence> {
+        let heard = now - self.health.silence(now);
+        let is_silent = self.health.unanswered() > 0;
+        record
+            .latest
+            .filter(|latest| is_silent && latest.at >= heard)
+    }
+}
