@@ -13,6 +13,7 @@ mod dials;
 mod ends;
 mod ghosts;
 mod heads;
+mod late;
 mod limits;
 #[cfg(feature = "gateway")]
 mod memory;

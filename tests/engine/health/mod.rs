@@ -6,6 +6,7 @@
 mod against_the_story;
 mod blocked_output;
 mod ghosts;
+mod late;
 mod life;
 mod new_policy;
 mod peer;

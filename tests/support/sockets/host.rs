@@ -2,7 +2,7 @@
 
 use super::{Calls, LoopThread};
 use pulsegate::cause::Cause;
-use pulsegate::engine::Stats;
+use pulsegate::engine::{SilenceEvidence, Stats};
 use pulsegate::reactor::listen;
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message,
@@ -73,6 +73,10 @@ pub enum Seen {
     Health {
         path: String,
         change: HealthChange,
+    },
+    Late {
+        path: String,
+        evidence: SilenceEvidence,
     },
     Close {
         path: String,
@@ -161,6 +165,11 @@ impl Handler for Scribe {
     fn on_health(&mut self, _io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         let path = self.path(id);
         self.note(Seen::Health { path, change });
+    }
+
+    fn on_late(&mut self, _io: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {
+        let (path, evidence) = (self.path(id), *evidence);
+        self.note(Seen::Late { path, evidence });
     }
 
     fn on_writable(&mut self, _io: &mut Io<'_>, id: ConnId) {
