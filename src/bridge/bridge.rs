@@ -25,8 +25,8 @@ use crate::engine::{
 };
 use crate::health::{HealthChange, HealthState, Policy};
 use crate::host::{
-    BootId, ClassInfo, ClientCheck, Credentials, Identity, PairTarget, Product, Proxies,
-    RequestDecision,
+    BootId, ClassInfo, ClientCheck, Credentials, EventSender, Identity, PairTarget, Product,
+    Proxies, RequestDecision,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -109,6 +109,7 @@ pub struct Bridge {
     pub(super) walks: u32,
     pub(super) stats: RouteStats,
     pub(super) sessions: SessionTable,
+    pub(super) events: EventSender,
 }
 
 impl Bridge {
@@ -138,6 +139,7 @@ impl Bridge {
             walks: 0,
             stats: RouteStats::default(),
             sessions: SessionTable::new(options.sessions),
+            events: EventSender::default(),
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
         // There were no routes, so no request waits.

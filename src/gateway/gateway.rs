@@ -4,12 +4,13 @@
 use super::ended_legs::EndedLegs;
 use super::event_log::EventLog;
 use super::products::Products;
+use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::bridge::{Bridge, BridgeOptions};
 use crate::engine::{ConnMap, Io, Remote, Request, TimerId};
 use crate::host::{
-    BootId, ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Flapping, Histories,
-    Identity, IgnoredForwarding, Product, Proxies, ThrottleLog, UserAgents,
+    BootId, ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, EventSender, Flapping,
+    Histories, Identity, IgnoredForwarding, Product, Proxies, ThrottleLog, UserAgents,
 };
 use crate::query::QueryReceiver;
 use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
@@ -75,6 +76,9 @@ pub struct Gateway {
     ignored_forwarding: IgnoredForwarding,
     pub(super) queries: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSender,
+    pub(super) events: EventSender,
+    /// The last connection of which an event told that it is healthy again.
+    pub(super) told_healthy: Option<ConnId>,
     /// Legs of pairs that have ended before their partner.
     pub(super) ended_legs: EndedLegs,
     pub(super) histories: Histories,
@@ -100,7 +104,13 @@ impl Gateway {
         let credentials = options.credentials.clone();
         let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
         relay.set_boot(boot);
-        let bridge = options.bridge.map(|options| Bridge::new(options, boot));
+        let events = EventSender::default();
+        relay.set_events(events.clone());
+        let bridge = options.bridge.map(|options| {
+            let mut bridge = Bridge::new(options, boot);
+            bridge.set_events(events.clone());
+            bridge
+        });
         let (mut products, classes) = Products::register(relay, bridge, options.products);
         for product in products.besides_relay() {
             product.on_credentials(&credentials);
@@ -116,7 +126,9 @@ impl Gateway {
             throttle_log: ThrottleLog::default(),
             ignored_forwarding: IgnoredForwarding::default(),
             queries: QueryReceiver::default(),
-            closed: ClosedSender::default(),
+            closed: ClosedSender::new(events.clone()),
+            events,
+            told_healthy: None,
             ended_legs: EndedLegs::default(),
             histories: Histories::default(),
             drains: std::iter::repeat_with(|| None)

@@ -108,6 +108,7 @@ impl Handler for Gateway {
         self.histories.on_open(io, id);
         if let Some(class) = io.class(id) {
             self.user_agents.on_open(id, class);
+            self.tell_opened(io, id);
             self.products.of(class).on_leg_open(io, id);
         }
         if let Some(identity) = self.identities.get(id).cloned() {
@@ -134,6 +135,7 @@ impl Handler for Gateway {
                 .is_some();
             self.identities.insert(id, identity.clone());
             self.user_agents.on_identified(id, None);
+            self.tell_identified(io, id);
             if blocked {
                 // The relay refuses such a peer itself, in the words of its SDK.
                 let cause = Cause::BLOCKED;
@@ -153,6 +155,7 @@ impl Handler for Gateway {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.histories.on_health(io, id, change);
+        self.tell_health(io, id, change);
         let is_identified = self.identities.get(id).is_some();
         self.user_agents.on_health(id, change.state, is_identified);
         if let Some(class) = io.class(id) {
@@ -188,11 +191,13 @@ impl Handler for Gateway {
     fn on_would_close(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
         let peer = PeerInfo(self.identities.get(id), self.user_agents.name(id));
         self.event_log.log_would_close(io, id, peer, silence);
+        self.tell_would_close(io, id, silence);
     }
 
     fn on_false_alarm(&mut self, io: &mut Io<'_>, id: ConnId, silence: Micros) {
         let peer = PeerInfo(self.identities.get(id), self.user_agents.name(id));
         self.event_log.log_false_alarm(io, id, peer, silence);
+        self.tell_false_alarm(io, id, silence);
     }
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {

@@ -5,6 +5,7 @@ mod block_scan;
 mod client_files;
 mod ended_legs;
 mod event_log;
+mod events;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
@@ -41,11 +42,12 @@ pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
-    ClosedConn, ClosedReceiver, ConnPage, ConnRow, ConnState, ConnectLimit, Credentials, Filter,
-    HISTORIES_MAX, History, HistoryReason, HoldEnd, Identity, NotHeld, OTHER_USER_AGENT, PAGE_MAX,
-    PageRequest, PairTarget, Position, Product, Proxies, RequestDecision, ResetReason, Search,
-    SessionCounts, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
-    USER_AGENTS_MAX, WebOrigin, is_url,
+    ClosedConn, ClosedEvent, ClosedReceiver, ConnPage, ConnRow, ConnState, ConnectLimit,
+    Credentials, Event, EventKind, EventReceiver, EventSubject, Filter, HISTORIES_MAX, History,
+    HistoryReason, HoldEnd, Identity, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PageRequest, PairTarget,
+    Position, Product, Proxies, RequestDecision, ResetReason, Search, SessionCounts, Sort,
+    StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin,
+    is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

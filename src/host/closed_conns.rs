@@ -3,6 +3,7 @@
 //! The loop only queues records. Another thread takes them out, stores them and searches them, so a
 //! search through 10 000 records costs the loop nothing.
 
+use super::events::{EventKind, EventSender};
 use super::history::History;
 use super::identity::Identity;
 use super::pair_target::PairTarget;
@@ -74,17 +75,26 @@ const LIMITS: Limits = Limits {
 pub type ClosedReceiver = Receiver<ClosedConn>;
 
 /// The loop's end of the queue of ended connections.
-pub(crate) struct ClosedSender(LoopSender<ClosedConn>);
+pub(crate) struct ClosedSender {
+    sender: LoopSender<ClosedConn>,
+    events: EventSender,
+}
 
 impl Default for ClosedSender {
     fn default() -> Self {
-        ClosedSender(mail::from_loop(LIMITS, Overflow::DropOldest).0)
+        ClosedSender::new(EventSender::default())
     }
 }
 
 impl ClosedSender {
+    /// Makes the queue. Each record of a connection that was open becomes an event, too.
+    pub(crate) fn new(events: EventSender) -> Self {
+        let (sender, _) = mail::from_loop(LIMITS, Overflow::DropOldest);
+        ClosedSender { sender, events }
+    }
+
     pub(crate) fn receiver(&self) -> ClosedReceiver {
-        self.0.receiver()
+        self.sender.receiver()
     }
 
     /// Queues an ended connection. Port scans and health checks are only counted.
@@ -102,8 +112,7 @@ impl ClosedSender {
         }
         let package = identity.as_ref().and_then(Identity::package).map(Box::from);
         let (user, address) = identity.map(|i| (i.user, i.address)).unzip();
-        // The newest record always finds room: the oldest ones are dropped.
-        let _ = self.0.send(ClosedConn {
+        let record = ClosedConn {
             at: Timestamp::now(),
             id,
             generated,
@@ -115,6 +124,9 @@ impl ClosedSender {
             partner,
             end: end.clone(),
             history,
-        });
+        };
+        self.events.send(|| EventKind::closed(&record));
+        // The newest record always finds room: the oldest ones are dropped.
+        let _ = self.sender.send(record);
     }
 }

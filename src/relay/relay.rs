@@ -15,7 +15,7 @@ use super::tables::{
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
-use crate::host::{Blocks, BootId, Credentials, Flapping, Identity, SessionCounts};
+use crate::host::{Blocks, BootId, Credentials, EventSender, Flapping, Identity, SessionCounts};
 use crate::relay::role::PeerRole;
 use std::collections::HashMap;
 
@@ -103,6 +103,11 @@ impl Relay {
     /// Sets the id of this run of the gateway, which the hello of pulse names.
     pub(crate) fn set_boot(&mut self, boot: BootId) {
         self.pulse.boot = Some(boot);
+    }
+
+    /// Sets where events go.
+    pub(crate) fn set_events(&mut self, events: EventSender) {
+        self.pulse.events = events;
     }
 
     /// Returns the counters of pulse sessions.

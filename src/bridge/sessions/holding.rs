@@ -122,6 +122,7 @@ impl Bridge {
             self.plan(io, key, Due::Hold, until);
         }
         log::debug!("pulse session={} state=held", key.0);
+        self.tell_held(key);
         self.shed_holds(io);
         self.control_upstream(io, key);
     }
@@ -196,7 +197,8 @@ impl Bridge {
             HoldEnd::Draining => Cause::DRAINING,
             _ => lost,
         };
-        let Some(session) = self.remove_session(io, key, (cause, self.client_class())) else {
+        let first = (cause, self.client_class());
+        let Some(session) = self.remove_session_for(io, key, first, why.name()) else {
             return;
         };
         self.sessions.counts.holds_ended[why as usize] += 1;
@@ -260,8 +262,20 @@ impl Bridge {
         key: SessionKey,
         first: (Cause, Class),
     ) -> Option<Box<LiveSession>> {
+        self.remove_session_for(io, key, first, first.0.name())
+    }
+
+    /// Does the same; `why`: what events say about it.
+    fn remove_session_for(
+        &mut self,
+        io: &mut Io<'_>,
+        key: SessionKey,
+        first: (Cause, Class),
+        why: &'static str,
+    ) -> Option<Box<LiveSession>> {
         self.note_leaving(key, first);
         let session = self.sessions.take(key)?;
+        self.tell_session_end(io, (key, &session), why);
         if session.hold().is_none() || !sabotage::on(Bug::HoldStaysCharged) {
             io.release(session.charged);
         }

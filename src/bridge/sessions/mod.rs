@@ -13,6 +13,7 @@ mod opening;
 mod planned;
 mod resuming;
 mod session_due;
+mod session_events;
 mod session_key;
 mod session_limits;
 mod session_listing;

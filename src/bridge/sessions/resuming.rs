@@ -9,6 +9,7 @@ use super::waiting_clients::{ResumingClient, WaitingClient};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::bridge::bridge::Bridge;
 use crate::engine::{Io, Message};
 use crate::host::{
@@ -138,7 +139,9 @@ impl Bridge {
         }
         let leg = ClientLeg::new(id);
         let before = std::mem::replace(&mut session.place, ClientPlace::Attached(leg));
+        let mut held = Micros::ZERO;
         if let ClientPlace::Held(hold) = before {
+            held = io.now() - hold.since;
             let charged = session.charged;
             self.sessions.counts.attached += 1;
             self.sessions.counts.holds_ended[HoldEnd::Resumed as usize] += 1;
@@ -163,6 +166,7 @@ impl Bridge {
             "pulse session={} state=resumed sent_again={sent_again}",
             key.0
         );
+        self.tell_resumed(key, held, sent_again);
         self.greet(io, key, offer, true, received);
         self.close_if_over(io, key);
         self.control_upstream(io, key);

@@ -6,6 +6,7 @@
 //! or to a peer that is told that its session has ended.
 
 mod peer_due;
+mod peer_events;
 mod peer_owner;
 mod pulse_key;
 mod pulse_peer;

@@ -28,6 +28,12 @@ pub(in crate::relay) struct PulsePeer {
     /// The hash of the key with which the app introduced itself.
     pub(in crate::relay) key_hash: Option<[u8; 32]>,
     pub(in crate::relay) place: PeerPlace,
+    /// The peer's connection, or the last one that it had.
+    pub(super) last_conn: ConnId,
+    /// Since when it waits for its peer, if it does.
+    pub(super) held_since: Micros,
+    /// How many times it was resumed.
+    pub(super) resumes: u32,
     /// The end that the peer is told. The session has no slot any more.
     pub(in crate::relay) end: Option<PeerEnd>,
     /// Whether the peer acknowledges what came before the end.
@@ -92,6 +98,9 @@ impl PulsePeer {
             is_deferred: false,
             key_hash: None,
             place: PeerPlace::Attached(ClientLeg::new(id)),
+            last_conn: id,
+            held_since: Micros::ZERO,
+            resumes: 0,
             end: None,
             end_watch: AckWatch::default(),
             broken: None,

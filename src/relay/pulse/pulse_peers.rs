@@ -9,8 +9,8 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, TimerId};
 use crate::host::{
-    AckWatch, BootId, ClientLeg, HoldEnd, LineBudget, NotHeld, OpenRefusal, ResetReason,
-    SessionCounts, TokenTable, code_of, ends_session,
+    AckWatch, BootId, ClientLeg, EventSender, HoldEnd, LineBudget, NotHeld, OpenRefusal,
+    ResetReason, SessionCounts, TokenTable, code_of, ends_session,
 };
 use crate::pulse::{ResumeError, ResumeToken, SessionLoss};
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +30,7 @@ pub(in crate::relay) struct PulsePeers {
     /// the same call of the loop.
     pub(in crate::relay) claim: Option<ResumeClaim>,
     pub(in crate::relay) counts: SessionCounts,
+    pub(in crate::relay) events: EventSender,
     pub(in crate::relay) reset_lines: LineBudget,
     /// The id of this run of the gateway.
     pub(in crate::relay) boot: Option<BootId>,
@@ -130,6 +131,7 @@ impl PulsePeers {
         key: PulseKey,
     ) -> Option<Box<PulsePeer>> {
         let mut peer = self.peers.remove(&key)?;
+        self.tell_ended(io.now(), key, &peer);
         self.tokens.remove(peer.tokens.as_ref());
         self.dues.disarm_all(&mut peer.times, key);
         match peer.place {
@@ -221,11 +223,13 @@ impl PulsePeers {
         if let PeerPlace::Attached(leg) = std::mem::replace(&mut peer.place, PeerPlace::Held) {
             self.legs.remove(&leg.id);
         }
+        peer.held_since = io.now();
         self.counts.attached -= 1;
         self.counts.held += 1;
         self.counts.held_bytes += peer.charged as u64;
         self.disarm_all(key);
         log::debug!("pulse session={key} state=held");
+        self.tell_held(key);
         Detached::Held
     }
 
@@ -262,10 +266,12 @@ impl PulsePeers {
         let received = peer.pulse.resume(token, rx, offer)?;
         peer.drop_notes();
         (peer.wanted_sign, peer.end_watch) = (None, AckWatch::default());
-        let leg = ClientLeg::new(id);
+        (peer.last_conn, peer.resumes) = (id, peer.resumes + 1);
+        let (leg, mut held) = (ClientLeg::new(id), Micros::ZERO);
         if std::mem::replace(&mut peer.place, PeerPlace::Attached(leg)) == PeerPlace::Held {
             self.counts.held -= 1;
             self.counts.held_bytes -= peer.charged as u64;
+            held = io.now() - peer.held_since;
             self.counts.attached += 1;
             self.counts.holds_ended[HoldEnd::Resumed as usize] += 1;
         }
@@ -275,6 +281,7 @@ impl PulsePeers {
         self.sync_tokens(key);
         self.charge(io, key);
         log::debug!("pulse session={key} state=resumed sent_again={sent_again}");
+        self.tell_resumed(key, held, sent_again);
         Ok((offer, received))
     }
 
