@@ -45,7 +45,8 @@ impl EffectiveValues {
         })
     }
 
-    fn webhook_url(&self, at: usize) -> Option<WebhookUrl> {
+    /// Returns a URL that is secret.
+    pub(super) fn webhook_url(&self, at: usize) -> Option<WebhookUrl> {
         let SettingValue::Secret(url) = self.values[at].value.as_ref()? else {
             return None;
         };

@@ -44,7 +44,29 @@ impl EffectiveValues {
         }
         warnings.extend(self.frozen_warning());
         warnings.extend(self.unused_warning());
+        warnings.extend(self.unsigned_warning());
         warnings
+    }
+
+    /// Returns a warning if events are posted without a signature, or a key signs nothing.
+    fn unsigned_warning(&self) -> Option<String> {
+        let [url, secret, file] = const {
+            [
+                row("EVENTS_URL"),
+                row("EVENTS_SECRET"),
+                row("EVENTS_SECRET_FILE"),
+            ]
+        };
+        let has_secret = !self.is_absent(secret) || !self.is_absent(file);
+        let warning = match (!self.is_absent(url), has_secret) {
+            (true, false) => {
+                "EVENTS_URL: set EVENTS_SECRET or EVENTS_SECRET_FILE, too: without a signature the \
+                 receiver cannot know that a post is from this gateway"
+            }
+            (false, true) => "EVENTS_SECRET: no effect, because EVENTS_URL is not set",
+            _ => return None,
+        };
+        Some(warning.to_owned())
     }
 
     /// Returns a warning if clients are to be restricted, and a service behind the gateway decides

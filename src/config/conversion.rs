@@ -136,6 +136,9 @@ impl EffectiveValues {
             webhook_allow: self.networks_if_given(const { row("WEBHOOK_ALLOW") })?,
             state_file: self.path(const { row("STATE_FILE") }),
             alerts: self.alerts()?,
+            events_url: self.webhook_url(const { row("EVENTS_URL") }),
+            events_secret: self.secret(const { row("EVENTS_SECRET") }),
+            events_kept: self.size(const { row("EVENTS_KEPT") })?,
             proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
                 "v1" => ProxyProtocol::V1,
                 "v2" => ProxyProtocol::V2,

@@ -60,9 +60,10 @@ const SECRET_FILE_MAX: usize = 64 << 10;
 const APPS_FILE_MAX: usize = 16 << 20;
 
 /// The settings that are secrets, each with the setting for its file.
-pub(super) const SECRETS: [(usize, usize); 2] = [
+pub(super) const SECRETS: [(usize, usize); 3] = [
     (row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")),
     (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
+    (row("EVENTS_SECRET"), row("EVENTS_SECRET_FILE")),
 ];
 
 /// The credentials: if none of these settings is given, every client may connect.

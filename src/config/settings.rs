@@ -16,9 +16,10 @@ use crate::engine::Config;
 use crate::gateway::{
     Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, ProxyProtocol,
     RELAY_CLASSES, RelaySettings, ReplayLimits, Route, SessionLimits, Subprotocols, WebOrigin,
+    WebhookSigner,
 };
 use crate::health::Policy;
-use crate::side::{AlertSettings, HttpSettings, WebhookSettings, WebhookUrl};
+use crate::side::{AlertSettings, EventSettings, HttpSettings, WebhookSettings, WebhookUrl};
 
 /// The settings of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,12 @@ pub struct Settings {
     pub state_file: Option<PathBuf>,
     /// When alerts fire, and where they are sent.
     pub alerts: AlertSettings,
+    /// Where events are posted.
+    pub events_url: Option<WebhookUrl>,
+    /// The key that signs the posts of events, given directly or by a file.
+    pub events_secret: Option<Secret>,
+    /// The most events that are kept; at least 100.
+    pub events_kept: usize,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// The proxies with trusted headers; IPv4-mapped addresses as IPv4. At least one unless
@@ -195,6 +202,15 @@ impl Settings {
         }
     }
 
+    /// Returns where events are posted.
+    pub fn event_settings(&self) -> EventSettings {
+        let secret = self.events_secret.as_ref();
+        EventSettings {
+            url: self.events_url.clone(),
+            signer: secret.map(|secret| WebhookSigner::new(secret.expose())),
+        }
+    }
+
     /// Returns the files whose content is part of the settings.
     pub fn files(&self) -> Vec<PathBuf> {
         self.effective.files()
@@ -231,6 +247,8 @@ impl Settings {
             Some("APPS_FILE")
         } else if alerts.is_some_and(WebhookUrl::is_https) {
             Some("ALERT_WEBHOOK_URL")
+        } else if self.events_url.as_ref().is_some_and(WebhookUrl::is_https) {
+            Some("EVENTS_URL")
         } else {
             None
         }

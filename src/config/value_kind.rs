@@ -106,6 +106,8 @@ pub enum Unit {
     Identities,
     /// Stalls of the loop.
     Stalls,
+    /// Events for backends.
+    Events,
 }
 
 impl ValueKind {
@@ -212,7 +214,8 @@ impl ValueKind {
                 | Unit::PerMinute
                 | Unit::Messages
                 | Unit::Identities
-                | Unit::Stalls => "number",
+                | Unit::Stalls
+                | Unit::Events => "number",
             },
             ValueKind::Word(_) => "word",
             ValueKind::Switch => "0|1",
@@ -379,6 +382,7 @@ impl fmt::Display for Unit {
             Unit::Percent => "percent",
             Unit::Identities => "identities",
             Unit::Stalls => "stalls",
+            Unit::Events => "events",
         })
     }
 }

@@ -38,6 +38,7 @@ pub use crate::bridge::{
     RouteIdentity, RouteStats, SameSite, SecureCookie, SessionLimits, StickyCookie,
     UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
+pub use crate::host::WebhookSigner;
 pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,

@@ -29,7 +29,8 @@ mod throttle_log;
 mod user_agents;
 
 pub use self::auth::{
-    APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin, is_url,
+    APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin,
+    WebhookSigner, is_url,
 };
 pub(crate) use self::auth::{Claims, foreign_origin, format_rfc3339};
 pub(crate) use self::blocks::Blocks;

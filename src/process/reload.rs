@@ -8,7 +8,9 @@ use crate::config::{self, CliAction, ReloadDiff, ResourceLimits, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Gateway, GatewayQueries, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
-use crate::side::{self, AlertSettings, HttpSettings, ReloadReport, Resolver, WebhookSettings};
+use crate::side::{
+    self, AlertSettings, EventSettings, HttpSettings, ReloadReport, Resolver, WebhookSettings,
+};
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +32,8 @@ pub(crate) struct Reloader {
     pub drain: Arc<Mutex<(Micros, Micros)>>,
     /// The alert settings, shared with the control thread.
     pub alerts: Arc<Mutex<AlertSettings>>,
+    /// The settings of events, shared with the thread `jobs`.
+    pub events: Arc<Mutex<EventSettings>>,
     /// The descriptor limit.
     pub descriptors: usize,
     /// The webhook settings, shared with the thread `jobs`.
@@ -150,6 +154,7 @@ impl Reloader {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = alerts;
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = settings.event_settings();
         let proxies = settings.proxy_warnings();
         let warnings = warnings.iter().chain(&proxies);
         warnings.for_each(|warning| log::warn!("{warning}"));

@@ -11,7 +11,8 @@ use crate::engine::Handler;
 use crate::gateway::{BridgeOptions, CAUSES, Gateway, GatewayOptions, Proxies};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use crate::side::{
-    self, AdminToken, HttpDrain, HttpOptions, PolicyRefused, Resolver, StateFile, WebhookOptions,
+    self, AdminToken, EventOptions, HttpDrain, HttpOptions, PolicyRefused, Resolver, StateFile,
+    WebhookOptions,
 };
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -20,6 +21,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How long to wait until the receiver of `EVENTS_URL` has accepted the last events.
+const EVENTS_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to wait until the last changes of the state file are on disk.
 const STATE_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -211,6 +215,7 @@ fn serve(
         gateway.expired_peers(),
         gateway.jobs(),
     );
+    let event_queue = gateway.events();
     let mut reactor = Reactor::new(
         settings.engine_config(&classes),
         listener,
@@ -226,6 +231,7 @@ fn serve(
     let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
+    let events = Arc::new(Mutex::new(settings.event_settings()));
     let webhooks = Arc::new(Mutex::new(settings.webhook_settings()));
     let http_settings = Arc::new(Mutex::new(settings.http));
     let http_drain = HttpDrain::default();
@@ -258,6 +264,7 @@ fn serve(
         queries: queries.clone(),
         drain: drain_times.clone(),
         alerts: alerts.clone(),
+        events: events.clone(),
         descriptors,
         webhooks: webhooks.clone(),
         http: http_settings,
@@ -276,6 +283,11 @@ fn serve(
         queries: queries.clone(),
         closed,
         expired,
+        events: EventOptions {
+            receiver: event_queue,
+            kept: settings.events_kept,
+            settings: events,
+        },
         alerts,
         jobs,
         webhooks: WebhookOptions {
@@ -339,6 +351,10 @@ fn serve(
     service::notify_ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.log_statistics(io));
+    let left = control.flush_events(EVENTS_FLUSH_TIMEOUT);
+    if left > 0 {
+        log::warn!("events lost={left} reason=\"the receiver of EVENTS_URL did not accept them\"");
+    }
     if let Err(e) = control.flush(STATE_FLUSH_TIMEOUT) {
         log::error!("state_file outcome=not_written error=\"{e}\"");
     }

@@ -6,15 +6,17 @@
 //!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
 //!   [`GatewayQueries`](crate::gateway::GatewayQueries), which answers in slices.
+//! - `events` keeps what happens to connections for readers, and posts it to a backend.
 //! - `http` passes plain HTTP requests to the upstreams.
 //! - `resolver` looks up the host names of upstreams.
 //!
-//! The thread `control` runs `watch` and `admin`. The thread `jobs` sends webhooks and alerts to
-//! external servers. So a slow external server does not delay the admin listener. The thread `http`
+//! The thread `control` runs `watch` and `admin`, and collects events. The thread `jobs` sends
+//! webhooks, alerts and events to external servers. So a slow external server does not delay the admin listener. The thread `http`
 //! runs `http`.
 
 mod admin;
 mod down_app;
+mod events;
 mod health_checks;
 mod http;
 mod jobs;
@@ -31,6 +33,7 @@ mod watch;
 
 pub use self::admin::{AdminToken, PolicyRefused};
 pub use self::down_app::DownApp;
+pub use self::events::{EventOptions, EventSettings};
 pub use self::http::{HttpDrain, HttpSettings};
 pub use self::jobs::{
     StartedApps, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions,

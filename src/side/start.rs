@@ -1,6 +1,9 @@
 //! Starts the side threads with their options.
 
-use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, PolicyRefused};
+use super::admin::{
+    self, AdminState, AdminToken, EventStreams, FailedLogins, LiveStream, PolicyRefused,
+};
+use super::events::{EventHub, EventOptions, EventPoster, collect_events};
 use super::health_checks;
 use super::http::{self, HttpContext, HttpDrain, HttpSettings, HttpStats};
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
@@ -46,6 +49,8 @@ pub struct SideOptions {
     pub closed: ClosedReceiver,
     /// The queue of lost peers that did not come back in time, from the loop.
     pub expired: ExpiredReceiver,
+    /// The events for backends.
+    pub events: EventOptions,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The queue of the jobs that the loop leaves for the thread `jobs`.
@@ -100,6 +105,7 @@ const BLOCKING_THREADS: usize = 128;
 pub struct SideHandle {
     addr: Option<SocketAddr>,
     runner: Arc<JobRunner>,
+    poster: Arc<EventPoster>,
     http: Option<HttpSender>,
 }
 
@@ -122,6 +128,13 @@ impl SideHandle {
     /// Returns the results of the state file's writes.
     pub fn state_file(&self) -> StateFileStats {
         self.runner.state_file()
+    }
+
+    /// Waits until the receiver of `EVENTS_URL`, if there is one, has accepted all events, at most
+    /// for `patience`. Returns how many it has not accepted. Call it after the loop has ended, and
+    /// never from the loop.
+    pub fn flush_events(&self, patience: Duration) -> u64 {
+        self.poster.flush(patience)
     }
 
     /// Waits until the state file holds all that the loop has recorded up to now. Call it after the
@@ -164,6 +177,14 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         ),
         started,
     ));
+    let EventOptions {
+        receiver,
+        kept,
+        settings,
+    } = options.events;
+    let classes = options.classes.clone();
+    let hub = Arc::new(EventHub::new(receiver, kept, options.boot, classes));
+    let poster = Arc::new(EventPoster::new(hub.clone(), settings));
     let queries = options.queries.clone();
     let admin_state = Arc::new(AdminState {
         token: options.token,
@@ -183,6 +204,8 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         runner: runner.clone(),
         watchers: watchers.clone(),
         live: LiveStream::default(),
+        events: EventStreams::new(hub.clone()),
+        poster: poster.clone(),
         http: Arc::default(),
         liveness: Arc::default(),
     });
@@ -193,15 +216,18 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     let handle = SideHandle {
         addr,
         runner: runner.clone(),
+        poster: poster.clone(),
         http: http.transpose()?,
     };
     let (posting, down) = (watchers.clone(), runner.clone());
     spawn("jobs", jobs_runtime, async move {
         tokio::spawn(async move { posting.alerts().post().await });
+        tokio::spawn(poster.run());
         runner.run().await;
     })?;
     spawn("control", control_runtime, async move {
         tokio::spawn(health_checks::run(queries.clone()));
+        tokio::spawn(collect_events(hub));
         if let Some(listener) = listener {
             tokio::spawn(watch::sample(watchers.clone(), queries.clone()));
             let liveness = admin_state.liveness.clone();

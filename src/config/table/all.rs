@@ -1,7 +1,7 @@
 //! The one table of settings. Parsing, checks, output and documentation all use it.
 
 use super::definition::Setting;
-use super::{access, admin, alerts, bridge, http, limits, liveness, process, pulse, relay};
+use super::{access, admin, alerts, bridge, events, http, limits, liveness, process, pulse, relay};
 
 /// The groups of settings, the basic ones first, in the order of help and documentation.
 const GROUPS: &[&[Setting]] = &[
@@ -15,6 +15,7 @@ const GROUPS: &[&[Setting]] = &[
     relay::BASIC,
     pulse::BASIC,
     alerts::BASIC,
+    events::BASIC,
     bridge::ADVANCED,
     pulse::ADVANCED,
     http::ADVANCED,
@@ -26,6 +27,7 @@ const GROUPS: &[&[Setting]] = &[
     access::ADVANCED,
     admin::ADVANCED,
     alerts::ADVANCED,
+    events::ADVANCED,
 ];
 
 /// Every setting, the basic ones first, in the order of help and documentation.

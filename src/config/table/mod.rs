@@ -7,6 +7,7 @@ mod all;
 mod bounds;
 mod bridge;
 mod definition;
+mod events;
 mod http;
 mod limits;
 mod liveness;

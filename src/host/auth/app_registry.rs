@@ -1,9 +1,8 @@
 //! The apps that may connect: the content of `APPS_FILE`.
 
 use super::url::is_url;
+use super::webhook_signer::WebhookSigner;
 use crate::host::names::{KEY_MAX, NAME_MAX};
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -61,8 +60,8 @@ struct RegisteredApp {
     /// SHA-256 of the app's key. All hashes have one length, so the time of a comparison does not
     /// reveal the length of the key.
     key: [u8; 32],
-    /// HMAC-SHA-256 with the app's key, before any message. It is cloned to sign a webhook.
-    signer: Hmac<Sha256>,
+    /// Signs webhooks with the app's key.
+    signer: WebhookSigner,
     webhook: Option<Box<str>>,
     /// The types of frames that it may send; `None`: all types that are not reserved for the
     /// gateway.
@@ -160,15 +159,10 @@ impl AppRegistry {
         allowed.is_none_or(|types| types.iter().any(|allowed| **allowed == *kind))
     }
 
-    /// Returns the value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`.
-    /// It is an HMAC-SHA-256 with the package's key over `at` (seconds since the Unix epoch), a
-    /// full stop and the body. `None`: there is no such app.
+    /// Returns the signature of a webhook of a package, with the package's key
+    /// ([`WebhookSigner::sign`]). `None`: there is no such app.
     pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
-        let mut signer = self.0.get(package)?.signer.clone();
-        signer.update(format!("{at}.").as_bytes());
-        signer.update(body);
-        let signature = HEXLOWER.encode(&signer.finalize().into_bytes());
-        Some(format!("t={at},v1={signature}"))
+        Some(self.0.get(package)?.signer.sign(at, body))
     }
 
     /// Returns the hash of the package's key.
@@ -185,10 +179,6 @@ impl AppRegistry {
         let is_right = bool::from(right.ct_eq(&digest(key)));
         is_right & app.is_some()
     }
-}
-
-fn signer(key: &str) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key.as_bytes()).expect("a key may have any length")
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -253,7 +243,7 @@ impl AppEntry {
         let key = key?;
         let app = RegisteredApp {
             key: digest(&key),
-            signer: signer(&key),
+            signer: WebhookSigner::new(&key),
             webhook: webhook.map(Into::into),
             may_send,
         };

@@ -13,6 +13,7 @@ mod tests;
 mod token;
 mod token_fault;
 mod url;
+mod webhook_signer;
 
 pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
 pub(crate) use self::claims::Claims;
@@ -21,3 +22,4 @@ pub use self::credentials::{Admission, Credentials};
 pub(crate) use self::origin_check::foreign_origin;
 pub use self::token_fault::TokenFault;
 pub use self::url::{WebOrigin, is_url};
+pub use self::webhook_signer::WebhookSigner;

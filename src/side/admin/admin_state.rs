@@ -1,12 +1,14 @@
 //! The state that the handlers of the admin listener share.
 
 use super::admin_token::AdminToken;
+use super::event_stream::EventStreams;
 use super::failed_logins::FailedLogins;
 use super::live_stream::LiveStream;
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{BootId, Classes, GatewayQueries};
 use crate::health::Policy;
+use crate::side::events::EventPoster;
 use crate::side::http::HttpStats;
 use crate::side::jobs::JobRunner;
 use crate::side::loop_liveness::LoopLiveness;
@@ -39,6 +41,8 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) runner: Arc<JobRunner>,
     pub(in crate::side) watchers: Arc<Watchers>,
     pub(in crate::side) live: LiveStream,
+    pub(in crate::side) events: EventStreams,
+    pub(in crate::side) poster: Arc<EventPoster>,
     pub(in crate::side) http: Arc<HttpStats>,
     pub(in crate::side) liveness: Arc<LoopLiveness>,
 }

@@ -119,10 +119,15 @@ impl HttpClient {
         trust.tls.clone()
     }
 
-    /// Posts a JSON body to a URL that the operator has set, and waits for the answer, up to the
-    /// timeout.
-    pub(in crate::side) async fn post(&self, url: &str, body: Vec<u8>) -> PostResult {
-        self.send(request(url, body, None), None).await
+    /// Posts a JSON body to a URL that the operator has set, with these headers, and waits for the
+    /// answer, up to the timeout.
+    pub(in crate::side) async fn post(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        headers: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> PostResult {
+        self.send(request(url, body, headers), None).await
     }
 
     /// Posts a JSON body to an address that `egress` allows, with this header if there is one, and
@@ -180,7 +185,7 @@ impl HttpClient {
 fn request(
     url: &str,
     body: Vec<u8>,
-    header: Option<(&'static str, String)>,
+    headers: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Result<Request<Full<Bytes>>, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "the URL is not valid")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -192,7 +197,7 @@ fn request(
     let mut request = Request::post(uri)
         .header(CONTENT_TYPE, "application/json")
         .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")));
-    if let Some((name, value)) = header {
+    for (name, value) in headers {
         request = request.header(name, value);
     }
     request

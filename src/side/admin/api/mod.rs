@@ -8,6 +8,7 @@ mod causes;
 mod closed_connections;
 mod common;
 mod connections;
+mod events;
 mod explain;
 mod explain_pair;
 mod http_requests;

@@ -2,9 +2,9 @@
 
 use super::actions::ALL;
 use super::{
-    actions, alerts, blocks, causes, closed_connections, common, connections, http_requests,
-    live_document, overview, policies, pulse_sessions, reload, sessions, troubled, upstreams,
-    webhooks,
+    actions, alerts, blocks, causes, closed_connections, common, connections, events,
+    http_requests, live_document, overview, policies, pulse_sessions, reload, sessions, troubled,
+    upstreams, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -63,6 +63,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
     let (router, document) = OpenApiRouter::with_openapi(ApiDocument::openapi())
         .routes(routes!(overview::overview))
         .routes(routes!(live_document::live))
+        .routes(routes!(events::events))
         .routes(routes!(causes::causes))
         .routes(routes!(alerts::list))
         .routes(routes!(troubled::list))

@@ -1,6 +1,7 @@
 //! Answers `/metrics`.
 
 use super::alert_metrics::AlertMetrics;
+use super::event_metrics::EventMetrics;
 use super::scrape::Scrape;
 use super::text::{self, Format};
 use crate::side::admin::admin_state::AdminState;
@@ -32,6 +33,7 @@ async fn metrics(
         http: admin.http.clone(),
         failed_logins: admin.failed_logins.counts(),
         alerts: AlertMetrics::of(&admin),
+        events: EventMetrics::of(&admin),
         process_stats: process::stats(),
         local_ports: process::local_ports(),
         started: admin.started.wall,

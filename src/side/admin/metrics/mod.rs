@@ -7,6 +7,7 @@
 mod alert_metrics;
 mod bridge;
 mod endpoint;
+mod event_metrics;
 mod off_loop;
 mod pulse_metrics;
 mod relay;

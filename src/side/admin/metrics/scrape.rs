@@ -1,6 +1,7 @@
 //! The metrics of the loop.
 
 use super::alert_metrics::AlertMetrics;
+use super::event_metrics::EventMetrics;
 use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::cause::PeerCode;
 use crate::base::time::UnixMillis;
@@ -29,6 +30,7 @@ pub(super) struct Scrape {
     pub(super) failed_logins: LoginCounts,
     pub(super) http: Arc<HttpStats>,
     pub(super) alerts: AlertMetrics,
+    pub(super) events: EventMetrics,
     pub(super) process_stats: ProcessStats,
     /// The local ports from which the kernel chooses one for a connection to an upstream.
     pub(super) local_ports: Option<u64>,
@@ -48,6 +50,7 @@ impl Collector for Scrape {
         self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;
         self.alerts.encode(&mut writer)?;
+        self.events.encode(&mut writer)?;
         self.process(&mut writer)
     }
 }

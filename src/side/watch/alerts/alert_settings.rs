@@ -129,7 +129,7 @@ impl WebhookUrl {
         WebhookUrl(url.into())
     }
 
-    pub(super) fn expose(&self) -> &str {
+    pub(in crate::side) fn expose(&self) -> &str {
         &self.0
     }
 

@@ -165,7 +165,7 @@ impl Sink {
             // The URL was removed from the settings meanwhile: the alerts are dropped.
             let Some(url) = self.url() else { continue };
             let body = payload::body(&batch, &self.source);
-            let error = self.http.post(url.expose(), body).await.error();
+            let error = self.http.post(url.expose(), body, []).await.error();
             let was_failing = self.record_result(error.clone());
             let Some(error) = error else {
                 if was_failing {
