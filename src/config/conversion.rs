@@ -119,6 +119,7 @@ impl EffectiveValues {
             },
             replay_skip: self.types(const { row("REPLAY_SKIP") })?.to_vec(),
             replay_unconfirmed: self.word(const { row("REPLAY_UNCONFIRMED") })? == "on",
+            glasses_connection_state: self.switch(const { row("GLASSES_CONNECTION_STATE") })?,
             flapping_limit: self
                 .number(const { row("FLAPPING_LIMIT") })
                 .and_then(|n| u32::try_from(n).ok())?,

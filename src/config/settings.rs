@@ -106,6 +106,8 @@ pub struct Settings {
     pub replay_skip: Vec<Box<str>>,
     /// Whether unconfirmed frames are sent again.
     pub replay_unconfirmed: bool,
+    /// Whether apps are told when the connection of their glasses is lost, and when they are back.
+    pub glasses_connection_state: bool,
     /// The limit of resumes and takeovers of one identity per minute; 0: no limit.
     pub flapping_limit: u32,
     /// The subprotocols of glasses and of third-party apps.
@@ -267,6 +269,7 @@ impl Settings {
             replay: self.replay,
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,
+            glasses_connection_state: self.glasses_connection_state,
             flapping_limit: self.flapping_limit,
             pulse: self.pulse,
             accept_per_second: self.accept_per_second,

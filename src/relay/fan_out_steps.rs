@@ -11,7 +11,7 @@ use crate::engine::{Io, PhaseView};
 
 /// The most frames of one session that are being delivered at one time. More than one are possible
 /// only after the glasses have reconnected: the others are from their older connections.
-const FAN_OUTS_MAX: usize = 16;
+pub(super) const FAN_OUTS_MAX: usize = 16;
 
 impl Relay {
     /// Sends a frame of the glasses to every app of their session that subscribed to it: to some

@@ -7,6 +7,7 @@ mod audit;
 mod backpressure;
 mod causes;
 mod fan_out_steps;
+mod glasses_state;
 mod jobs;
 mod message_reader;
 mod newer_sdk;

@@ -22,6 +22,8 @@ pub struct RelaySettings {
     /// Whether frames are sent again that were written before the loss and that no pong has
     /// confirmed. With it they may arrive twice; without it they may be lost.
     pub replay_unconfirmed: bool,
+    /// Whether apps are told when the connection of their glasses is lost, and when they are back.
+    pub glasses_connection_state: bool,
     /// How often an identity may reconnect, or take over its slot, in a minute; 0: no limit.
     pub flapping_limit: u32,
     /// Whether peers may ask for sessions that outlive their connections (`?pulse=1`).
@@ -66,6 +68,7 @@ impl Default for RelaySettings {
                 .map(Box::from)
                 .to_vec(),
             replay_unconfirmed: false,
+            glasses_connection_state: false,
             flapping_limit: 15,
             pulse: false,
             accept_per_second: 5_000,

@@ -2,6 +2,7 @@
 //! up.
 
 use super::app_lifecycle::CONNECT_TIMEOUT;
+use super::glasses_state::GlassesState;
 use super::protocol;
 use super::pulse_ends::send_bye;
 use super::relay::{GIVE_UP_UNITS, LIMIT_SCOPE, Relay};
@@ -259,6 +260,9 @@ impl Relay {
                 let cause = last_ending.cause;
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
+                if PeerRole::of(identity) == PeerRole::Glasses {
+                    self.tell_glasses_state(io, id, &identity.user, GlassesState::Connected);
+                }
                 // The peer may learn that it was declared stale until the close times out.
                 let policy = io.policy(PeerRole::of(identity).class());
                 let told = policy.map_or(FALSE_DEATH_TIME, |p| p.close_timeout + FALSE_DEATH_TIME);
@@ -364,6 +368,9 @@ impl Relay {
             }
         };
         self.run_actions(io, identity, actions);
+        if PeerRole::of(identity) == PeerRole::Glasses {
+            self.tell_glasses_state(io, id, user, GlassesState::Disconnected);
+        }
     }
 
     /// Handles a lost peer that did not come back: its time is over, or too many slots wait.

@@ -13,6 +13,8 @@ mod crowding;
 mod document;
 mod drains;
 mod endings;
+mod event_posts;
+mod events;
 mod explain;
 mod jobs;
 mod kicks;

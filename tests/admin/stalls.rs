@@ -35,6 +35,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         gateway.expired_peers(),
         gateway.jobs(),
     );
+    let events = side::EventOptions::new(gateway.events());
     let classes = pulsegate::gateway::RELAY_CLASSES.map(|info| ClassConfig {
         name: info.name.to_owned(),
         policy: Policy::default(),
@@ -58,6 +59,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         classes: product_classes,
         closed,
         expired,
+        events,
         alerts: Arc::default(),
         jobs,
         webhooks: WebhookOptions {

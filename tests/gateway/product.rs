@@ -128,6 +128,7 @@ impl Rig {
             gateway.expired_peers(),
             gateway.jobs(),
         );
+        let events = side::EventOptions::new(gateway.events());
         let config = Config {
             classes: registered.configs(),
             causes: &CAUSES,
@@ -154,6 +155,7 @@ impl Rig {
             classes: registered,
             closed,
             expired,
+            events,
             alerts: Arc::new(Mutex::new(alerts)),
             jobs,
             webhooks: WebhookOptions {

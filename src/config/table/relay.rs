@@ -146,4 +146,14 @@ pub(super) const ADVANCED: &[Setting] = &[
                after the name was resolved. Link-local and metadata addresses are allowed only by \
                a network inside their range: 0.0.0.0/0 does not allow them.",
     },
+    Setting {
+        name: "GLASSES_CONNECTION_STATE",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("0"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether third-party apps that subscribed to glasses_connection_state are told when \
+               the connection of their glasses is lost, and when the glasses are back.",
+    },
 ];

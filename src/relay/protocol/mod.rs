@@ -18,5 +18,6 @@ pub(crate) use self::frames::{AppFrame, GlassesFrame, is_reserved};
 pub(crate) use self::init::{Init, user_of};
 pub(crate) use self::replies::{
     DATA_END, PONG, app_ack, app_error, app_notice, app_state_change, app_stopped, connection_ack,
-    data_stream, glasses_error, reconnect_ack, reconnect_deferred, reconnect_rejected,
+    data_stream, glasses_error, glasses_state, reconnect_ack, reconnect_deferred,
+    reconnect_rejected,
 };

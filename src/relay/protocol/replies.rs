@@ -70,6 +70,14 @@ fn ack(kind: &str, user: &str, package: &str) -> String {
     )
 }
 
+/// The state of the connection of glasses to the gateway, which does not know their model.
+pub(crate) fn glasses_state(status: &str) -> String {
+    format!(
+        r#"{{"type":"glasses_connection_state","modelName":"","status":"{status}","source":"gateway","timestamp":"{}"}}"#,
+        now()
+    )
+}
+
 /// Tells an app that sent `reconnect` how long it may still have to wait for its glasses.
 pub(crate) fn reconnect_deferred(timeout_ms: u64) -> String {
     format!(

@@ -77,6 +77,15 @@ impl<'a> FanOut<'a> {
         }
     }
 
+    /// Makes a delivery of a message that the gateway itself has for the apps. It is kept for absent
+    /// apps, and does not count as unrouted if no app wants it.
+    pub(in crate::relay) fn notice(from: ConnId, message: Message, stream: &'a str) -> Self {
+        FanOut {
+            is_reached: true,
+            ..FanOut::new(from, message, stream, true)
+        }
+    }
+
     pub(in crate::relay) fn into_owned(self) -> FanOut<'static> {
         FanOut {
             stream: Cow::Owned(self.stream.into_owned()),

@@ -13,8 +13,12 @@ pub struct EventSettings {
     pub signer: Option<WebhookSigner>,
 }
 
+/// How many events are kept by default.
+const KEPT: usize = 16_384;
+
 /// The options of events for backends.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct EventOptions {
     /// The queue of events from the loop.
     pub receiver: EventReceiver,
@@ -22,4 +26,15 @@ pub struct EventOptions {
     pub kept: usize,
     /// Where events are posted.
     pub settings: Arc<Mutex<EventSettings>>,
+}
+
+impl EventOptions {
+    /// Returns the defaults: the events of this queue are kept, and posted nowhere.
+    pub fn new(receiver: EventReceiver) -> Self {
+        EventOptions {
+            receiver,
+            kept: KEPT,
+            settings: Arc::default(),
+        }
+    }
 }

@@ -80,6 +80,7 @@ impl JobThread {
                 gateway.expired_peers(),
                 gateway.jobs(),
             );
+            let events = side::EventOptions::new(gateway.events());
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
@@ -95,6 +96,7 @@ impl JobThread {
                 classes: product_classes,
                 closed,
                 expired,
+                events,
                 alerts: Arc::default(),
                 jobs,
                 webhooks: WebhookOptions {

@@ -1,7 +1,9 @@
 //! Every setting reaches its field, from each source; without any, the documented default holds.
 
 use super::loading::{addr, run};
-use super::samples::{ALERT_URL, GIVEN, SECRET, TOKEN, is_path, is_secret};
+use super::samples::{
+    ALERT_URL, EVENTS_SECRET, EVENTS_URL, GIVEN, SECRET, TOKEN, is_path, is_secret,
+};
 use crate::folder::Folder;
 use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
@@ -71,6 +73,10 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
         .map(Box::from)
         .to_vec();
     settings.replay_unconfirmed = false;
+    settings.glasses_connection_state = false;
+    settings.events_url = None;
+    settings.events_secret = None;
+    settings.events_kept = 16_384;
     settings.flapping_limit = 15;
     settings.subprotocols = Default::default();
     settings.app_websocket_url = None;
@@ -280,6 +286,9 @@ fn set_relay(wanted: &mut Settings) {
     };
     wanted.replay_skip = ["VAD", "transcription:en-US"].map(Box::from).to_vec();
     wanted.replay_unconfirmed = true;
+    wanted.glasses_connection_state = true;
+    wanted.events_url = Some(WebhookUrl::new(EVENTS_URL));
+    wanted.events_kept = 101;
     wanted.flapping_limit = 0;
     wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
     wanted.webhook_timeout = Micros::from_millis(901);
@@ -354,6 +363,8 @@ fn every_setting_reaches_its_field_from_the_variable() {
     assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
     let secret = read.auth_jwt_secret.as_ref();
     assert_eq!(secret.map(Secret::expose), Some(SECRET));
+    let key = read.events_secret.as_ref();
+    assert_eq!(key.map(Secret::expose), Some(EVENTS_SECRET));
     assert_eq!(
         read.relay_settings(),
         RelaySettings {
@@ -363,6 +374,7 @@ fn every_setting_reaches_its_field_from_the_variable() {
             replay: wanted.replay,
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
+            glasses_connection_state: true,
             flapping_limit: 0,
             pulse: wanted.pulse,
             accept_per_second: wanted.accept_per_second,
@@ -378,6 +390,8 @@ fn every_setting_but_a_secret_reaches_its_field_from_the_flag() {
         ("AUTH_JWT_SECRET", SECRET),
         ("ADMIN_TOKEN", TOKEN),
         ("ALERT_WEBHOOK_URL", ALERT_URL),
+        ("EVENTS_URL", EVENTS_URL),
+        ("EVENTS_SECRET", EVENTS_SECRET),
     ]);
     let flags = given().filter(|(name, _)| !is_secret(name));
     for between in [" ", "="] {

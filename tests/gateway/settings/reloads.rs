@@ -37,6 +37,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "REUSE_PORT",
             "PROXY_PROTOCOL",
             "ADMIN_HOSTS",
+            "EVENTS_KEPT",
         ]
     );
 }

@@ -37,6 +37,9 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("PULSE", "true"),
     ("ALERTS", "Off"),
     ("ALERT_WEBHOOK_URL", ALERT_URL),
+    ("EVENTS_URL", EVENTS_URL),
+    ("EVENTS_SECRET", EVENTS_SECRET),
+    ("EVENTS_SECRET_FILE", "/dev/null/events"),
     ("UPSTREAM_HEARTBEAT_INTERVAL_MS", "1004"),
     ("UPSTREAM_CONNECTION_TIMEOUT_MS", "3004"),
     ("CLIENT_JUDGE", "Report"),
@@ -96,6 +99,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("FLAPPING_LIMIT", "0"),
     ("WEBHOOK_TIMEOUT_MS", "901"),
     ("WEBHOOK_ALLOW", "203.0.113.0/24,::ffff:192.168.1.1"),
+    ("GLASSES_CONNECTION_STATE", "true"),
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
@@ -129,10 +133,17 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("ALERT_LIMITS_FOR_MS", "32"),
     ("ALERT_STORM_PERCENT", "33"),
     ("ALERT_STORM_FOR_MS", "34"),
+    ("EVENTS_KEPT", "101"),
 ];
 
 /// A URL that is secret, like a password.
 pub const ALERT_URL: &str = "https://alerts.example.org/s3cret-path?x=1";
+
+/// The URL of a backend that reads events: secret, too.
+pub const EVENTS_URL: &str = "http://backend.example.org/s3cret-events";
+
+/// The key that signs the posts of events.
+pub const EVENTS_SECRET: &str = "s3cret key of the posts";
 
 pub const TOKEN: &str = "s3cret-s3cret-s3cret";
 
@@ -140,9 +151,10 @@ pub const TOKEN: &str = "s3cret-s3cret-s3cret";
 pub const SECRET: &str = "s3cret-of-tokens-of-glasses";
 
 /// The secrets, each with the setting for its file.
-pub const SECRETS: [(&str, &str); 2] = [
+pub const SECRETS: [(&str, &str); 3] = [
     ("AUTH_JWT_SECRET", "AUTH_JWT_SECRET_FILE"),
     ("ADMIN_TOKEN", "ADMIN_TOKEN_FILE"),
+    ("EVENTS_SECRET", "EVENTS_SECRET_FILE"),
 ];
 
 pub const APPS: &str = r#"[
@@ -151,7 +163,8 @@ pub const APPS: &str = r#"[
 ]"#;
 
 pub fn is_secret(name: &str) -> bool {
-    name == "ALERT_WEBHOOK_URL" || SECRETS.iter().any(|(secret, _)| *secret == name)
+    ["ALERT_WEBHOOK_URL", "EVENTS_URL"].contains(&name)
+        || SECRETS.iter().any(|(secret, _)| *secret == name)
 }
 
 /// Returns whether a value is the name of a file with content that matters.
@@ -165,6 +178,7 @@ pub fn secret_of(settings: &Settings, name: &str) -> Option<String> {
     let secret = match name {
         "ADMIN_TOKEN" => &settings.admin_token,
         "AUTH_JWT_SECRET" => &settings.auth_jwt_secret,
+        "EVENTS_SECRET" => &settings.events_secret,
         other => panic!("{other}"),
     };
     secret.as_ref().map(|secret| secret.expose().to_owned())
@@ -173,7 +187,7 @@ pub fn secret_of(settings: &Settings, name: &str) -> Option<String> {
 /// Returns the least number of characters of this secret.
 pub fn least_of(secret: &str) -> usize {
     match secret {
-        "ADMIN_TOKEN" => 16,
+        "ADMIN_TOKEN" | "EVENTS_SECRET" => 16,
         "AUTH_JWT_SECRET" => 8,
         other => panic!("{other}"),
     }
@@ -183,16 +197,17 @@ pub fn least_of(secret: &str) -> usize {
 pub fn spaces_of(secret: &str) -> &'static str {
     match secret {
         "ADMIN_TOKEN" => "without",
-        "AUTH_JWT_SECRET" => "or",
+        "AUTH_JWT_SECRET" | "EVENTS_SECRET" => "or",
         other => panic!("{other}"),
     }
 }
 
-/// Returns the address setting that may be public only with this secret.
-pub fn addr_of(secret: &str) -> &'static str {
+/// Returns the address setting that may be public only with this secret, if there is one.
+pub fn addr_of(secret: &str) -> Option<&'static str> {
     match secret {
-        "ADMIN_TOKEN" => "admin-addr",
-        "AUTH_JWT_SECRET" => "listen-addr",
+        "ADMIN_TOKEN" => Some("admin-addr"),
+        "AUTH_JWT_SECRET" => Some("listen-addr"),
+        "EVENTS_SECRET" => None,
         other => panic!("{other}"),
     }
 }

@@ -30,11 +30,16 @@ fn debug_texts_show_no_secret() {
     for_each_way(|name, _, given| {
         let settings = run("", &[given]);
         assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
-        let [token, key] = [&settings.admin_token, &settings.auth_jwt_secret];
-        let secret = token.as_ref().or(key.as_ref()).expect("a secret");
+        let secrets = [
+            &settings.admin_token,
+            &settings.auth_jwt_secret,
+            &settings.events_secret,
+        ];
+        let secret = secrets.into_iter().flatten().next().expect("a secret");
         assert_hidden(&[
             format!("{settings:?} {settings:#?}"),
             format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
+            format!("{:?}", settings.event_settings()),
             format!("{secret} {secret:?}"),
             format!("{:?}", start("", &[given])),
             format!("{:?}", start("--check", &[given])),
