@@ -26,7 +26,7 @@ use crate::engine::{
 use crate::health::{HealthChange, HealthState, Policy};
 use crate::host::{
     BootId, ClassInfo, ClientCheck, Credentials, EventSender, Identity, PairTarget, Product,
-    Proxies, RequestDecision,
+    Proxies, ReportInbox, RequestDecision,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -110,6 +110,8 @@ pub struct Bridge {
     pub(super) stats: RouteStats,
     pub(super) sessions: SessionTable,
     pub(super) events: EventSender,
+    /// Where the reports of clients go.
+    pub(super) reports: ReportInbox,
 }
 
 impl Bridge {
@@ -140,6 +142,7 @@ impl Bridge {
             stats: RouteStats::default(),
             sessions: SessionTable::new(options.sessions),
             events: EventSender::default(),
+            reports: ReportInbox::default(),
         };
         let (endpoints, known) = (&mut bridge.endpoints, &bridge.known);
         // There were no routes, so no request waits.

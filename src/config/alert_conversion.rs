@@ -32,6 +32,7 @@ impl EffectiveValues {
             flapping_for: millis(const { row("ALERT_FLAPPING_FOR_MS") })?,
             app_down: self.switch(const { row("ALERT_APP_DOWN") })?,
             app_down_for: millis(const { row("ALERT_APP_DOWN_FOR_MS") })?,
+            verdict_jump: number(const { row("ALERT_VERDICT_JUMP") })?,
             stalls: number(const { row("ALERT_STALLS") })?,
             capacity_percent: number(const { row("ALERT_CAPACITY_PERCENT") })?,
             refused: number(const { row("ALERT_REFUSED") })?,

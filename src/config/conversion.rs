@@ -15,7 +15,7 @@ use super::table::row;
 use super::upstream_policy::upstream_policy;
 use crate::base::time::Micros;
 use crate::gateway::{
-    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Route,
+    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, ReportMode, Route,
     SessionLimits, Subprotocols, WebOrigin,
 };
 use crate::health::{AliveBy, HeartbeatMode, Policy, StaleAction};
@@ -78,6 +78,7 @@ impl EffectiveValues {
             pulse: self.switch(const { row("PULSE") })?,
             accept_per_second: self.accept_rate()?,
             sessions: self.session_limits()?,
+            client_reports: self.report_mode()?,
             ready_needs_upstream: self.switch(const { row("READY_NEEDS_UPSTREAM") })?,
             health_path: self.http_path(const { row("HEALTH_PATH") })?,
             glasses: Policy {
@@ -196,6 +197,11 @@ impl EffectiveValues {
             upstream_keep_alive: time(const { row("UPSTREAM_KEEP_ALIVE_MS") })?,
             max_requests: self.size(const { row("HTTP_MAX_REQUESTS") })?,
         })
+    }
+
+    fn report_mode(&self) -> Option<ReportMode> {
+        let word = self.word(const { row("CLIENT_REPORTS") })?;
+        ReportMode::ALL.into_iter().find(|mode| mode.name() == word)
     }
 
     fn accept_rate(&self) -> Option<u32> {

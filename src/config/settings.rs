@@ -15,8 +15,8 @@ use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
     Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, ProxyProtocol,
-    RELAY_CLASSES, RelaySettings, ReplayLimits, Route, SessionLimits, Subprotocols, WebOrigin,
-    WebhookSigner,
+    RELAY_CLASSES, RelaySettings, ReplayLimits, ReportMode, Route, SessionLimits, Subprotocols,
+    WebOrigin, WebhookSigner,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, EventSettings, HttpSettings, WebhookSettings, WebhookUrl};
@@ -54,6 +54,8 @@ pub struct Settings {
     pub accept_per_second: u32,
     /// The limits of sessions that outlive their connections.
     pub sessions: SessionLimits,
+    /// What is done with the reports of clients.
+    pub client_reports: ReportMode,
     /// Whether the gateway is ready only if each route has an upstream that is up.
     pub ready_needs_upstream: bool,
     /// The path of the health check.

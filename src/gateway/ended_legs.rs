@@ -5,7 +5,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Ending, Io};
 use crate::host::{
-    BootId, Classes, Identity, LogReason, LogUserAgent, LogValue, OrDash, PairTarget,
+    BootId, Classes, EndVerdict, Identity, LogReason, LogUserAgent, LogValue, OrDash, PairTarget,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +25,8 @@ pub(super) struct EndedLeg {
     pub(super) identity: Option<Identity>,
     pub(super) user_agent: Option<Arc<str>>,
     pub(super) end: Ending,
+    /// Why it has ended, if it is the connection of the client.
+    pub(super) verdict: Option<EndVerdict>,
     /// Whether it is the connection to the upstream.
     pub(super) is_upstream: bool,
     pub(super) target: PairTarget,
@@ -124,7 +126,7 @@ impl fmt::Display for LogPair<'_> {
         write!(
             f,
             "pair route={} upstream={} user={} client={} upstream_id={} peer={} user_agent={} \
-             connection={boot}.{} age_ms={} cause={} by={} reason={}",
+             connection={boot}.{} age_ms={} cause={} by={} verdict={} reason={}",
             LogValue(&client.target.route),
             LogValue(&client.target.upstream),
             OrDash(user),
@@ -136,6 +138,7 @@ impl fmt::Display for LogPair<'_> {
             first.end.age.as_millis(),
             first.end.cause,
             classes.ended_by(&first.end),
+            OrDash(client.verdict),
             LogReason(&first.end.reason),
         )?;
         let (of_client, of_upstream) = (&client.end, &upstream.end);

@@ -10,7 +10,7 @@ use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, SilenceEvidence, Stats, TimerId};
 use crate::health::HealthState;
 use crate::host::{
-    BootId, Classes, Identity, LogIdentity, LogReason, LogUserAgent, LogValue, OrDash,
+    BootId, Classes, EndVerdict, Identity, LogIdentity, LogReason, LogUserAgent, LogValue, OrDash,
 };
 use crate::relay::RelayStats;
 use log::Level;
@@ -120,7 +120,7 @@ impl EventLog {
         io: &mut Io<'_>,
         id: ConnId,
         peer: PeerInfo<'_>,
-        end: &Ending,
+        (end, verdict): (&Ending, Option<EndVerdict>),
         ties: LogTies<'_>,
     ) {
         let level = match end.cause {
@@ -129,13 +129,19 @@ impl EventLog {
             _ => Level::Info,
         };
         if log::log_enabled!(level) && self.limiter.admit(io, end.cause, Some(end.peer_addr.ip())) {
-            self.write_close(level, id, peer, end, ties);
+            self.write_close(level, id, peer, (end, verdict), ties);
         }
     }
 
     /// Logs a leg of a pair that has ended, or a connection to an upstream that never became one,
     /// at debug: its pair, or its client, has a line of its own.
-    pub(super) fn log_leg(&self, id: ConnId, peer: PeerInfo<'_>, end: &Ending, ties: LogTies<'_>) {
+    pub(super) fn log_leg(
+        &self,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        end: (&Ending, Option<EndVerdict>),
+        ties: LogTies<'_>,
+    ) {
         if log::log_enabled!(Level::Debug) {
             self.write_close(Level::Debug, id, peer, end, ties);
         }
@@ -152,7 +158,13 @@ impl EventLog {
                     partner: leg.end.partner.map(|partner| partner.id),
                     session: None,
                 };
-                self.log_close(io, leg.id, PeerInfo::from(leg), &leg.end, ties);
+                self.log_close(
+                    io,
+                    leg.id,
+                    PeerInfo::from(leg),
+                    (&leg.end, leg.verdict),
+                    ties,
+                );
             }
             return;
         }
@@ -171,7 +183,7 @@ impl EventLog {
         level: Level,
         id: ConnId,
         peer: PeerInfo<'_>,
-        end: &Ending,
+        (end, verdict): (&Ending, Option<EndVerdict>),
         ties: LogTies<'_>,
     ) {
         let conn = ConnFields {
@@ -184,7 +196,7 @@ impl EventLog {
             level,
             "close {conn} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} \
              bytes_out={} messages_in={} \
-             messages_out={} cause={} code={} by={} clean={} reason={}{}",
+             messages_out={} cause={} code={} by={} clean={} verdict={} reason={}{}",
             end.age.as_millis(),
             end.silence.as_millis(),
             end.unanswered,
@@ -197,6 +209,7 @@ impl EventLog {
             end.code,
             self.classes.ended_by(end),
             end.clean,
+            OrDash(verdict),
             LogReason(&end.reason),
             ties,
         );

@@ -10,7 +10,8 @@ use crate::bridge::{Bridge, BridgeOptions};
 use crate::engine::{ConnMap, Io, Remote, Request, TimerId};
 use crate::host::{
     BootId, ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, EventSender, Flapping,
-    Histories, Identity, IgnoredForwarding, Product, Proxies, ThrottleLog, UserAgents,
+    Histories, Identity, IgnoredForwarding, Product, Proxies, ReportInbox, ReportMode,
+    ReportReceiver, ThrottleLog, UserAgents, VerdictJudge,
 };
 use crate::query::QueryReceiver;
 use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
@@ -36,6 +37,8 @@ pub struct GatewayOptions {
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
+    /// What is done with the reports of clients.
+    pub client_reports: ReportMode,
     /// The path of the health check on the listener for peers.
     pub health_path: Box<str>,
     /// Whether the relay serves its paths.
@@ -95,6 +98,10 @@ pub struct Gateway {
     pub(super) boot: BootId,
     /// The identities of products other than the relay that reconnect too often.
     pub(super) flapping: Flapping,
+    /// Judges why connections of clients end.
+    pub(super) judge: VerdictJudge,
+    /// Where the products leave the reports of clients.
+    pub(super) reports: ReportInbox,
 }
 
 impl Gateway {
@@ -103,12 +110,14 @@ impl Gateway {
         let boot = BootId::random();
         let credentials = options.credentials.clone();
         let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
-        relay.set_boot(boot);
+        let reports = ReportInbox::new(options.client_reports, boot);
+        relay.set_boot(boot, reports.clone());
         let events = EventSender::default();
         relay.set_events(events.clone());
         let bridge = options.bridge.map(|options| {
             let mut bridge = Bridge::new(options, boot);
             bridge.set_events(events.clone());
+            bridge.set_reports(reports.clone());
             bridge
         });
         let (mut products, classes) = Products::register(relay, bridge, options.products);
@@ -144,6 +153,8 @@ impl Gateway {
             watchdog_timer: None,
             boot,
             flapping: Flapping::default(),
+            judge: VerdictJudge::default(),
+            reports,
         }
     }
 
@@ -179,6 +190,11 @@ impl Gateway {
     /// Returns the queue of records of ended connections.
     pub fn closed_conns(&self) -> ClosedReceiver {
         self.closed.receiver()
+    }
+
+    /// Returns the queue of reports of clients.
+    pub fn reports(&self) -> ReportReceiver {
+        self.reports.receiver()
     }
 
     /// Returns the queue of peers that did not come back within their grace.

@@ -1,10 +1,8 @@
 //! The gateway's handlers for the events of the loop.
 
 use super::client_files::{client_file, is_client_file};
-use super::ended_legs::EndedLeg;
 use super::event_log::{self, PeerInfo};
 use super::gateway::Gateway;
-use super::log_ties::LogTies;
 use super::request_checks::{blocked_verdict, drain_refusal, identity_refusal};
 use super::unserved::no_such_path;
 use crate::base::address_block::AddressBlock;
@@ -16,12 +14,8 @@ use crate::engine::{
     Request, Response, ResponseVerdict, SilenceEvidence, TimerId, Verdict,
 };
 use crate::health::HealthChange;
-use crate::host::{
-    ClientCheck, Directory, Identity, LogValue, PairTarget, Product, RequestDecision,
-};
-use std::borrow::Cow;
+use crate::host::{ClientCheck, Identity, LogValue, Product, RequestDecision};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 impl Handler for Gateway {
     fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
@@ -230,16 +224,8 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let (target, partner, session) = self.ties_of_ended(id, end);
-        let peer = (identity.as_ref(), user_agent.as_ref());
-        let told = self.told_end(id, end).into_owned();
-        self.log_end(
-            io,
-            id,
-            peer,
-            (end, &told),
-            (target.as_ref(), partner, session),
-        );
+        let told = self.tell_end(io, id, end);
+        self.log_end(io, id, (identity.as_ref(), user_agent.as_ref()), end, &told);
         let is_failed_dial = self.is_failed_dial(id, end);
         match end.class {
             Some(class) => {
@@ -254,29 +240,16 @@ impl Handler for Gateway {
         if is_failed_dial {
             return;
         }
-        let generated = self.is_generated(identity.as_ref());
-        let (peer, ties) = ((identity, user_agent), (target, partner));
-        self.closed
-            .record(id, peer, generated, history, ties, &told);
+        self.record_end(id, (identity, user_agent), history, told);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.remove(id, identity.is_some());
-        let (target, partner, session) = self.ties_of_ended(id, end);
-        let told = self.told_end(id, end).into_owned();
+        let told = self.tell_end(io, id, end);
         self.notify_reject(io, id, end);
-        let peer = (identity.as_ref(), user_agent.as_ref());
-        self.log_end(
-            io,
-            id,
-            peer,
-            (end, &told),
-            (target.as_ref(), partner, session),
-        );
-        let generated = self.is_generated(identity.as_ref());
-        let (peer, ties) = ((identity, user_agent), (target, partner));
-        self.closed.record(id, peer, generated, None, ties, &told);
+        self.log_end(io, id, (identity.as_ref(), user_agent.as_ref()), end, &told);
+        self.record_end(id, (identity, user_agent), None, told);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -375,87 +348,6 @@ impl Gateway {
             let user_agent = self.user_agents.name(id);
             self.event_log
                 .log_open(io, id, PeerInfo(Some(identity), user_agent), how);
-        }
-    }
-
-    /// Returns where the pair of a connection leads that has ended, and the other leg. Of a client
-    /// that is no leg: what it has asked for, and the last connection that was made for it. Also
-    /// returns the number of its session, if it has one.
-    fn ties_of_ended(
-        &self,
-        id: ConnId,
-        end: &Ending,
-    ) -> (Option<PairTarget>, Option<ConnId>, Option<u64>) {
-        let bridge = self.products.shared_bridge();
-        if let Some(asked) = bridge.and_then(|b| b.asked(id)) {
-            return (Some(asked.target.clone()), asked.dial, None);
-        }
-        if let Some(tie) = bridge.and_then(|b| b.session_tie(id)) {
-            return (Some(tie.target), Some(tie.partner), Some(tie.session));
-        }
-        let partner = end.partner.map(|partner| partner.id);
-        let target = self.target(id, partner);
-        let target = target.or_else(|| self.ended_legs.target(id));
-        (target, partner, None)
-    }
-
-    /// Returns the end of a connection as the log and its record tell it.
-    fn told_end<'a>(&self, id: ConnId, end: &'a Ending) -> Cow<'a, Ending> {
-        match self.products.shared_bridge() {
-            Some(bridge) => bridge.told_end(id, end),
-            None => Cow::Borrowed(end),
-        }
-    }
-
-    /// Returns whether the end is that of a connection to an upstream that was never one leg of a
-    /// pair or a session.
-    fn is_failed_dial(&self, id: ConnId, end: &Ending) -> bool {
-        let is_upstream = |class| self.classes.is_upstream(class);
-        let is_leg = self.products.shared_bridge().is_some_and(|b| b.is_leg(id));
-        end.partner.is_none() && end.class.is_some_and(is_upstream) && !is_leg
-    }
-
-    /// Logs the end of a connection: by a line of its own, or by that of its pair. `told`: the end
-    /// as it is told.
-    fn log_end(
-        &mut self,
-        io: &mut Io<'_>,
-        id: ConnId,
-        (identity, user_agent): (Option<&Identity>, Option<&Arc<str>>),
-        (end, told): (&Ending, &Ending),
-        (target, partner, session): (Option<&PairTarget>, Option<ConnId>, Option<u64>),
-    ) {
-        let peer = PeerInfo(identity, user_agent.map(|name| &**name));
-        let ties = LogTies {
-            target,
-            connection: end.class.is_none().then_some((self.boot, id)),
-            partner,
-            session,
-        };
-        // The service of a session is closed for what its client has done, which has a line.
-        let is_follower = session.is_some()
-            && end.cause == Cause::PARTNER_ENDED
-            && end
-                .class
-                .is_some_and(|class| self.classes.is_upstream(class));
-        if is_follower || self.is_failed_dial(id, end) {
-            return self.event_log.log_leg(id, peer, told, ties);
-        }
-        let (Some(partner), Some(target)) = (end.partner, target) else {
-            return self.event_log.log_close(io, id, peer, told, ties);
-        };
-        self.event_log.log_leg(id, peer, end, ties);
-        let bridge = self.products.shared_bridge();
-        let leg = EndedLeg {
-            id,
-            identity: identity.cloned(),
-            user_agent: user_agent.cloned(),
-            end: end.clone(),
-            is_upstream: bridge.is_some_and(|bridge| bridge.target(id).is_some()),
-            target: target.clone(),
-        };
-        if let Some(pair) = self.ended_legs.add(io, leg, partner.id) {
-            self.event_log.log_pair(io, &pair, self.boot);
         }
     }
 

@@ -4,6 +4,7 @@
 mod block_scan;
 mod client_files;
 mod ended_legs;
+mod ends;
 mod event_log;
 mod events;
 #[expect(
@@ -43,12 +44,14 @@ pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
-    ClosedConn, ClosedEvent, ClosedReceiver, ConnPage, ConnRow, ConnState, ConnectLimit,
-    Credentials, Event, EventKind, EventReceiver, EventSubject, Filter, HISTORIES_MAX, History,
-    HistoryReason, HoldEnd, Identity, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PageRequest, PairTarget,
-    Position, Product, Proxies, RequestDecision, ResetReason, Search, SessionCounts, Sort,
-    StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin,
-    is_url,
+    ClientReport, ClosedConn, ClosedEvent, ClosedReceiver, ConnPage, ConnRow, ConnState,
+    ConnectLimit, Credentials, EndFacts, EndKind, EndVerdict, Event, EventKind, EventReceiver,
+    EventSubject, Evidence, Filter, HISTORIES_MAX, History, HistoryReason, HoldEnd, Identity,
+    JudgedEnd, KernelEvidence, KernelView, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PackedReport,
+    PackedTries, PageRequest, PairTarget, Position, Product, Proxies, ReportCounts, ReportMode,
+    ReportOutcome, ReportReceiver, ReportSource, ReportedConn, RequestDecision, ResetReason,
+    RowWords, Search, SessionCounts, Sort, StateChange, Subprotocols, TokenFault,
+    USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

@@ -10,7 +10,7 @@ use crate::bridge::{PairForecast, PulseSessionRow, Route, RouteStats, SessionLim
 use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPlace, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory,
-    History, Identity, LogIdentity, LogValue, OrDash, PairTarget, SessionCounts,
+    History, Identity, LogIdentity, LogValue, OrDash, PairTarget, ReportMode, SessionCounts,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
@@ -108,6 +108,8 @@ pub struct Reconfiguration {
     pub relay: RelaySettings,
     /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
+    /// What is done with the reports of clients.
+    pub client_reports: ReportMode,
 }
 
 /// All that is known about one connection.
@@ -154,6 +156,8 @@ impl Directory for Gateway {
 impl Gateway {
     /// Returns all counters and gauges.
     pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
+        // It is asked for every few seconds, so that stalls are dated well.
+        self.judge.look(io.now(), io.stats().stalled);
         let drained =
             |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
         let bridge = self.products.bridge();
@@ -446,6 +450,7 @@ impl Gateway {
             product.on_credentials(&newer.credentials);
         }
         self.serves_relay = newer.serves_relay;
+        self.reports.set_mode(newer.client_reports);
         if let Some(bridge) = self.products.bridge() {
             bridge.set_session_limits(newer.sessions);
         }

@@ -7,6 +7,8 @@ use super::events::{EventKind, EventSender};
 use super::history::History;
 use super::identity::Identity;
 use super::pair_target::PairTarget;
+use super::reports::PackedReport;
+use super::verdicts::JudgedEnd;
 use crate::base::id::ConnId;
 use crate::base::time::Timestamp;
 use crate::engine::Ending;
@@ -42,6 +44,12 @@ pub struct ClosedConn {
     pub end: Ending,
     /// The history of the connection, if one was kept.
     pub history: Option<Box<History>>,
+    /// The number of its session on the bridge.
+    pub session: Option<u64>,
+    /// The verdict, if it was a client's WebSocket.
+    pub judged: Option<JudgedEnd>,
+    /// What its client has reported of the end, if that is kept.
+    pub report: Option<Box<PackedReport>>,
 }
 
 impl ClosedConn {
@@ -61,6 +69,7 @@ impl QueueItem for ClosedConn {
             + self.address.as_deref().map_or(0, size_of_val)
             + self.end.reason.len()
             + history.map_or(0, History::bytes)
+            + self.report.as_deref().map_or(0, size_of_val)
     }
 }
 
@@ -104,8 +113,8 @@ impl ClosedSender {
         (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
         generated: bool,
         history: Option<Box<History>>,
-        (target, partner): (Option<PairTarget>, Option<ConnId>),
-        end: &Ending,
+        (target, partner, session): (Option<PairTarget>, Option<ConnId>, Option<u64>),
+        (end, judged): (&Ending, Option<JudgedEnd>),
     ) {
         if end.cause.is_check() {
             return;
@@ -124,6 +133,9 @@ impl ClosedSender {
             partner,
             end: end.clone(),
             history,
+            session,
+            judged,
+            report: None,
         };
         self.events.send(|| EventKind::closed(&record));
         // The newest record always finds room: the oldest ones are dropped.

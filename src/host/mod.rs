@@ -8,6 +8,8 @@ mod class_drain;
 mod classes;
 mod client_check;
 mod closed_conns;
+#[cfg(test)]
+pub(crate) mod doc_table;
 mod events;
 mod flapping;
 mod history;
@@ -23,10 +25,12 @@ mod product;
 mod proxy;
 mod pulse;
 mod reconnects;
+mod reports;
 mod spread_close;
 mod subprotocols;
 mod throttle_log;
 mod user_agents;
+mod verdicts;
 
 pub use self::auth::{
     APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin,
@@ -66,8 +70,17 @@ pub(crate) use self::pulse::{
     heartbeat_text, pulse_policy, query_without_wish, session_wish, wanted_sign,
 };
 pub use self::pulse::{HoldEnd, NotHeld, ResetReason, SessionCounts};
+pub(crate) use self::reports::ReportInbox;
+pub use self::reports::{
+    ClientReport, PackedReport, PackedTries, ReportCounts, ReportMode, ReportOutcome,
+    ReportReceiver, ReportSource, ReportedConn,
+};
 pub(crate) use self::spread_close::SpreadClose;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttle_log::ThrottleLog;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
 pub(crate) use self::user_agents::{UserAgents, normalize_user_agent};
+pub(crate) use self::verdicts::VerdictJudge;
+pub use self::verdicts::{
+    EndFacts, EndKind, EndVerdict, Evidence, JudgedEnd, KernelEvidence, KernelView, RowWords,
+};

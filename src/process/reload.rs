@@ -125,6 +125,7 @@ impl Reloader {
                 sessions: new.sessions,
                 relay: new.relay_settings(),
                 credentials: new.credentials(),
+                client_reports: new.client_reports,
             };
             match gateway.reconfigure(io, newer) {
                 Ok(()) => {

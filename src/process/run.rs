@@ -206,12 +206,14 @@ fn serve(
         watchdog: service::start_watchdog()?,
         relay: settings.relay_settings(),
         credentials: settings.credentials(),
+        client_reports: settings.client_reports,
         products: Vec::new(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let (classes, boot) = (gateway.classes().clone(), gateway.boot());
-    let (closed, expired, jobs) = (
+    let (closed, reports, expired, jobs) = (
         gateway.closed_conns(),
+        gateway.reports(),
         gateway.expired_peers(),
         gateway.jobs(),
     );
@@ -282,6 +284,7 @@ fn serve(
         hosts: settings.admin_hosts.clone(),
         queries: queries.clone(),
         closed,
+        reports,
         expired,
         events: EventOptions {
             receiver: event_queue,

@@ -231,6 +231,19 @@ pub enum TryPhase {
     Hello,
 }
 
+impl TryPhase {
+    /// Returns the name, as a report has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TryPhase::Dns => "dns",
+            TryPhase::Tcp => "tcp",
+            TryPhase::Tls => "tls",
+            TryPhase::Http => "http",
+            TryPhase::Hello => "hello",
+        }
+    }
+}
+
 /// Why a try failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,8 +7,8 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message, SendOutcome};
-use crate::host::{Identity, ResetReason, SessionWish, control_units};
-use crate::pulse::{ClientFrame, FrameEffect, PulseText};
+use crate::host::{Identity, ReportSource, ResetReason, SessionWish, control_units};
+use crate::pulse::{ClientFrame, FrameEffect, PulseText, Report};
 use crate::relay::role::PeerRole;
 
 /// A protocol error (RFC 6455 §7.4.1).
@@ -99,7 +99,7 @@ impl Relay {
                 self.pulse.set_wanted_sign(io, key, state.want_ms);
             }
             FrameEffect::Told(ClientFrame::Report(report)) => {
-                self.pulse.counts.reports += u64::from(report.is_some());
+                self.take_report(io, key, id, report.as_deref());
             }
             FrameEffect::Ignored(frame) => self.pulse.counts.count_ignored(frame),
             _ => {}
@@ -109,6 +109,24 @@ impl Relay {
         }
         self.pulse.send_more(io, key);
         self.resume_acknowledged(io, id, key);
+    }
+
+    /// Passes on what a peer reports; `None`: its report is not valid.
+    fn take_report(&mut self, io: &Io<'_>, key: PulseKey, id: ConnId, report: Option<&Report>) {
+        let outcome = self.reports.take(report, || {
+            let identity = self.pulse.get(key)?.identity.clone();
+            let user = identity.as_ref().map(|identity| &*identity.user);
+            Some(ReportSource {
+                id,
+                class: io.class(id)?,
+                generated: user.is_some_and(|user| self.is_generated_name(user)),
+                identity,
+                address: io.peer_addr(id)?.ip(),
+                session: None,
+                route: None,
+            })
+        });
+        self.pulse.counts.count_report(outcome);
     }
 
     /// Reads from the apps again that were paused until these glasses acknowledge more.

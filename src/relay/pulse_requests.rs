@@ -126,6 +126,7 @@ impl Relay {
             // A text that begins with 0x01 is one byte longer on the wire.
             message_bytes_max: io.max_message_bytes() - 1,
             first_ms: self.first_ms(io),
+            report_bytes: self.reports.report_bytes(),
         };
         if let Some(peer) = self.pulse.get_mut(key) {
             peer.pulse.note_first_ms(terms.first_ms);

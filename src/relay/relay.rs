@@ -15,7 +15,9 @@ use super::tables::{
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
-use crate::host::{Blocks, BootId, Credentials, EventSender, Flapping, Identity, SessionCounts};
+use crate::host::{
+    Blocks, BootId, Credentials, EventSender, Flapping, Identity, ReportInbox, SessionCounts,
+};
 use crate::relay::role::PeerRole;
 use std::collections::HashMap;
 
@@ -65,6 +67,8 @@ pub(crate) struct Relay {
     pub(super) absent_max: usize,
     /// The number of the last generated name.
     pub(super) anonymous: u64,
+    /// Where the reports of peers go.
+    pub(super) reports: ReportInbox,
 }
 
 impl Relay {
@@ -97,12 +101,15 @@ impl Relay {
             pulse: PulsePeers::default(),
             absent_max,
             anonymous: 0,
+            reports: ReportInbox::default(),
         }
     }
 
-    /// Sets the id of this run of the gateway, which the hello of pulse names.
-    pub(crate) fn set_boot(&mut self, boot: BootId) {
+    /// Sets the id of this run of the gateway, which the hello of pulse names, and where the
+    /// reports of peers go.
+    pub(crate) fn set_boot(&mut self, boot: BootId, reports: ReportInbox) {
         self.pulse.boot = Some(boot);
+        self.reports = reports;
     }
 
     /// Sets where events go.

@@ -14,7 +14,7 @@ use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{
-    BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver,
+    BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver, ReportReceiver,
 };
 use crate::health::Policy;
 use crate::reactor::{HandedOverSocket, ReturnSender};
@@ -47,6 +47,8 @@ pub struct SideOptions {
     pub classes: Classes,
     /// The queue of records of ended connections from the loop.
     pub closed: ClosedReceiver,
+    /// The queue of reports of clients, from the loop.
+    pub reports: ReportReceiver,
     /// The queue of lost peers that did not come back in time, from the loop.
     pub expired: ExpiredReceiver,
     /// The events for backends.
@@ -167,14 +169,14 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     ));
     let started = Timestamp::now();
     let watchers = Arc::new(Watchers::new(
-        options.closed,
-        options.expired,
+        (options.closed, options.reports, options.expired),
         Alerts::new(
             options.alerts,
             options.listen_addr,
             addr,
             options.classes.clone(),
         ),
+        options.classes.clone(),
         started,
     ));
     let EventOptions {
@@ -236,7 +238,10 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         }
         let down = || down.webhooks().down;
         let http_requests = || http_stats.in_progress();
-        let collect = || watchers.collect_records();
+        let collect = || {
+            watchers.collect_records();
+            watchers.verdict_growth()
+        };
         watch::run_alerts(watchers.alerts(), &queries, down, http_requests, collect).await;
     })?;
     Ok(handle)

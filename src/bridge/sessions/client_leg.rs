@@ -126,7 +126,7 @@ impl Bridge {
                 self.plan_sign(io, key);
             }
             FrameEffect::Told(ClientFrame::Report(report)) => {
-                self.sessions.counts.reports += u64::from(report.is_some());
+                self.take_report(io, key, id, report.as_deref());
             }
             FrameEffect::Ignored(frame) => self.sessions.counts.count_ignored(frame),
             _ => {}

@@ -11,6 +11,7 @@ mod holding;
 mod live_session;
 mod opening;
 mod planned;
+mod reporting;
 mod resuming;
 mod session_due;
 mod session_events;

@@ -238,6 +238,7 @@ impl Bridge {
             // A text that begins with 0x01 is one byte longer on the wire.
             message_bytes_max: most.min(io.max_message_bytes() - 1),
             first_ms: self.first_ms(io, &route),
+            report_bytes: self.reports.report_bytes(),
         };
         let hello = terms.hello(io, self.boot, client);
         let first_ms = hello.retry.first_ms;

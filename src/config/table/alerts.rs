@@ -142,6 +142,17 @@ pub(super) const ADVANCED: &[Setting] = &[
                ALERT_MASS_DEATH_WINDOW_MS. 0 turns it off.",
     },
     Setting {
+        name: "ALERT_VERDICT_JUMP",
+        kind: CONNECTIONS_OR_NONE,
+        default: Fallback::Value("20"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The alert verdict_jump fires when this many connections of a class ended with one \
+               verdict within 10 min, and that is five times as many as usual in the hour before. \
+               0 turns it off.",
+    },
+    Setting {
         name: "ALERT_MASS_DEATH_PERCENT",
         kind: PERCENT,
         default: Fallback::Value("2"),

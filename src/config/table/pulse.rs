@@ -86,6 +86,17 @@ pub(super) const ADVANCED: &[Setting] = &[
                gets a new one. On the relay there is no such limit.",
     },
     Setting {
+        name: "CLIENT_REPORTS",
+        kind: ValueKind::Word(&["off", "count", "keep"]),
+        default: Fallback::Value("keep"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "What is done with reports of pulse clients about connections that ended. off: \
+               clients are told to send none. count: they correct verdicts, and are not kept. \
+               keep: they are kept beside the records of the connections, too.",
+    },
+    Setting {
         name: "ACCEPT_RATE",
         kind: ValueKind::Number {
             unit: Unit::Connections,

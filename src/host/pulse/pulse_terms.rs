@@ -28,6 +28,8 @@ pub(crate) struct HelloTerms {
     pub(crate) message_bytes_max: usize,
     /// The time over which first tries are spread, in milliseconds.
     pub(crate) first_ms: u64,
+    /// The largest report that is taken, in bytes; 0: none.
+    pub(crate) report_bytes: u64,
 }
 
 impl HelloTerms {
@@ -47,6 +49,7 @@ impl HelloTerms {
             false => ms(self.hold),
         };
         hello.max_message_bytes = self.message_bytes_max as u64;
+        hello.report_bytes = self.report_bytes;
         hello.retry = RetryHint {
             first_ms: self.first_ms,
             max_ms: ms(RETRY_MAX),

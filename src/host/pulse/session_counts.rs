@@ -1,5 +1,6 @@
 //! Counters of sessions.
 
+use crate::host::reports::{ReportCounts, ReportOutcome};
 use crate::pulse::IgnoredFrame;
 use std::fmt;
 
@@ -144,12 +145,10 @@ pub struct SessionCounts {
     pub unacknowledged: u64,
     /// Clients that were refused after their WebSocket was open, so that a browser learns why.
     pub refused: u64,
-    /// Reports of clients.
-    pub reports: u64,
+    /// Reports of clients, by [`ReportOutcome`].
+    pub reports: ReportCounts,
     /// States of clients that were ignored, because they came too often.
     pub states_ignored: u64,
-    /// Reports that were ignored, because they were not the first of their connection.
-    pub reports_ignored: u64,
 }
 
 impl SessionCounts {
@@ -163,6 +162,7 @@ impl SessionCounts {
         add_all(&mut self.resets, &other.resets);
         add_all(&mut self.holds_ended, &other.holds_ended);
         add_all(&mut self.not_held, &other.not_held);
+        add_all(&mut self.reports, &other.reports);
         self.opened += other.opened;
         self.attached += other.attached;
         self.held += other.held;
@@ -173,16 +173,19 @@ impl SessionCounts {
         self.sent_again += other.sent_again;
         self.unacknowledged += other.unacknowledged;
         self.refused += other.refused;
-        self.reports += other.reports;
         self.states_ignored += other.states_ignored;
-        self.reports_ignored += other.reports_ignored;
+    }
+
+    /// Counts a report of a client.
+    pub(crate) const fn count_report(&mut self, outcome: ReportOutcome) {
+        self.reports[outcome as usize] += 1;
     }
 
     /// Counts a frame of a client that was ignored.
     pub(crate) fn count_ignored(&mut self, frame: IgnoredFrame) {
         match frame {
             IgnoredFrame::State => self.states_ignored += 1,
-            IgnoredFrame::Report => self.reports_ignored += 1,
+            IgnoredFrame::Report => self.count_report(ReportOutcome::Repeated),
         }
     }
 }

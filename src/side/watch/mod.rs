@@ -6,6 +6,7 @@ mod ended;
 mod sampling;
 mod series;
 mod troubled;
+mod verdicts;
 mod watchers;
 
 pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, run as run_alerts};
@@ -13,4 +14,5 @@ pub use self::alerts::{AlertSettings, WebhookUrl};
 pub(super) use self::sampling::sample;
 pub(super) use self::series::{Minute, SeriesStep};
 pub(super) use self::troubled::RankedIdentity;
+pub(super) use self::verdicts::{JoinOutcome, VerdictCounts};
 pub(super) use self::watchers::Watchers;

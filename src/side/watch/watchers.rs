@@ -4,8 +4,11 @@ use super::alerts::Alerts;
 use super::ended::EndedRing;
 use super::series::Series;
 use super::troubled::Troubled;
+use super::verdicts::{EndVerdicts, VerdictGrowth};
 use crate::base::time::Timestamp;
-use crate::gateway::{ClosedConn, ClosedReceiver, ExpiredPeer, ExpiredReceiver};
+use crate::gateway::{
+    Classes, ClientReport, ClosedConn, ClosedReceiver, ExpiredPeer, ExpiredReceiver, ReportReceiver,
+};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -16,25 +19,30 @@ use std::sync::{Mutex, MutexGuard};
 /// that needs fresh records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
     closed: ClosedReceiver,
+    reports: ReportReceiver,
     expired: ExpiredReceiver,
     ended: Mutex<EndedRing>,
+    verdicts: Mutex<EndVerdicts>,
     alerts: Alerts,
     troubled: Mutex<Troubled>,
     series: Mutex<Series>,
 }
 
 impl Watchers {
-    /// Creates the watchers. The loop puts its records into `closed` and `expired`.
+    /// Creates the watchers. The loop puts its records into `closed` and `expired`, and the reports
+    /// of clients into `reports`.
     pub(in crate::side) fn new(
-        closed: ClosedReceiver,
-        expired: ExpiredReceiver,
+        (closed, reports, expired): (ClosedReceiver, ReportReceiver, ExpiredReceiver),
         alerts: Alerts,
+        classes: Classes,
         started: Timestamp,
     ) -> Self {
         Watchers {
             closed,
+            reports,
             expired,
             ended: Mutex::default(),
+            verdicts: Mutex::new(EndVerdicts::new(classes, started)),
             alerts,
             troubled: Mutex::default(),
             series: Mutex::new(Series::new(started)),
@@ -49,14 +57,16 @@ impl Watchers {
     pub(in crate::side) fn collect_records(&self) {
         // Locked before the records are taken, so that the records of two callers stay in order.
         let mut ring = lock(&self.ended);
+        // A report follows the ends that it is about. Those that are here already must be found.
+        let reports = self.reports.take();
         let (ended, expired) = (self.closed.take(), self.expired.take());
-        self.distribute(&mut ring, ended, &expired);
+        self.distribute(&mut ring, (ended, reports), &expired);
     }
 
     fn distribute(
         &self,
         ring: &mut EndedRing,
-        ended: VecDeque<ClosedConn>,
+        (ended, reports): (VecDeque<ClosedConn>, VecDeque<ClientReport>),
         expired: &VecDeque<ExpiredPeer>,
     ) {
         self.alerts.record(&ended);
@@ -64,13 +74,25 @@ impl Watchers {
         troubled.record_closed(&ended);
         troubled.record_expired(expired);
         drop(troubled);
-        ring.extend(ended);
+        let now = Timestamp::now().raw;
+        lock(&self.verdicts).record(ring, ended, reports, now);
     }
 
     /// Returns how many records were lost because this side did not take them in time: of ended
-    /// connections, and of expired peers.
-    pub(in crate::side) fn lost(&self) -> [u64; 2] {
-        [self.closed.lost(), self.expired.lost()]
+    /// connections, of expired peers, and of what clients have reported.
+    pub(in crate::side) fn lost(&self) -> [u64; 3] {
+        [self.closed.lost(), self.expired.lost(), self.reports.lost()]
+    }
+
+    /// Returns the verdicts of all ends.
+    pub(in crate::side) fn verdicts(&self) -> MutexGuard<'_, EndVerdicts> {
+        lock(&self.verdicts)
+    }
+
+    /// Returns how the ends of the last minutes compare with those before, by verdict.
+    pub(in crate::side) fn verdict_growth(&self) -> Vec<VerdictGrowth> {
+        let now = Timestamp::now().raw;
+        self.verdicts().counts().growth(now)
     }
 
     /// Returns the ended connections that are remembered.
@@ -100,8 +122,8 @@ mod tests {
     use super::super::troubled::tests::{HOUR_MS, START, closed, expired, moment};
     use super::*;
     use crate::base::cause::Cause;
-    use crate::gateway::{Classes, RELAY_CLASSES};
-    use crate::host::ClosedSender;
+    use crate::gateway::RELAY_CLASSES;
+    use crate::host::{ClosedSender, ReportInbox};
     use crate::relay::ExpiredSender;
     use std::sync::Arc;
 
@@ -111,9 +133,11 @@ mod tests {
         let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None, classes);
         let boxes = (
             ClosedSender::default().receiver(),
+            ReportInbox::default().receiver(),
             ExpiredSender::default().shared(),
         );
-        Watchers::new(boxes.0, boxes.1, alerts, Timestamp::default())
+        let classes = Classes::new(RELAY_CLASSES);
+        Watchers::new(boxes, alerts, classes, Timestamp::default())
     }
 
     #[test]
@@ -123,7 +147,8 @@ mod tests {
             let at = START + hour * HOUR_MS;
             let ended = VecDeque::from([closed("ada", at, Cause::PEER_EOF, 20, 60)]);
             let expired = VecDeque::from([expired("ada", at, Cause::PEER_EOF)]);
-            watchers.distribute(&mut watchers.ended(), ended, &expired);
+            let records = (ended, VecDeque::new());
+            watchers.distribute(&mut watchers.ended(), records, &expired);
         }
         assert_eq!(watchers.ended().len(), 3);
         assert_eq!(watchers.alerts().losses(), 3);

@@ -1,11 +1,12 @@
 //! Connections that have ended: the last 10 000.
 
+use super::client_side::ClientSide;
 use super::common::{ClassName, RttBody, TrafficBody, address, code, rfc3339};
 use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page_entries::PageEntries;
 use crate::base::cause::{Cause, CauseTable};
 use crate::engine::Class;
-use crate::gateway::{Classes, ClosedConn, normalize_user_agent};
+use crate::gateway::{Classes, ClosedConn, EndVerdict, normalize_user_agent};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{PathParam, Problem, QueryParams};
 use axum::Json;
@@ -37,6 +38,9 @@ pub(super) struct ClosedParams {
     /// Only connections that ended for this cause.
     #[param(example = "stale")]
     cause: Option<String>,
+    /// Only connections with this verdict.
+    #[param(example = "network_lost")]
+    verdict: Option<String>,
     /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -78,6 +82,22 @@ pub(super) struct ClosedBody {
     /// Which side ended the connection: `us`, `peer`, `network` or `operator`. For connections of
     /// a bridge: `gateway`, `client`, `upstream`, `network` or `operator`.
     by: &'static str,
+    /// Why the connection really ended. Null if it was no WebSocket of a client.
+    #[schema(example = "network_lost")]
+    verdict: Option<&'static str>,
+    /// Whose records the verdict is made from: `gateway`, or `both` if the client has reported the
+    /// end, too.
+    #[schema(example = "gateway")]
+    evidence: Option<&'static str>,
+    /// What the verdict means, in words.
+    why: Option<&'static str>,
+    /// What has led to the verdict: what the gateway saw, and what its kernel and the client said.
+    because: Option<String>,
+    /// What the kernel said when a heartbeat was late: `nothing`, `acknowledged`, `window_full`,
+    /// `unacknowledged` or `lost`.
+    kernel: Option<&'static str>,
+    /// What the client has reported of the end. Null if it has not, or if that is not kept.
+    client: Option<ClientSide>,
     /// The connection that it was linked to: the other one of a client and its upstream. Of a
     /// client that was refused: the last connection to an upstream that was made for it.
     partner: Option<String>,
@@ -131,9 +151,10 @@ pub(super) async fn list(
     let class = class.map(|name| name.resolve(&admin.classes)).transpose()?;
     let named = |name: &str| parse_cause(admin.causes, name);
     let cause = params.cause.as_deref().map(named).transpose()?;
+    let verdict = params.verdict.as_deref().map(parse_verdict).transpose()?;
     admin.watchers.collect_records();
     let ring = admin.watchers.ended();
-    let fits = |closed: &ClosedConn| params.fit(closed, class, address, cause);
+    let fits = |closed: &ClosedConn| params.fit(closed, class, address, (cause, verdict));
     let found = ring
         .newest(params.before)
         .filter(|(_, closed)| fits(closed));
@@ -188,7 +209,7 @@ impl ClosedParams {
         closed: &ClosedConn,
         class: Option<Class>,
         address: Option<IpNet>,
-        cause: Option<Cause>,
+        (cause, verdict): (Option<Cause>, Option<EndVerdict>),
     ) -> bool {
         let target = closed.target.as_ref();
         let is = |wanted: &Option<String>, found: Option<&str>| {
@@ -196,6 +217,7 @@ impl ClosedParams {
         };
         class.is_none_or(|class| closed.end.class == Some(class))
             && cause.is_none_or(|cause| closed.end.cause == cause)
+            && verdict.is_none_or(|v| closed.judged.is_some_and(|judged| judged.verdict == v))
             && address.is_none_or(|block| block.contains(&closed.end.peer_addr.ip()))
             && is(&self.user, closed.user.as_deref())
             && is(&self.package, closed.package.as_deref())
@@ -215,9 +237,22 @@ fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
     })
 }
 
+fn parse_verdict(text: &str) -> Result<EndVerdict, Problem> {
+    EndVerdict::by_name(text).ok_or_else(|| {
+        let names: Vec<_> = EndVerdict::ALL
+            .iter()
+            .map(|verdict| verdict.name())
+            .collect();
+        Problem::bad_request(format!(
+            "verdict is {text:?}; it must be one of {}",
+            names.join(", ")
+        ))
+    })
+}
+
 impl ClosedBody {
     fn of(classes: &Classes, number: u64, closed: &ClosedConn) -> Self {
-        let end = &closed.end;
+        let (end, judged) = (&closed.end, closed.judged);
         let upstream = closed.target.as_ref().filter(|t| !t.upstream.is_empty());
         ClosedBody {
             number,
@@ -230,6 +265,12 @@ impl ClosedBody {
             peer: address(end.peer_addr),
             cause: end.cause.name(),
             by: classes.ended_by(end),
+            verdict: judged.map(|judged| judged.verdict.name()),
+            evidence: judged.map(|judged| judged.evidence.name()),
+            why: judged.map(|judged| judged.verdict.meaning()),
+            because: judged.and_then(|j| j.words).map(ToString::to_string),
+            kernel: judged.map(|judged| judged.facts.kernel.name()),
+            client: closed.report.as_deref().map(ClientSide::of),
             partner: closed.partner.map(|partner| partner.to_string()),
             route: closed.target.as_ref().map(|t| t.route.to_string()),
             upstream: upstream.map(|target| target.upstream.to_string()),

@@ -5,6 +5,7 @@ mod actions;
 mod alerts;
 mod blocks;
 mod causes;
+mod client_side;
 mod closed_connections;
 mod common;
 mod connections;
@@ -24,6 +25,7 @@ mod sessions;
 mod silence_evidence;
 mod troubled;
 mod upstreams;
+mod verdicts;
 mod webhooks;
 
 pub(super) use self::live_document::LiveBuilder;

@@ -4,7 +4,7 @@ use super::actions::ALL;
 use super::{
     actions, alerts, blocks, causes, closed_connections, common, connections, events,
     http_requests, live_document, overview, policies, pulse_sessions, reload, sessions, troubled,
-    upstreams, webhooks,
+    upstreams, verdicts, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -78,6 +78,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(webhooks::webhooks))
         .routes(routes!(closed_connections::list))
         .routes(routes!(closed_connections::one))
+        .routes(routes!(verdicts::verdicts))
         .routes(routes!(blocks::list, blocks::lift))
         .routes(routes!(actions::drain))
         .routes(routes!(actions::stop_drain))

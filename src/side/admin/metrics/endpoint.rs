@@ -4,6 +4,7 @@ use super::alert_metrics::AlertMetrics;
 use super::event_metrics::EventMetrics;
 use super::scrape::Scrape;
 use super::text::{self, Format};
+use super::verdict_metrics::VerdictMetrics;
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::Problem;
 use crate::side::{loop_query, process};
@@ -29,6 +30,7 @@ async fn metrics(
         webhooks: admin.runner.webhooks(),
         state_file: admin.runner.state_file(),
         jobs_lost: admin.runner.lost(),
+        verdicts: VerdictMetrics::of(&admin),
         records_lost: admin.watchers.lost(),
         http: admin.http.clone(),
         failed_logins: admin.failed_logins.counts(),

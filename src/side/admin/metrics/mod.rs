@@ -14,6 +14,7 @@ mod relay;
 mod scrape;
 mod text;
 mod upstream_metrics;
+mod verdict_metrics;
 mod writer;
 
 pub(super) use self::endpoint::router;

@@ -43,7 +43,10 @@ impl Scrape {
         let help = "Records for the admin API and the alerts that were lost because their queue \
                     was full";
         writer.counters("pulsegate_records_lost", help, |family| {
-            for (of, count) in ["closed", "missed"].into_iter().zip(self.records_lost) {
+            for (of, count) in ["closed", "missed", "report"]
+                .into_iter()
+                .zip(self.records_lost)
+            {
                 family.count(&[("of", of)], count)?;
             }
             Ok(())

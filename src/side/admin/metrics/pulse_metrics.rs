@@ -83,15 +83,9 @@ impl Scrape {
             "Pulse clients that were refused by a frame, so that a browser learns why",
             counts.refused,
         )?;
-        writer.counter(
-            "pulsegate_pulse_reports",
-            "Reports of pulse clients about connections that ended",
-            counts.reports,
-        )?;
         let help = "Control frames of pulse clients that were ignored, because they came too often";
         writer.counters("pulsegate_pulse_frames_ignored", help, |family| {
-            family.count(&[("kind", "state")], counts.states_ignored)?;
-            family.count(&[("kind", "report")], counts.reports_ignored)
+            family.count(&[("kind", "state")], counts.states_ignored)
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::alert_metrics::AlertMetrics;
 use super::event_metrics::EventMetrics;
+use super::verdict_metrics::VerdictMetrics;
 use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::cause::PeerCode;
 use crate::base::time::UnixMillis;
@@ -24,9 +25,10 @@ pub(super) struct Scrape {
     pub(super) webhooks: WebhookStats,
     pub(super) state_file: StateFileStats,
     pub(super) jobs_lost: u64,
-    /// The number of lost records: of ended connections, and of peers that did not come back in
-    /// time.
-    pub(super) records_lost: [u64; 2],
+    /// The number of lost records: of ended connections, of peers that did not come back in time,
+    /// and of reports of clients.
+    pub(super) records_lost: [u64; 3],
+    pub(super) verdicts: VerdictMetrics,
     pub(super) failed_logins: LoginCounts,
     pub(super) http: Arc<HttpStats>,
     pub(super) alerts: AlertMetrics,
@@ -46,6 +48,7 @@ impl Collector for Scrape {
         self.relay(&mut writer)?;
         self.bridge(&mut writer)?;
         self.pulse(&mut writer)?;
+        self.verdicts(&mut writer)?;
         self.the_loop(&mut writer)?;
         self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;

@@ -53,6 +53,8 @@ pub struct AlertSettings {
     pub app_down: bool,
     /// How long an app's server must be down before `app_down` fires.
     pub app_down_for: Micros,
+    /// Threshold of `verdict_jump`: ends with one verdict in 10 min; 0: off.
+    pub verdict_jump: u64,
     /// Threshold of `loop_stalls`: stalls of the loop within the window.
     pub stalls: u64,
     /// Threshold of `near_capacity`: connections in percent of their limit.
@@ -105,6 +107,7 @@ impl Default for AlertSettings {
             flapping_for: Micros::ZERO,
             app_down: true,
             app_down_for: Micros::from_secs(60),
+            verdict_jump: 20,
             stalls: 1,
             capacity_percent: 90,
             refused: 1,

@@ -1,5 +1,6 @@
 //! The task that takes samples and evaluates the alerts.
 
+use super::super::verdicts::VerdictGrowth;
 use super::alerting::Alerts;
 use super::sample::{Counters, Sample};
 use crate::base::time::{Micros, Timestamp};
@@ -15,13 +16,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
 /// returns the apps with a server that is down, and `http_requests` the plain HTTP requests in
 /// progress and their limit. `collect_records` records the connections that have
-/// ended.
+/// ended, and returns how their verdicts compare with those before.
 pub(in crate::side) async fn run(
     alerts: &Alerts,
     queries: &GatewayQueries,
     down: impl Fn() -> Vec<DownApp>,
     http_requests: impl Fn() -> Option<(u64, u64)>,
-    collect_records: impl Fn(),
+    collect_records: impl Fn() -> Vec<VerdictGrowth>,
 ) {
     let mut evaluated_at: Option<Micros> = None;
     loop {
@@ -45,11 +46,12 @@ pub(in crate::side) async fn run(
             Sample::default()
         };
         // This also keeps the box from filling.
-        collect_records();
+        let verdicts = collect_records();
         let Timestamp { raw, wall } = Timestamp::now();
         let sample = Sample {
             now: raw,
             wall,
+            verdicts,
             ..sample
         };
         alerts.evaluate(&settings, &sample);

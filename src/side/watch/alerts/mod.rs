@@ -21,6 +21,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 mod upstream_rules;
+mod verdict_rules;
 
 pub use self::alert_settings::{AlertSettings, WebhookUrl};
 pub(in crate::side) use self::alert_table::{Alert, AlertState};

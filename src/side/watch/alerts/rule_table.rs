@@ -13,6 +13,7 @@ use super::upstream_rules::{
     REFUSING_PERCENT, SLOW_SECONDS, UNRESPONSIVE_PERCENT, upstream_down, upstream_ports_near_limit,
     upstream_refusing, upstream_slow, upstream_unresponsive,
 };
+use super::verdict_rules::verdict_jump;
 use crate::base::time::Micros;
 
 /// All rules, in the order of evaluation: a rule that explains others is before them. The two about
@@ -89,7 +90,7 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: mass_death,
     },
     AlertRule {
-        name: "many_suspects",
+        name: MANY_SUSPECTS,
         severity: Severity::Warning,
         action: "If the summary names a user agent, or only one class is affected, check that \
                  client's release. If all classes are, check the network, the proxy or the region. \
@@ -109,7 +110,7 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: many_suspects,
     },
     AlertRule {
-        name: "stale_closes",
+        name: STALE_CLOSES,
         severity: Severity::Critical,
         action: "If the summary names a user agent, check that client's release. Otherwise see \
                  /api/v1/closed?cause=stale for addresses and packages: peers vanish silently, as \
@@ -162,7 +163,7 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: app_down,
     },
     AlertRule {
-        name: "loop_stalls",
+        name: LOOP_STALLS,
         severity: Severity::Warning,
         action: "Find out what stops the process: swap, CPU steal, a frozen cgroup, a migration of \
                  the machine. No connection was closed because of it.",
@@ -252,6 +253,28 @@ pub(super) const RULES: &[AlertRule] = &[
         measure: memory_near_limit,
     },
     AlertRule {
+        name: "verdict_jump",
+        severity: Severity::Warning,
+        action: "Do what docs/verdicts.md says for this verdict; /api/v1/verdicts says it, too. \
+                 /api/v1/closed?verdict=NAME shows the connections.",
+        threshold: |s| s.verdict_jump as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: |_| {
+            const {
+                &[
+                    any(LOOP_STALLS),
+                    any(UPSTREAM_UNRESPONSIVE),
+                    any(UPSTREAM_DOWN),
+                    any(MASS_DEATH),
+                    any(MANY_SUSPECTS),
+                    any(STALE_CLOSES),
+                ]
+            }
+        },
+        yields: true,
+        measure: verdict_jump,
+    },
+    AlertRule {
         name: "reconnect_storm",
         severity: Severity::Warning,
         action: "See /api/v1/causes. replaced in pairs: two devices with one identity. peer_eof at \
@@ -276,6 +299,9 @@ pub(super) const RULES: &[AlertRule] = &[
 const UPSTREAM_UNRESPONSIVE: &str = "upstream_unresponsive";
 const UPSTREAM_DOWN: &str = "upstream_down";
 pub(super) const MASS_DEATH: &str = "mass_death";
+const MANY_SUSPECTS: &str = "many_suspects";
+const STALE_CLOSES: &str = "stale_closes";
+const LOOP_STALLS: &str = "loop_stalls";
 const AT_CAPACITY: &str = "at_capacity";
 const NEAR_CAPACITY: &str = "near_capacity";
 

@@ -1,6 +1,7 @@
 //! The input of the rules: the loop's counters now and at the start of the window, and figures of
 //! the system.
 
+use super::super::verdicts::VerdictGrowth;
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Histogram};
@@ -37,6 +38,8 @@ pub(super) struct Sample {
     pub(super) upstreams: Vec<UpstreamRow>,
     /// The local ports from which the kernel chooses one for a connection to an upstream.
     pub(super) local_ports: Option<u64>,
+    /// How the verdicts on ends in the last minutes compare with those before.
+    pub(super) verdicts: Vec<VerdictGrowth>,
 }
 
 /// The loop's counters that the rules need. Lists are indexed by class and as long as `classes`.

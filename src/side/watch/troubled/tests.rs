@@ -58,6 +58,9 @@ pub(in crate::side::watch) fn closed(
             partner: None,
         },
         history: None,
+        session: None,
+        judged: None,
+        report: None,
     }
 }
 

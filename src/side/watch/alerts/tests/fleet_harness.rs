@@ -212,6 +212,9 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             partner: None,
         },
         history: None,
+        session: None,
+        judged: None,
+        report: None,
     }
 }
 

@@ -11,3 +11,4 @@ mod mass_death;
 mod posts;
 mod shares;
 mod upstreams;
+mod verdicts;

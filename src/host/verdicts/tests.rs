@@ -1,0 +1,130 @@
+//! Each row of both tables, each with near misses; and the judge.
+
+use super::both_table::{self, BOTH_ROWS};
+use super::end_facts::{EndFacts, EndKind};
+use super::end_verdict::EndVerdict;
+use super::gateway_table::{self, GATEWAY_ROWS};
+use super::judged_end::Evidence;
+use super::kernel_evidence::{KernelEvidence, KernelView};
+use super::verdict_judge::VerdictJudge;
+use crate::base::cause::{Cause, EndCode};
+use crate::base::id::{Class, ConnId};
+use crate::base::time::Micros;
+use crate::bridge::BRIDGE_CLASSES;
+use crate::engine::{Ending, PartnerEnd, Traffic};
+use crate::health::Rtt;
+use crate::host::classes::Classes;
+use crate::host::reports::PackedReport;
+use std::fmt::Write as _;
+
+mod both_sides;
+mod gateway_side;
+mod judge;
+
+/// Returns the facts of an end of this kind, about which nothing more is known.
+fn facts(kind: EndKind) -> EndFacts {
+    EndFacts {
+        kind,
+        kernel: KernelView::Nothing,
+        code: None,
+        clean: false,
+        common_age: false,
+        common_gap: false,
+        slow_path: false,
+        stall_ms: 0,
+    }
+}
+
+const CLIENT: Class = Class(0);
+const UPSTREAM: Class = Class(1);
+
+fn classes() -> Classes {
+    Classes::new(BRIDGE_CLASSES)
+}
+
+/// Returns the end of a client's connection after 100 s, silent for 1 s.
+fn ending(cause: Cause) -> Ending {
+    Ending {
+        cause,
+        by: cause.by(),
+        lost: false,
+        code: EndCode::None,
+        reason: "".into(),
+        clean: false,
+        class: Some(CLIENT),
+        peer_addr: ([192, 0, 2, 1], 9).into(),
+        age: Micros::from_secs(100),
+        silence: Micros::from_secs(1),
+        unanswered: 0,
+        rtt: Rtt::default(),
+        traffic: Traffic::default(),
+        unsent: 0,
+        partner: None,
+    }
+}
+
+#[test]
+fn every_verdict_has_words_and_most_have_a_row() {
+    let without_row = [EndVerdict::Unknown, EndVerdict::Unreachable];
+    for verdict in EndVerdict::ALL.iter().copied() {
+        let in_gateway = GATEWAY_ROWS.iter().any(|row| row.verdict == verdict);
+        let in_both = BOTH_ROWS.iter().any(|row| row.verdict == verdict);
+        assert_ne!(
+            in_gateway || in_both,
+            without_row.contains(&verdict),
+            "{verdict}"
+        );
+        assert_eq!(EndVerdict::by_name(verdict.name()), Some(verdict));
+        assert!(!verdict.meaning().ends_with('.'), "{verdict}");
+        assert!(verdict.action().ends_with('.'), "{verdict}");
+        assert_eq!(EndVerdict::ALL[verdict as usize], verdict);
+    }
+}
+
+#[test]
+fn the_page_about_verdicts_has_these_tables() {
+    let page = "docs/verdicts.md";
+    let any = |words: &'static str| if words.is_empty() { "any" } else { words };
+    let mut table = String::from(
+        "| the gateway saw | the kernel says | the client says | verdict |\n\
+         | --- | --- | --- | --- |\n",
+    );
+    for row in BOTH_ROWS {
+        let words = &row.words;
+        let (kernel, client) = (any(words.kernel), words.client);
+        let _ = writeln!(
+            table,
+            "| {} | {kernel} | {client} | `{}` |",
+            words.gateway, row.verdict
+        );
+    }
+    let tries = both_table::UNREACHABLE_TRIES;
+    let _ = writeln!(
+        table,
+        "| nothing | | never open, {tries} tries or more | `{}` |",
+        EndVerdict::Unreachable
+    );
+    crate::host::doc_table::check(page, "both", &table);
+    let mut table =
+        String::from("| the gateway saw | the kernel says | verdict |\n| --- | --- | --- |\n");
+    for row in GATEWAY_ROWS {
+        let kernel = any(row.words.kernel);
+        let _ = writeln!(
+            table,
+            "| {} | {kernel} | `{}` |",
+            row.words.gateway, row.verdict
+        );
+    }
+    let _ = writeln!(table, "| anything else | any | `{}` |", EndVerdict::Unknown);
+    crate::host::doc_table::check(page, "gateway", &table);
+    let mut table = String::from("| verdict | what it means | what to do |\n| --- | --- | --- |\n");
+    for verdict in EndVerdict::ALL {
+        let _ = writeln!(
+            table,
+            "| `{verdict}` | {} | {} |",
+            verdict.meaning(),
+            verdict.action()
+        );
+    }
+    crate::host::doc_table::check(page, "actions", &table);
+}
