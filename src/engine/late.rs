@@ -78,13 +78,16 @@ impl<H: Handler> Engine<H> {
             Some(waited) => waited,
         };
         let kernel = kernel().map(|progress| conn.kernel_evidence(progress));
+        let heard = now - conn.health.silence(now);
+        self.core.stats.classes[usize::from(conn.class.0)].late += 1;
+        let record = self.core.late_records.entry(id).or_default();
+        let earlier = record.latest.filter(|earlier| earlier.at >= heard);
         let evidence = SilenceEvidence {
             at: now,
             waited,
+            idle_before: earlier.map_or(now - waited - heard, |earlier| earlier.idle_before),
             kernel,
         };
-        self.core.stats.classes[usize::from(conn.class.0)].late += 1;
-        let record = self.core.late_records.entry(id).or_default();
         record.count = record.count.saturating_add(1);
         record.latest = Some(evidence);
         self.call(now, |handler, io| handler.on_late(io, id, &evidence));

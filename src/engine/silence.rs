@@ -10,6 +10,9 @@ pub struct SilenceEvidence {
     pub at: Micros,
     /// How long the heartbeat was unanswered then.
     pub waited: Micros,
+    /// How long nothing had been heard when the first heartbeat of this silence left that was found
+    /// late.
+    pub idle_before: Micros,
     /// What the kernel knew then; `None` where it knows nothing: for Unix sockets, and on other
     /// systems than Linux.
     pub kernel: Option<KernelEvidence>,

@@ -89,6 +89,8 @@ const FIFTEEN_SECONDS: Micros = Micros::from_secs(15);
 fn each_heartbeat_is_late_once_and_before_its_peer_is_suspect() {
     let (mut net, peer) = silent(timed(15, 45));
     let first = beat(&mut net, peer, 1);
+    let id = net.id(peer);
+    let heard = net.with_io(|_, io| io.view(id)).expect("it is open").heard;
     net.advance(60 * S);
     net.expect_closed(peer, Cause::STALE);
     let told = std::mem::take(&mut net.host().told);
@@ -97,6 +99,7 @@ fn each_heartbeat_is_late_once_and_before_its_peer_is_suspect() {
         Told::Late(SilenceEvidence {
             at: sent + TWO_SECONDS,
             waited: TWO_SECONDS,
+            idle_before: first - heard,
             kernel: Some(KernelEvidence {
                 heartbeat_acked: true,
                 ..KernelEvidence::default()
