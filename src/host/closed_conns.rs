@@ -3,7 +3,7 @@
 //! The loop only queues records. Another thread takes them out, stores them and searches them, so a
 //! search through 10 000 records costs the loop nothing.
 
-use super::events::{EventKind, EventSender};
+use super::events::{ClosedEvent, EventKind, EventSender, EventSubject};
 use super::history::History;
 use super::identity::Identity;
 use super::pair_target::PairTarget;
@@ -57,6 +57,25 @@ impl ClosedConn {
     /// such a name.
     pub fn is_anonymous(&self) -> bool {
         self.generated || self.user.is_none()
+    }
+
+    /// Returns the event about the end. `None` for a connection that never opened: it was refused,
+    /// and no event told that it had opened.
+    fn event(&self) -> Option<(EventSubject, EventKind)> {
+        let subject = EventSubject {
+            id: self.id,
+            class: self.end.class?,
+            user: self.user.clone(),
+            package: self.package.clone(),
+            target: self.target.clone(),
+            partner: self.partner,
+        };
+        let closed = ClosedEvent {
+            end: self.end.clone(),
+            // Records have no verdict yet. This is the only place that fills it in.
+            verdict: None,
+        };
+        Some((subject, EventKind::Closed(Box::new(closed))))
     }
 }
 
@@ -137,7 +156,7 @@ impl ClosedSender {
             judged,
             report: None,
         };
-        self.events.send(|| EventKind::closed(&record));
+        self.events.send(|| record.event());
         // The newest record always finds room: the oldest ones are dropped.
         let _ = self.sender.send(record);
     }

@@ -11,8 +11,8 @@
 //! - `resolver` looks up the host names of upstreams.
 //!
 //! The thread `control` runs `watch` and `admin`, and collects events. The thread `jobs` sends
-//! webhooks, alerts and events to external servers. So a slow external server does not delay the admin listener. The thread `http`
-//! runs `http`.
+//! webhooks, alerts and events to external servers. So a slow external server does not delay the
+//! admin listener. The thread `http` runs `http`.
 
 mod admin;
 mod down_app;

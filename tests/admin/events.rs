@@ -1,11 +1,9 @@
 //! The stream of events: what happens to connections, told once, in order, and told again to a
 //! reader that comes back.
 
-use crate::sockets::{Client, Event, Gateway, frame};
+use crate::sockets::{Client, Event, EventReader as Reader, Gateway, event_number, frame};
 use pulsegate::wire::frame::CLOSE;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 
 /// Settings under which no heartbeat is sent during a test.
 const QUIET: [(&str, &str); 3] = [
@@ -16,92 +14,6 @@ const QUIET: [(&str, &str); 3] = [
 
 fn start(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&[&QUIET, more].concat())
-}
-
-/// An event of the stream.
-#[derive(Debug, Clone, PartialEq)]
-struct Told {
-    id: String,
-    kind: String,
-    data: Value,
-}
-
-impl Told {
-    fn number(&self) -> u64 {
-        number(&self.id)
-    }
-}
-
-/// Returns the number in the id of an event.
-fn number(id: &str) -> u64 {
-    let (_, number) = id.split_once('-').expect("an id");
-    number.parse().expect("a number")
-}
-
-/// A reader of the stream.
-struct Reader(BufReader<TcpStream>);
-
-impl Reader {
-    /// Requests the stream with this query, and this `Last-Event-ID`.
-    #[track_caller]
-    fn open(gateway: &Gateway, query: &str, last: Option<&str>) -> Reader {
-        let mut stream = gateway.admin_stream();
-        let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
-        // HTTP/1.0: the body comes as it is, without chunks.
-        let head = format!("GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{last}\r\n");
-        stream.write_all(head.as_bytes()).expect("room");
-        let mut reader = Reader(BufReader::new(stream));
-        let head = reader.block();
-        assert!(head[0].contains(" 200 "), "{head:?}");
-        let kind = "content-type: text/event-stream".to_owned();
-        assert!(head.contains(&kind), "{head:?}");
-        let retry = reader.line();
-        assert_eq!(retry, "retry: 1000");
-        reader
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert_ne!(self.0.read_line(&mut line).expect("a line"), 0, "it ended");
-        line.trim_end().to_owned()
-    }
-
-    /// Returns the lines up to the next empty one.
-    fn block(&mut self) -> Vec<String> {
-        let lines = std::iter::from_fn(|| Some(self.line()));
-        lines.take_while(|line| !line.is_empty()).collect()
-    }
-
-    /// Returns the next event.
-    #[track_caller]
-    fn next(&mut self) -> Told {
-        loop {
-            let block = self.block();
-            let value = |name: &str| {
-                let prefix = format!("{name}: ");
-                let line = block.iter().find_map(|line| line.strip_prefix(&prefix));
-                line.map(str::to_owned)
-            };
-            let Some(data) = value("data") else { continue };
-            return Told {
-                id: value("id").expect("an id"),
-                kind: value("event").expect("a type"),
-                data: serde_json::from_str(&data).expect("JSON"),
-            };
-        }
-    }
-
-    /// Returns the next event, which is of this type.
-    #[track_caller]
-    fn expect(&mut self, kind: &str) -> Told {
-        let told = self.next();
-        assert_eq!(told.kind, kind, "{told:?}");
-        if !["start", "reset", "missed"].contains(&kind) {
-            assert_eq!(told.data["id"], told.id.as_str());
-            assert_eq!(told.data["type"], kind);
-        }
-        told
-    }
 }
 
 /// Opens glasses, closes them with 1000, and waits until the connection has ended.
@@ -264,7 +176,7 @@ fn a_reader_that_comes_back_too_late_is_told_what_it_missed() {
     let missed = again.expect("missed");
     assert_eq!(missed.data["count"], 100);
     let ends = ["first", "last"].map(|end| missed.data[end].as_str().expect("an id").to_owned());
-    assert_eq!([number(&ends[0]), number(&ends[1])], [1, 100]);
+    assert_eq!([event_number(&ends[0]), event_number(&ends[1])], [1, 100]);
     assert_eq!(
         missed.id, ends[1],
         "a reader that comes back now is not told again"

@@ -15,6 +15,7 @@ mod backlogs;
 mod backpressure;
 mod bounds;
 mod fan_outs;
+mod glasses_state;
 mod memory;
 mod newer_sdk;
 mod pulse_bounds;

@@ -116,6 +116,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "http_body_util",
         &[
             "side/admin/live_stream.rs",
+            "side/admin/event_stream.rs",
             "side/outgoing/http.rs",
             "side/health_checks.rs",
         ],

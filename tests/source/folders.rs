@@ -19,6 +19,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
         ],
         &["outgoing", "resolver", "health_checks"],
         &["jobs", "watch", "http"],
+        &["events"],
         &["admin"],
         &["start"],
         &["mod"],

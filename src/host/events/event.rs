@@ -3,7 +3,6 @@
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Ending};
-use crate::host::closed_conns::ClosedConn;
 use crate::host::identity::Identity;
 use crate::host::pair_target::PairTarget;
 use crate::mail::QueueItem;
@@ -125,27 +124,6 @@ impl EventSubject {
             partner,
             ..self
         }
-    }
-}
-
-impl EventKind {
-    /// Returns the event of a record, with its connection. `None` for a connection that never
-    /// opened: it was refused, and no event told that it had opened.
-    pub(crate) fn closed(record: &ClosedConn) -> Option<(EventSubject, EventKind)> {
-        let subject = EventSubject {
-            id: record.id,
-            class: record.end.class?,
-            user: record.user.clone(),
-            package: record.package.clone(),
-            target: record.target.clone(),
-            partner: record.partner,
-        };
-        let closed = ClosedEvent {
-            end: record.end.clone(),
-            // Records have no verdict yet. This is the only place that fills it in.
-            verdict: None,
-        };
-        Some((subject, EventKind::Closed(Box::new(closed))))
     }
 }
 

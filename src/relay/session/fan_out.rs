@@ -77,8 +77,8 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Makes a delivery of a message that the gateway itself has for the apps. It is kept for absent
-    /// apps, and does not count as unrouted if no app wants it.
+    /// Makes a delivery of a message that the gateway itself has for the apps. It is kept for
+    /// absent apps, and does not count as unrouted if no app wants it.
     pub(in crate::relay) fn notice(from: ConnId, message: Message, stream: &'a str) -> Self {
         FanOut {
             is_reached: true,

@@ -29,9 +29,6 @@ const PIECE: SliceLimits = SliceLimits {
 /// How long one stream lasts; then its reader must send a new request.
 const STREAM_TIME: Duration = Duration::from_secs(60 * 60);
 
-/// A reader that takes nothing for this long is given up.
-const TAKE_TIME: Duration = Duration::from_secs(60);
-
 /// After this time without an event a reader hears something.
 const SIGN_TIME: Duration = Duration::from_secs(15);
 
@@ -130,8 +127,8 @@ impl EventStream {
     async fn send_all(&mut self, mut sender: Sender<Bytes>) {
         loop {
             let piece = self.next_piece().await;
-            let taken = tokio::time::timeout(TAKE_TIME, sender.send_data(piece.into())).await;
-            if !matches!(taken, Ok(Ok(()))) {
+            // The listener ends a connection that takes no bytes.
+            if sender.send_data(piece.into()).await.is_err() {
                 return;
             }
         }
@@ -197,4 +194,130 @@ fn reset(before: BootId, boot: BootId, oldest: u64) -> String {
     let id = event_id(boot, oldest - 1);
     let data = format!("{{\"boot\":\"{boot}\",\"before\":\"{before}\"}}");
     format!("id: {id}\nevent: reset\ndata: {data}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::ConnId;
+    use crate::engine::Class;
+    use crate::gateway::{Classes, EventKind, EventSubject, RELAY_CLASSES};
+    use crate::host::EventSender;
+    use http_body_util::BodyExt;
+
+    /// Returns streams of a hub that keeps `kept` events, and the loop's end.
+    fn streams(kept: usize) -> (EventSender, EventStreams) {
+        let (sender, boot) = (EventSender::default(), BootId::default());
+        let hub = EventHub::new(sender.receiver(), kept, boot, Classes::new(RELAY_CLASSES));
+        (sender, EventStreams::new(Arc::new(hub)))
+    }
+
+    fn tell(sender: &EventSender, many: usize) {
+        let subject = EventSubject::new(ConnId::new(0, 1), Class(0), None);
+        for _ in 0..many {
+            sender.send(|| Some((subject.clone(), EventKind::Identified)));
+        }
+    }
+
+    /// Returns the next piece of a stream.
+    async fn piece(body: &mut Body) -> String {
+        let piece = body.frame().await.expect("a piece").expect("no error");
+        String::from_utf8(piece.into_data().expect("data").to_vec()).expect("UTF-8")
+    }
+
+    fn block_on(work: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build();
+        runtime.expect("a runtime").block_on(work);
+    }
+
+    /// Returns the numbers of the ids in a piece, and those that it says were missed.
+    fn numbers(piece: &str) -> (Vec<u64>, Vec<std::ops::RangeInclusive<u64>>) {
+        let (mut told, mut missed) = (Vec::new(), Vec::new());
+        for block in piece.split_terminator("\n\n") {
+            let id = block.lines().find_map(|line| line.strip_prefix("id: "));
+            let (_, number) = id.and_then(parse_event_id).expect("an id");
+            match block.contains("event: missed") {
+                true => {
+                    let count = block.split("\"count\":").nth(1).expect("a count");
+                    let count = count.split(',').next().expect("a count");
+                    let count: u64 = count.parse().expect("a number");
+                    missed.push(number + 1 - count..=number);
+                }
+                false => told.push(number),
+            }
+        }
+        (told, missed)
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_what_it_missed_and_gets_the_rest_in_order() {
+        block_on(async {
+            let (sender, streams) = streams(100);
+            let body = streams.open(None, EventFilter::default());
+            let mut body = body.expect("a stream");
+            assert!(piece(&mut body).await.contains("event: start"));
+            // It takes nothing, while some thousand events come.
+            for _ in 0..50 {
+                tell(&sender, 60);
+                streams.hub.collect();
+                tokio::task::yield_now().await;
+            }
+            let (mut next, mut all_missed) = (1, 0);
+            while next <= 3_000 {
+                let (told, missed) = numbers(&piece(&mut body).await);
+                for range in missed {
+                    assert_eq!(*range.start(), next);
+                    next = range.end() + 1;
+                    all_missed += range.count() as u64;
+                }
+                for number in told {
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+            }
+            // Two pieces wait for it at most, and the ring has 100 events.
+            assert!(all_missed >= 2_000, "{all_missed}");
+            assert_eq!(streams.missed(), all_missed);
+        });
+    }
+
+    #[test]
+    fn a_place_is_free_when_its_reader_has_gone() {
+        block_on(async {
+            let (sender, streams) = streams(100);
+            let open = || streams.open(None, EventFilter::default());
+            let mut bodies: Vec<Body> = (0..READERS_MAX).filter_map(|_| open().ok()).collect();
+            assert_eq!(streams.readers(), READERS_MAX);
+            assert_eq!(open().err(), Some(NoStream::Full));
+            bodies.truncate(3);
+            tell(&sender, 1);
+            streams.hub.collect();
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(streams.readers(), 3);
+        });
+    }
+
+    /// The sign of life moves the place from which a reader comes back.
+    #[test]
+    fn a_sign_of_life_has_the_id_of_the_last_event() {
+        let (sender, streams) = streams(100);
+        tell(&sender, 5);
+        streams.hub.collect();
+        let mut stream = EventStream {
+            hub: streams.hub.clone(),
+            filter: EventFilter {
+                kind: Some("closed".to_owned()),
+                ..EventFilter::default()
+            },
+            next: 1,
+            greeting: None,
+            news: streams.hub.news(),
+            missed: Arc::default(),
+        };
+        assert_eq!(stream.piece_now(), (String::new(), false));
+        assert_eq!(stream.sign(), "id: 00000000-5\n\n");
+    }
 }

@@ -134,12 +134,12 @@ impl<'a> ClosedDetails<'a> {
 
 impl<'a> Details<'a> {
     fn of(kind: &'a EventKind, classes: &Classes) -> Self {
-        match kind {
+        match *kind {
             EventKind::Opened {
                 peer_addr,
-                user_agent,
+                ref user_agent,
             } => Details::Opened {
-                peer: *peer_addr,
+                peer: peer_addr,
                 user_agent: user_agent.as_deref(),
             },
             EventKind::Identified => Details::Identified {},
@@ -150,18 +150,18 @@ impl<'a> Details<'a> {
             } => Details::State {
                 state,
                 silence_ms: silence.as_millis(),
-                unanswered: *unanswered,
+                unanswered,
             },
-            EventKind::Closed(closed) => Details::Closed(ClosedDetails::of(closed, classes)),
-            EventKind::SessionHeld { session } => Details::SessionHeld { session: *session },
+            EventKind::Closed(ref closed) => Details::Closed(ClosedDetails::of(closed, classes)),
+            EventKind::SessionHeld { session } => Details::SessionHeld { session },
             EventKind::SessionResumed {
                 session,
                 held,
                 sent_again,
             } => Details::SessionResumed {
-                session: *session,
+                session,
                 held_ms: held.as_millis(),
-                sent_again: *sent_again,
+                sent_again,
             },
             EventKind::SessionEnded {
                 session,
@@ -169,10 +169,10 @@ impl<'a> Details<'a> {
                 held,
                 resumes,
             } => Details::SessionEnded {
-                session: *session,
+                session,
                 why,
                 held_ms: held.map(|held| held.as_millis()),
-                resumes: *resumes,
+                resumes,
             },
         }
     }

@@ -1,6 +1,6 @@
 //! Which events a reader wants.
 
-use super::event_ring::KeptEvent;
+use super::kept_event::KeptEvent;
 use crate::engine::Class;
 
 /// Which events a reader wants. A field that is `None` does not restrict them.

@@ -1,8 +1,9 @@
-//! Takes events from the loop, and keeps them for all who read them.
+//! Takes events from the loop, and keeps them for their readers.
 
 use super::event_body::{self, EVENT_TYPES, type_index};
 use super::event_filter::EventFilter;
-use super::event_ring::{EventRing, EventSlice, KeptEvent, SliceLimits};
+use super::event_ring::{EventRing, EventSlice, SliceLimits};
+use super::kept_event::KeptEvent;
 use crate::gateway::{BootId, Classes, Event, EventReceiver};
 use crate::side::lock::lock;
 use std::collections::VecDeque;

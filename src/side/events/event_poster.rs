@@ -73,7 +73,7 @@ pub(in crate::side) struct EventPoster {
     /// Whether the process is about to end and waits for the last batches.
     is_closing: AtomicBool,
     hurry: Notify,
-    /// Who waits until everything before a number is delivered.
+    /// The callers that wait until everything before a number is delivered.
     flushes: Mutex<Vec<(u64, Sender<()>)>>,
 }
 

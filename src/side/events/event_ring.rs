@@ -1,7 +1,7 @@
 //! The latest events, as they are written, for readers that come back.
 
 use super::event_filter::EventFilter;
-use crate::engine::Class;
+use super::kept_event::KeptEvent;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -15,28 +15,6 @@ const SCANNED_MAX: usize = 4_096;
 
 /// The numbers of events, the first and the last.
 pub(in crate::side) type EventRange = RangeInclusive<u64>;
-
-/// An event that is kept.
-#[derive(Debug)]
-pub(in crate::side) struct KeptEvent {
-    /// Its number.
-    pub(in crate::side) number: u64,
-    /// The name of its type.
-    pub(in crate::side) kind: &'static str,
-    /// The event as JSON, on one line.
-    pub(in crate::side) json: Box<str>,
-    pub(super) class: Class,
-    pub(super) route: Option<Arc<str>>,
-    pub(super) user: Option<Box<str>>,
-    pub(super) package: Option<Box<str>>,
-}
-
-impl KeptEvent {
-    fn bytes(&self) -> usize {
-        let names = [&self.user, &self.package].into_iter().flatten();
-        size_of::<Self>() + self.json.len() + names.map(|name| name.len()).sum::<usize>()
-    }
-}
 
 /// A ring of the latest events, bounded by count and bytes.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod event_hub;
 mod event_poster;
 mod event_ring;
 mod event_settings;
+mod kept_event;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,8 @@
 use super::event_body::{EVENT_TYPES, event_id, parse_event_id, to_json};
 use super::event_filter::EventFilter;
 use super::event_hub::EventHub;
-use super::event_ring::{EventRing, KeptEvent, SliceLimits};
+use super::event_ring::{EventRing, SliceLimits};
+use super::kept_event::KeptEvent;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};

@@ -13,10 +13,17 @@ FAULTS = []
 
 # On no panel, and why.
 OWN_ALERTS = "the gateway's own alerts are for those without Prometheus; with it, there are alerts.yml"
+EVENTS = "they say nothing of connections, but what a backend learns of them"
 NOT_ON_THE_DASHBOARD = {
     "pulsegate_alerts_firing": OWN_ALERTS,
     "pulsegate_alert_posts": OWN_ALERTS,
     "pulsegate_alerts_lost": OWN_ALERTS,
+    "pulsegate_events": EVENTS,
+    "pulsegate_events_lost": EVENTS,
+    "pulsegate_events_kept": EVENTS,
+    "pulsegate_events_waiting": EVENTS,
+    "pulsegate_event_readers": EVENTS,
+    "pulsegate_event_posts": EVENTS,
     "pulsegate_records_lost": "it says nothing of connections, but that the records of them are not complete",
     "pulsegate_upstream_up": "pulsegate_upstream_state says the same, and why not",
     "pulsegate_turn_units_max": "it is the most since the start, so it has no course",

@@ -8,6 +8,7 @@ mod client_limits;
 mod closes;
 mod crowding;
 mod edges;
+mod events;
 mod failures;
 mod faults;
 mod health;

@@ -19,6 +19,14 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+/// Sets that nothing is told of connections but what is kept for readers.
+fn set_no_events(settings: &mut Settings) {
+    settings.glasses_connection_state = false;
+    settings.events_url = None;
+    settings.events_secret = None;
+    settings.events_kept = 16_384;
+}
+
 #[test]
 fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
@@ -73,10 +81,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
         .map(Box::from)
         .to_vec();
     settings.replay_unconfirmed = false;
-    settings.glasses_connection_state = false;
-    settings.events_url = None;
-    settings.events_secret = None;
-    settings.events_kept = 16_384;
+    set_no_events(&mut settings);
     settings.flapping_limit = 15;
     settings.subprotocols = Default::default();
     settings.app_websocket_url = None;

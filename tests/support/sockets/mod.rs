@@ -12,6 +12,8 @@ mod calls;
 mod client;
 mod controls;
 #[cfg(feature = "gateway")]
+mod event_reader;
+#[cfg(feature = "gateway")]
 mod gateway;
 mod host;
 mod incoming;
@@ -23,6 +25,8 @@ pub use admin::{Metrics, json};
 pub use calls::Calls;
 pub use client::{Client, Response, frame, upgrade};
 pub use controls::Controls;
+#[cfg(feature = "gateway")]
+pub use event_reader::{EventReader, Told, event_number};
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
