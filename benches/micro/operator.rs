@@ -7,7 +7,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::gateway::{
     Admission, AppRegistry, Credentials, Filter, GLASSES, Gateway, GatewayOptions, PageRequest,
-    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, Search, Sort,
+    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, ReportMode, Search, Sort,
 };
 use pulsegate::testing::Net;
 use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
@@ -42,6 +42,7 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
         watchdog: None,
         relay: RelaySettings::default(),
         credentials,
+        client_reports: ReportMode::Off,
         restored,
         health_path: "/healthz".into(),
         serves_relay: true,
@@ -175,6 +176,7 @@ fn reload() {
             sessions: Default::default(),
             relay: RelaySettings::default(),
             credentials: credentials(0..APPS / 2),
+            client_reports: ReportMode::Off,
         };
         gateway.reconfigure(io, newer).expect("valid settings");
     });

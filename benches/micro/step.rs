@@ -10,7 +10,7 @@ mod updates;
 
 use pulsegate::engine::{Engine, ReadAction};
 use pulsegate::gateway::{
-    Credentials, Gateway, GatewayOptions, ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    Credentials, Gateway, GatewayOptions, ProxyProtocol, RELAY_CLASSES, RelaySettings, ReportMode,
 };
 use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
@@ -354,6 +354,7 @@ fn net(config: Config) -> Loop {
         watchdog: None,
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
+        client_reports: ReportMode::Off,
         restored: Vec::new(),
         health_path: "/healthz".into(),
         serves_relay: true,

@@ -3,7 +3,7 @@
 use crate::sockets::eventually;
 use pulsegate::gateway::{
     BootId, Credentials, Gateway, GatewayOptions, GatewayQueries, Progress, ProxyProtocol,
-    RelaySettings,
+    RelaySettings, ReportMode,
 };
 use pulsegate::side::{self, SideOptions, WebhookOptions};
 use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
@@ -23,6 +23,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         watchdog: None,
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
+        client_reports: ReportMode::Off,
         restored: Vec::new(),
         health_path: "/healthz".into(),
         serves_relay: true,
@@ -30,8 +31,9 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();
-    let (closed, expired, jobs) = (
+    let (closed, reports, expired, jobs) = (
         gateway.closed_conns(),
+        gateway.reports(),
         gateway.expired_peers(),
         gateway.jobs(),
     );
@@ -58,6 +60,7 @@ fn standing_gateway() -> (Reactor<Gateway>, GatewayQueries, SocketAddr) {
         causes: pulsegate::CauseTable::with(&pulsegate::gateway::CAUSES),
         classes: product_classes,
         closed,
+        reports,
         expired,
         events,
         alerts: Arc::default(),

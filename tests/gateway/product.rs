@@ -5,7 +5,7 @@ use crate::sockets::{Client, Event, eventually};
 use pulsegate::engine::{Class, Io, Message, Request, Upgrade, Verdict};
 use pulsegate::gateway::{
     BootId, CAUSES, ClassInfo, ClientCheck, Credentials, Gateway, GatewayOptions, Identity,
-    Product, ProxyProtocol, RELAY_CLASSES, RelaySettings, RequestDecision,
+    Product, ProxyProtocol, RELAY_CLASSES, RelaySettings, ReportMode, RequestDecision,
 };
 use pulsegate::reactor::listen;
 use pulsegate::side::{self, AlertSettings, WebhookOptions};
@@ -115,6 +115,7 @@ impl Rig {
             watchdog: None,
             relay: RelaySettings::default(),
             credentials: Credentials::default(),
+            client_reports: ReportMode::Off,
             restored: Vec::new(),
             health_path: "/healthz".into(),
             serves_relay: true,
@@ -123,8 +124,9 @@ impl Rig {
         });
         let registered = gateway.classes().clone();
         assert_eq!(registered.count(), RELAY_CLASSES.len() + 1);
-        let (closed, expired, jobs) = (
+        let (closed, reports, expired, jobs) = (
             gateway.closed_conns(),
+            gateway.reports(),
             gateway.expired_peers(),
             gateway.jobs(),
         );
@@ -154,6 +156,7 @@ impl Rig {
             causes: CauseTable::with(&CAUSES),
             classes: registered,
             closed,
+            reports,
             expired,
             events,
             alerts: Arc::new(Mutex::new(alerts)),

@@ -2,7 +2,7 @@
 
 use pulsegate::gateway::{
     BootId, Credentials, Gateway, GatewayOptions, GatewayQueries, Job, Progress, ProxyProtocol,
-    RelaySettings, RetryPolicy, WebhookJob,
+    RelaySettings, ReportMode, RetryPolicy, WebhookJob,
 };
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::side::{self, SideHandle, StateFile, WebhookOptions, WebhookSettings};
@@ -37,6 +37,7 @@ pub fn gateway() -> Gateway {
         watchdog: None,
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
+        client_reports: ReportMode::Off,
         restored: Vec::new(),
         health_path: "/healthz".into(),
         serves_relay: true,
@@ -75,8 +76,9 @@ impl JobThread {
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
             let product_classes = gateway.classes().clone();
-            let (closed, expired, jobs) = (
+            let (closed, reports, expired, jobs) = (
                 gateway.closed_conns(),
+                gateway.reports(),
                 gateway.expired_peers(),
                 gateway.jobs(),
             );
@@ -95,6 +97,7 @@ impl JobThread {
                 causes: pulsegate::CauseTable::with(&[]),
                 classes: product_classes,
                 closed,
+                reports,
                 expired,
                 events,
                 alerts: Arc::default(),

@@ -71,6 +71,10 @@ def labels():
         "type": {"session_request", "stop_request"},
         "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"}
         | {"opened", "invalid", "unanswered", "abandoned"},
+        "verdict": set(re.findall(r"^\| `(\w+)` \|", read("docs/verdicts.md").split("<!-- actions -->")[1], re.M)),
+        "evidence": {"gateway", "both"},
+        "outcome": {"taken", "off", "repeated", "invalid"}
+        | {"joined", "late", "no_record", "foreign", "elsewhere", "never_open"},
         "leg": {"client", "upstream"},
         "by": {"client", "upstream", "network", "operator", "gateway"},
         "code_class": {"1xx", "2xx", "3xx", "4xx", "5xx", "cut"},

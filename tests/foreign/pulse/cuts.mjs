@@ -114,7 +114,7 @@ async function one(name, profile) {
     "one session": served.connections.length === 1 && result.resets === 0 && result.opens === 1,
     "every disturbance": breaks === disturbances,
     "the service saw no sign": record.url === "/numbered?a=1",
-    "reports came": metrics.pulsegate_pulse_reports_total > 0,
+    "reports came": metrics['pulsegate_client_reports_total{outcome="taken"}'] > 0,
     "half of the disturbances hit an unacknowledged message to the service": 2 * result.unconfirmedAtLoss >= breaks,
     "half of the disturbances hit an unacknowledged message to the client": 2 * dirtyLosses >= breaks,
     "the globals were gone": !name.endsWith("bare") || !result.globals?.length,

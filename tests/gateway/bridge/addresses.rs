@@ -4,7 +4,7 @@ use super::legs::{Bridge, request};
 use crate::sockets::{Client, Listener, LoopThread, eventually};
 use pulsegate::gateway::{
     BRIDGE_CLASSES, BridgeOptions, CAUSES, Credentials, Gateway, GatewayOptions, Proxies,
-    ProxyProtocol, RelaySettings, Route, SessionLimits, WeightedUpstream,
+    ProxyProtocol, RelaySettings, ReportMode, Route, SessionLimits, WeightedUpstream,
 };
 use pulsegate::reactor::listen;
 use pulsegate::{Config, Micros, Reactor};
@@ -46,6 +46,7 @@ fn reactor(addresses: Vec<SocketAddr>) -> Reactor<Gateway> {
         watchdog: None,
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
+        client_reports: ReportMode::Off,
         restored: Vec::new(),
         health_path: "/healthz".into(),
         serves_relay: false,

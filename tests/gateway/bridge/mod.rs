@@ -5,6 +5,7 @@ mod addresses;
 mod answers;
 mod balancing;
 mod client_limits;
+mod client_reports;
 mod closes;
 mod crowding;
 mod edges;

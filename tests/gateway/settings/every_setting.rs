@@ -9,7 +9,8 @@ use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, Balance, HostHeader, ProxyProtocol, RelaySettings,
-    ReplayLimits, Route, RouteAuth, SessionLimits, Subprotocols, WebOrigin, WeightedUpstream,
+    ReplayLimits, ReportMode, Route, RouteAuth, SessionLimits, Subprotocols, WebOrigin,
+    WeightedUpstream,
 };
 use pulsegate::health::{AliveBy, HeartbeatMode, Policy, StaleAction};
 use pulsegate::side::{AlertSettings, HttpSettings, WebhookUrl};
@@ -251,6 +252,7 @@ fn set_bridge(wanted: &mut Settings) {
         holds_per_identity: 313,
         session_max: Micros::from_millis(314),
     };
+    wanted.client_reports = ReportMode::Count;
     wanted.link_slow_after = Micros::from_millis(401);
     wanted.health_path = "/health".into();
     wanted.ready_needs_upstream = true;
@@ -336,6 +338,7 @@ fn alerts() -> AlertSettings {
         flapping_for: Micros::from_millis(27),
         app_down: false,
         app_down_for: Micros::from_millis(28),
+        verdict_jump: 30,
         stalls: 29,
         capacity_percent: 35,
         refused: 36,

@@ -4,7 +4,9 @@
 use super::credentials::credentials;
 use super::start::{Fleet, config};
 use pulsegate::Micros;
-use pulsegate::gateway::{Admission, Reconfiguration, RelaySettings, RelayStats, SessionLimits};
+use pulsegate::gateway::{
+    Admission, Reconfiguration, RelaySettings, RelayStats, ReportMode, SessionLimits,
+};
 
 impl Fleet {
     pub fn advance(&mut self, ms: u64) {
@@ -60,6 +62,7 @@ impl Fleet {
             sessions: SessionLimits::default(),
             relay: RelaySettings::default(),
             credentials: credentials(packages, Admission::Started),
+            client_reports: ReportMode::Keep,
         };
         change(&mut newer);
         let done = self

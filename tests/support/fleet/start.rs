@@ -3,7 +3,7 @@
 use super::credentials::credentials;
 use pulsegate::gateway::{
     Admission, CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Job, JobReceiver,
-    ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    ProxyProtocol, RELAY_CLASSES, RelaySettings, ReportMode,
 };
 use pulsegate::testing::{Net, PeerId};
 use pulsegate::{ClassConfig, Config, Micros, Policy};
@@ -61,6 +61,7 @@ impl Fleet {
             watchdog: None,
             relay,
             credentials,
+            client_reports: ReportMode::Keep,
             restored: Vec::new(),
             health_path: "/healthz".into(),
             serves_relay: true,

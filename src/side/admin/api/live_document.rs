@@ -7,6 +7,7 @@ use super::overview::{LastMinute, StateCounts};
 use super::pulse_sessions::PulseOverview;
 use super::troubled::{TroubledBody, troubled};
 use super::upstreams::UpstreamEntry;
+use super::verdicts::{self, VerdictBody};
 use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
 use crate::gateway::{ConnPage, PageRequest, RelayStats, Sort};
@@ -80,6 +81,8 @@ pub(super) struct LiveDocument {
     upstreams: Vec<UpstreamEntry>,
     /// How many upstreams there are.
     upstreams_total: usize,
+    /// Why connections ended in the last 10 minutes and before, the most frequent ones lately first.
+    verdicts: Vec<VerdictBody>,
     /// The sessions that outlive their connections; null if none can be asked for, and none is
     /// left.
     pulse: Option<PulseOverview>,
@@ -202,6 +205,7 @@ impl LiveBuilder {
             troubled: troubled(admin, LISTED_PEERS).0,
             upstreams_total: snapshot.upstreams_total,
             upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS, &reading),
+            verdicts: verdicts::lately(admin),
             pulse,
         })
     }

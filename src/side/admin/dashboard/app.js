@@ -7,6 +7,7 @@ import * as chart from './chart.js';
 import * as lists from './lists.js';
 import * as detail from './detail.js';
 import * as pulse from './pulse.js';
+import * as verdicts from './verdicts.js';
 import * as upstreams from './upstreams.js';
 
 /** A document that is older is old: they come each second. */
@@ -100,6 +101,7 @@ const listener = new Listener({
     lists.blocked(told.blocked);
     upstreams.render(told.upstreams, told.upstreams_total);
     pulse.render(told.pulse);
+    verdicts.render(told.verdicts);
     fresh();
     if (first) slow();
   },
@@ -142,6 +144,7 @@ chart.build();
 lists.build(how);
 upstreams.build(how);
 pulse.build(how);
+verdicts.build();
 detail.build(how);
 setInterval(fresh, 500);
 start();
