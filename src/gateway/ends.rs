@@ -8,9 +8,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Ending, Io};
 use crate::health::HeartbeatForm;
-use crate::host::{
-    Directory, EndVerdict, History, Identity, JudgedEnd, KernelEvidence, PairTarget,
-};
+use crate::host::{Directory, EndVerdict, History, Identity, JudgedEnd, PairTarget};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -40,9 +38,8 @@ impl Gateway {
         let told = self.told_end(id, end).into_owned();
         let awaits_report = self.reports.report_bytes() > 0 && speaks_pulse(io, id);
         self.judge.look(io.now(), io.stats().stalled);
-        let kernel = kernel_evidence(id);
         let classes = &self.classes;
-        let judged = (self.judge).judge(io.now(), &told, kernel, awaits_report, classes);
+        let judged = (self.judge).judge(io.now(), &told, awaits_report, classes);
         ToldEnd {
             end: told,
             judged,
@@ -149,13 +146,6 @@ impl Gateway {
             self.event_log.log_pair(io, &pair, self.boot);
         }
     }
-}
-
-/// Returns what the kernel said when the last heartbeat of a connection was late.
-///
-/// The engine does not ask the kernel then, so nothing is known.
-const fn kernel_evidence(_id: ConnId) -> Option<KernelEvidence> {
-    None
 }
 
 /// Returns whether the client of a connection speaks pulse: only then its heartbeats are texts.

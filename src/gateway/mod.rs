@@ -47,11 +47,11 @@ pub use crate::host::{
     ClientReport, ClosedConn, ClosedEvent, ClosedReceiver, ConnPage, ConnRow, ConnState,
     ConnectLimit, Credentials, EndFacts, EndKind, EndVerdict, Event, EventKind, EventReceiver,
     EventSubject, Evidence, Filter, HISTORIES_MAX, History, HistoryReason, HoldEnd, Identity,
-    JudgedEnd, KernelEvidence, KernelView, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PackedReport,
-    PackedTries, PageRequest, PairTarget, Position, Product, Proxies, ReportCounts, ReportMode,
-    ReportOutcome, ReportReceiver, ReportSource, ReportedConn, RequestDecision, ResetReason,
-    RowWords, Search, SessionCounts, Sort, StateChange, Subprotocols, TokenFault,
-    USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
+    JudgedEnd, KernelView, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PackedReport, PackedTries,
+    PageRequest, PairTarget, Position, Product, Proxies, ReportCounts, ReportMode, ReportOutcome,
+    ReportReceiver, ReportSource, ReportedConn, RequestDecision, ResetReason, RowWords, Search,
+    SessionCounts, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
+    USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};

@@ -72,8 +72,7 @@ impl ClosedConn {
         };
         let closed = ClosedEvent {
             end: self.end.clone(),
-            // Records have no verdict yet. This is the only place that fills it in.
-            verdict: None,
+            verdict: self.judged.map(|judged| judged.verdict.name()),
         };
         Some((subject, EventKind::Closed(Box::new(closed))))
     }

@@ -82,5 +82,5 @@ pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, 
 pub(crate) use self::user_agents::{UserAgents, normalize_user_agent};
 pub(crate) use self::verdicts::VerdictJudge;
 pub use self::verdicts::{
-    EndFacts, EndKind, EndVerdict, Evidence, JudgedEnd, KernelEvidence, KernelView, RowWords,
+    EndFacts, EndKind, EndVerdict, Evidence, JudgedEnd, KernelView, RowWords,
 };

@@ -3,7 +3,7 @@
 use super::end_facts::{EndFacts, EndKind};
 use super::end_verdict::EndVerdict;
 use super::gateway_table;
-use super::kernel_evidence::KernelView;
+use super::kernel_view::KernelView;
 use super::row_words::{Decision, RowWords};
 use crate::host::reports::PackedReport;
 use crate::pulse::{ClientStart, NetworkKind, PageVisibility, ReportedEnd, TryPhase};

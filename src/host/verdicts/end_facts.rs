@@ -1,6 +1,6 @@
 //! What the gateway knows of the end of a client's connection.
 
-use super::kernel_evidence::KernelView;
+use super::kernel_view::KernelView;
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::Micros;
 use crate::engine::Ending;

@@ -2,7 +2,7 @@
 
 use super::end_facts::{EndFacts, EndKind};
 use super::end_verdict::EndVerdict;
-use super::kernel_evidence::KernelView;
+use super::kernel_view::KernelView;
 use super::row_words::{Decision, RowWords};
 
 /// A row: what must hold for its verdict.

@@ -7,7 +7,7 @@ mod end_patterns;
 mod end_verdict;
 mod gateway_table;
 mod judged_end;
-mod kernel_evidence;
+mod kernel_view;
 mod row_words;
 mod stall_watch;
 #[cfg(test)]
@@ -17,6 +17,6 @@ mod verdict_judge;
 pub use self::end_facts::{EndFacts, EndKind};
 pub use self::end_verdict::EndVerdict;
 pub use self::judged_end::{Evidence, JudgedEnd};
-pub use self::kernel_evidence::{KernelEvidence, KernelView};
+pub use self::kernel_view::KernelView;
 pub use self::row_words::RowWords;
 pub(crate) use self::verdict_judge::VerdictJudge;

@@ -5,13 +5,13 @@ use super::end_facts::{EndFacts, EndKind};
 use super::end_verdict::EndVerdict;
 use super::gateway_table::{self, GATEWAY_ROWS};
 use super::judged_end::Evidence;
-use super::kernel_evidence::{KernelEvidence, KernelView};
+use super::kernel_view::KernelView;
 use super::verdict_judge::VerdictJudge;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::bridge::BRIDGE_CLASSES;
-use crate::engine::{Ending, PartnerEnd, Traffic};
+use crate::engine::{Ending, KernelEvidence, PartnerEnd, SilenceEvidence, Traffic};
 use crate::health::Rtt;
 use crate::host::classes::Classes;
 use crate::host::reports::PackedReport;
@@ -60,6 +60,8 @@ fn ending(cause: Cause) -> Ending {
         traffic: Traffic::default(),
         unsent: 0,
         partner: None,
+        late_heartbeats: 0,
+        silence_evidence: None,
     }
 }
 

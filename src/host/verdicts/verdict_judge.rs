@@ -3,7 +3,7 @@
 use super::end_facts::{EndFacts, EndKind};
 use super::end_patterns::{EndPatterns, NetworkBlock};
 use super::judged_end::JudgedEnd;
-use super::kernel_evidence::{KernelEvidence, KernelView};
+use super::kernel_view::KernelView;
 use super::stall_watch::StallWatch;
 use crate::base::time::Micros;
 use crate::engine::Ending;
@@ -29,12 +29,11 @@ impl VerdictJudge {
         &mut self,
         now: Micros,
         told: &Ending,
-        kernel: Option<KernelEvidence>,
         awaits_report: bool,
         classes: &Classes,
     ) -> Option<JudgedEnd> {
         let kind = EndKind::of(told, classes)?;
-        let view = KernelView::of(kernel);
+        let view = KernelView::of(told.silence_evidence);
         let stall = self.stalls.longest_since(now - told.silence);
         let mut facts = EndFacts::of(kind, told, view).with_stall(stall);
         if let (EndKind::Eof | EndKind::Reset, Some(class)) = (kind, told.class) {
@@ -44,7 +43,7 @@ impl VerdictJudge {
         // only the heartbeat that was late knows that time.
         let gap = match kind {
             EndKind::Reset | EndKind::NetworkError => Some(told.silence),
-            EndKind::Stale => kernel.and_then(|kernel| kernel.idle_before),
+            EndKind::Stale => told.silence_evidence.map(|evidence| evidence.idle_before),
             _ => None,
         };
         if let Some(gap) = gap {

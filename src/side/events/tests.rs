@@ -55,6 +55,8 @@ fn closed() -> EventKind {
         traffic: Traffic::default(),
         unsent: 0,
         partner: None,
+        late_heartbeats: 0,
+        silence_evidence: None,
     };
     EventKind::Closed(Box::new(ClosedEvent {
         end,

@@ -6,12 +6,27 @@ const NOW: Micros = Micros::from_secs(1_000);
 
 fn judge(end: &Ending, kernel: Option<KernelEvidence>) -> Option<EndVerdict> {
     let mut judge = VerdictJudge::default();
-    let judged = judge.judge(NOW, end, kernel, true, &classes())?;
+    let end = with_evidence(end, kernel, Micros::ZERO);
+    let judged = judge.judge(NOW, &end, true, &classes())?;
     assert_eq!(
         (judged.evidence, judged.awaits_report),
         (Evidence::Gateway, true)
     );
     Some(judged.verdict)
+}
+
+/// Returns the end of a peer whose last heartbeat was late.
+fn with_evidence(end: &Ending, kernel: Option<KernelEvidence>, idle_before: Micros) -> Ending {
+    let evidence = kernel.map(|kernel| SilenceEvidence {
+        at: NOW,
+        waited: Micros::from_secs(2),
+        idle_before,
+        kernel: Some(kernel),
+    });
+    Ending {
+        silence_evidence: evidence,
+        ..end.clone()
+    }
 }
 
 fn follows(cause: Cause, class: Class) -> Ending {
@@ -136,7 +151,7 @@ fn a_stall_within_the_silence_is_ours() {
         judge.look(Micros::from_secs(noticed), Micros::from_secs(stalled));
         let end = ending(Cause::PEER_EOF);
         judge
-            .judge(NOW, &end, None, false, &classes)
+            .judge(NOW, &end, false, &classes)
             .map(|judged| judged.verdict)
     };
     // The silence has lasted for 1 s.
@@ -153,7 +168,7 @@ fn the_fifth_end_at_one_age_is_a_proxys() {
         let end = ending(Cause::PEER_EOF);
         let now = Micros::from_secs(1_000 + n * 10);
         judge
-            .judge(now, &end, None, false, &classes)
+            .judge(now, &end, false, &classes)
             .map(|judged| judged.verdict)
     });
     assert!(
@@ -173,18 +188,17 @@ fn idle_times_are_found_for_resets_and_for_late_heartbeats() {
         ..ending(Cause::PEER_RESET)
     };
     let stale = ending(Cause::STALE);
-    let kernel = KernelEvidence {
-        idle_before: Some(Micros::from_secs(31)),
-        ..KernelEvidence::default()
-    };
-    let mut gap = |end: &Ending, kernel| {
-        let judged = judge
-            .judge(NOW, end, kernel, false, &classes)
-            .expect("a client");
+    let late = with_evidence(
+        &stale,
+        Some(KernelEvidence::default()),
+        Micros::from_secs(31),
+    );
+    let mut gap = |end: &Ending| {
+        let judged = judge.judge(NOW, end, false, &classes).expect("a client");
         judged.facts.common_gap
     };
-    assert!(!gap(&reset, None));
-    assert!(!gap(&stale, None), "its silence is the timeout");
-    assert!(!gap(&stale, Some(kernel)));
-    assert!(gap(&reset, None));
+    assert!(!gap(&reset));
+    assert!(!gap(&stale), "its silence is the timeout");
+    assert!(!gap(&late));
+    assert!(gap(&reset));
 }

@@ -89,9 +89,11 @@ fn closed(at: Micros, n: u32, user: Option<&str>, awaits_report: bool) -> Closed
         traffic: Traffic::default(),
         unsent: 0,
         partner: None,
+        late_heartbeats: 0,
+        silence_evidence: None,
     };
     let classes = Classes::new(RELAY_CLASSES);
-    let judged = VerdictJudge::default().judge(at, &end, None, awaits_report, &classes);
+    let judged = VerdictJudge::default().judge(at, &end, awaits_report, &classes);
     let wall = UnixMillis::default();
     ClosedConn {
         at: Timestamp { raw: at, wall },

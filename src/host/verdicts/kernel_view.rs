@@ -1,27 +1,8 @@
 //! What the kernel of this machine knows of a connection whose heartbeat is late.
 
-use crate::base::time::Micros;
+use crate::engine::SilenceEvidence;
 
-/// What `TCP_INFO` said when the last heartbeat of a connection was late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "what the kernel says")]
-pub struct KernelEvidence {
-    /// Whether the peer's kernel has acknowledged the heartbeat.
-    pub heartbeat_acked: bool,
-    /// Segments that were sent and not acknowledged (`tcpi_unacked`).
-    pub in_flight: u32,
-    /// How many times the retransmission timeout was doubled (`tcpi_backoff`). The probes of a
-    /// closed window count, too.
-    pub backoff: u8,
-    /// How many times the oldest segment was sent again (`tcpi_retransmits`).
-    pub retransmits: u8,
-    /// Whether a proxy is in front. The figures are then about the proxy.
-    pub proxy: bool,
-    /// How long nothing was heard when the heartbeat left, if that is known.
-    pub idle_before: Option<Micros>,
-}
-
-/// The same in one word.
+/// What `TCP_INFO` said when the last heartbeat of a connection was late, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KernelView {
@@ -55,19 +36,21 @@ impl KernelView {
     ];
 
     /// Reads the evidence.
-    pub(super) fn of(evidence: Option<KernelEvidence>) -> Self {
-        let Some(evidence) = evidence.filter(|evidence| !evidence.proxy) else {
+    pub(super) fn of(evidence: Option<SilenceEvidence>) -> Self {
+        let kernel = evidence.and_then(|evidence| evidence.kernel);
+        let Some(kernel) = kernel.filter(|kernel| !kernel.proxy) else {
             return KernelView::Nothing;
         };
+        if kernel.heartbeat_acked {
+            return KernelView::Acknowledged;
+        }
         // Probes of a closed window back off as lost segments do, so the window comes first.
-        match evidence {
-            KernelEvidence {
-                heartbeat_acked: true,
-                ..
-            } => KernelView::Acknowledged,
-            KernelEvidence { in_flight: 0, .. } => KernelView::WindowFull,
-            _ if evidence.backoff.max(evidence.retransmits) >= BACKOFF_MIN => KernelView::Lost,
-            _ => KernelView::Unacknowledged,
+        if kernel.in_flight == 0 || kernel.probes > 0 {
+            return KernelView::WindowFull;
+        }
+        match kernel.backoff.max(kernel.retransmits) >= BACKOFF_MIN {
+            true => KernelView::Lost,
+            false => KernelView::Unacknowledged,
         }
     }
 
