@@ -108,6 +108,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "backpressure",
                 "tasks",
                 "fan_out_steps",
+                "glasses_state",
                 "slot_changes",
                 "product",
                 "message_reader",
