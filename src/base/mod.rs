@@ -5,6 +5,8 @@ pub(crate) mod address_block;
 #[cfg(feature = "gateway")]
 pub(crate) mod bounded;
 pub mod cause;
+#[cfg(all(test, any(feature = "gateway", feature = "client")))]
+pub(crate) mod doc_table;
 pub(crate) mod id;
 #[cfg(any(feature = "gateway", feature = "client"))]
 pub(crate) mod json_fields;

@@ -8,8 +8,6 @@ mod class_drain;
 mod classes;
 mod client_check;
 mod closed_conns;
-#[cfg(test)]
-pub(crate) mod doc_table;
 mod events;
 mod flapping;
 mod history;

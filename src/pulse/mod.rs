@@ -19,6 +19,8 @@ mod limits;
 mod number;
 mod received_count;
 mod report;
+#[cfg(test)]
+mod report_fields;
 mod resume_token;
 mod sent_messages;
 mod session;

@@ -3,8 +3,6 @@
 
 mod client_report;
 mod packed_report;
-#[cfg(test)]
-mod report_fields;
 mod report_inbox;
 mod report_mode;
 

@@ -67,8 +67,8 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
         words: RowWords {
             gateway: SILENT,
             kernel: "not acknowledged, or nothing is known",
-            client: "offline; or no sleep, and tries that failed in dns or tcp, or in a phase that it \
-                 does not know",
+            client: "offline; or no sleep, and tries that failed in dns or tcp, or in a phase that \
+                     it does not know",
         },
         holds: |end, client| {
             let tries = &client.tries;
@@ -131,8 +131,8 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
     BothRow {
         verdict: EndVerdict::NatTimeout,
         words: RowWords {
-            gateway: "stale, reset or network error; three ends of the network block after one idle \
-                  time ± 10 %",
+            gateway: "stale, reset or network error; three ends of the network block after one \
+                      idle time ± 10 %",
             kernel: "",
             client: "not offline, and the first try succeeded",
         },

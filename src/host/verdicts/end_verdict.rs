@@ -86,7 +86,8 @@ verdicts! {
     GatewayAction, "gateway_action",
         "the gateway closed the connection on purpose: by a rule, for an operator, or because it \
          stops",
-        "See the causes in /api/v1/causes: a limit, a block, a drain, or clients that break a rule.";
+        "See the causes in /api/v1/causes: a limit, a block, a drain, or clients that break a \
+         rule.";
     Handover, "handover",
         "the device changed networks, and the old path was gone",
         "Nothing is broken: devices move. Let clients speak pulse, so that they resume at once.";

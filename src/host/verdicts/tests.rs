@@ -8,12 +8,12 @@ use super::judged_end::Evidence;
 use super::kernel_view::KernelView;
 use super::verdict_judge::VerdictJudge;
 use crate::base::cause::{Cause, EndCode};
+use crate::base::doc_table;
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
-use crate::bridge::BRIDGE_CLASSES;
 use crate::engine::{Ending, KernelEvidence, PartnerEnd, SilenceEvidence, Traffic};
-use crate::health::Rtt;
-use crate::host::classes::Classes;
+use crate::health::{Policy, Rtt};
+use crate::host::classes::{ClassInfo, Classes};
 use crate::host::reports::PackedReport;
 use std::fmt::Write as _;
 
@@ -38,8 +38,15 @@ fn facts(kind: EndKind) -> EndFacts {
 const CLIENT: Class = Class(0);
 const UPSTREAM: Class = Class(1);
 
+/// Returns the classes of a bridge.
 fn classes() -> Classes {
-    Classes::new(BRIDGE_CLASSES)
+    let info = |name| ClassInfo {
+        name,
+        label: name,
+        ended_by: Some(name),
+        policy: Policy::DEFAULT,
+    };
+    Classes::new(["client", "upstream"].map(info))
 }
 
 /// Returns the end of a client's connection after 100 s, silent for 1 s.
@@ -106,7 +113,7 @@ fn the_page_about_verdicts_has_these_tables() {
         "| nothing | | never open, {tries} tries or more | `{}` |",
         EndVerdict::Unreachable
     );
-    crate::host::doc_table::check(page, "both", &table);
+    doc_table::check(page, "both", &table);
     let mut table =
         String::from("| the gateway saw | the kernel says | verdict |\n| --- | --- | --- |\n");
     for row in GATEWAY_ROWS {
@@ -118,7 +125,7 @@ fn the_page_about_verdicts_has_these_tables() {
         );
     }
     let _ = writeln!(table, "| anything else | any | `{}` |", EndVerdict::Unknown);
-    crate::host::doc_table::check(page, "gateway", &table);
+    doc_table::check(page, "gateway", &table);
     let mut table = String::from("| verdict | what it means | what to do |\n| --- | --- | --- |\n");
     for verdict in EndVerdict::ALL {
         let _ = writeln!(
@@ -128,5 +135,5 @@ fn the_page_about_verdicts_has_these_tables() {
             verdict.action()
         );
     }
-    crate::host::doc_table::check(page, "actions", &table);
+    doc_table::check(page, "actions", &table);
 }

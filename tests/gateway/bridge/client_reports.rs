@@ -321,7 +321,7 @@ fn what_is_no_report_costs_no_connection() {
         "pulsegate_client_reports_total{outcome=\"taken\"} 0",
     );
     assert_eq!(bridge.record("client")["evidence"], "gateway");
-    // Of connections that nobody has had, nothing is told.
+    // Of a connection of another run nothing is told.
     let (mut other, _leg, _) = open_from(&bridge, HOME);
     say(&mut other, &report("00000000.1.1"));
     assert_metric(

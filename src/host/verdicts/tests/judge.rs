@@ -55,7 +55,6 @@ fn each_cause_has_its_verdict() {
         (Cause::SHUTDOWN, EndVerdict::GatewayAction),
         (Cause::PROTOCOL, EndVerdict::GatewayAction),
         (Cause::BUFFERS_FULL, EndVerdict::GatewayAction),
-        (crate::relay::APP_STOPPED, EndVerdict::GatewayAction),
         (Cause::PARTNER_ENDED, EndVerdict::Unknown),
     ] {
         assert_eq!(judge(&ending(cause), None), Some(verdict), "{cause}");

@@ -81,7 +81,7 @@ pub(super) struct LiveDocument {
     upstreams: Vec<UpstreamEntry>,
     /// How many upstreams there are.
     upstreams_total: usize,
-    /// Why connections ended in the last 10 minutes and before, the most frequent ones lately first.
+    /// Why connections ended, the most frequent verdicts of the last 10 minutes first.
     verdicts: Vec<VerdictBody>,
     /// The sessions that outlive their connections; null if none can be asked for, and none is
     /// left.

@@ -48,7 +48,7 @@ impl Collector for Scrape {
         self.relay(&mut writer)?;
         self.bridge(&mut writer)?;
         self.pulse(&mut writer)?;
-        self.verdicts(&mut writer)?;
+        self.verdicts.encode(&self.snapshot, &mut writer)?;
         self.the_loop(&mut writer)?;
         self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;

@@ -1,8 +1,7 @@
 //! The metrics of verdicts, and of the reports that correct them.
 
-use super::scrape::Scrape;
 use super::writer::MetricsWriter;
-use crate::gateway::ReportOutcome;
+use crate::gateway::{ReportOutcome, Snapshot};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::watch::{JoinOutcome, VerdictCounts};
 use std::fmt;
@@ -23,15 +22,17 @@ impl VerdictMetrics {
             outcomes: verdicts.outcomes(),
         }
     }
-}
 
-impl Scrape {
-    pub(super) fn verdicts(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+    pub(super) fn encode(
+        &self,
+        snapshot: &Snapshot,
+        writer: &mut MetricsWriter<'_, '_>,
+    ) -> fmt::Result {
         let help = "Ends of connections of clients, by class, verdict and evidence; each is \
                     counted once";
         writer.counters("pulsegate_disconnect_verdicts", help, |family| {
-            for (class, verdict, evidence, count) in self.verdicts.counts.all() {
-                let infos = self.snapshot.classes.infos();
+            for (class, verdict, evidence, count) in self.counts.all() {
+                let infos = snapshot.classes.infos();
                 let labels = [
                     ("class", infos.get(class).map_or("none", |info| info.name)),
                     ("verdict", verdict.name()),
@@ -44,7 +45,7 @@ impl Scrape {
         let help = "Reports of pulse clients about connections that ended, by outcome";
         writer.counters("pulsegate_client_reports", help, |family| {
             for outcome in ReportOutcome::ALL {
-                let count = self.snapshot.pulse.reports[*outcome as usize];
+                let count = snapshot.pulse.reports[*outcome as usize];
                 family.count(&[("outcome", outcome.name())], count)?;
             }
             Ok(())
@@ -52,7 +53,7 @@ impl Scrape {
         let help = "Connections in reports of pulse clients, by what became of the entry";
         writer.counters("pulsegate_client_reported_ends", help, |family| {
             for outcome in JoinOutcome::ALL {
-                let count = self.verdicts.outcomes[outcome as usize];
+                let count = self.outcomes[outcome as usize];
                 family.count(&[("outcome", outcome.name())], count)?;
             }
             Ok(())

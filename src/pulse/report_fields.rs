@@ -1,6 +1,8 @@
 //! The fields of a report, for the page about privacy. The test compares them with the code.
 
-use crate::pulse::{ClientFrame, Report};
+use super::client_frame::ClientFrame;
+use super::report::Report;
+use crate::base::doc_table;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -149,5 +151,5 @@ fn the_page_about_privacy_has_this_table() {
         let kept = if *is_kept { "yes" } else { "no" };
         let _ = writeln!(table, "| `{path}` | {what} | {kept} |");
     }
-    crate::host::doc_table::check("docs/privacy.md", "fields", &table);
+    doc_table::check("docs/privacy.md", "fields", &table);
 }
