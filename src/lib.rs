@@ -52,8 +52,8 @@
 //!    again), `on_throttled`.
 //! 4. **Commands** of other threads ([`Remote`]): `on_open` after a verdict that was deferred, then
 //!    `on_wake`.
-//! 5. **Time**: `on_timer`, `on_health` (suspect). Connections that seem stale are read once more
-//!    before they are closed, with calls as in step 3.
+//! 5. **Time**: `on_late`, `on_timer`, `on_health` (suspect). Connections with a heartbeat that
+//!    seems late, and those that seem stale, are read once more before, with calls as in step 3.
 //! 6. **Connect** to the servers that the host has dialled. No call of the handler.
 //! 7. **Flush**: heartbeats first, then data; `on_writable`.
 //! 8. **Reap**: `on_close` or `on_reject`, once for each connection that has ended. Slots are freed

@@ -2,10 +2,11 @@
 //! every machine and under any load. See benches/micro/gates.sh.
 //!
 //! ```sh
-//! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS [text]
+//! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS [text] [never-late]
 //! ```
 //!
-//! With `text` the heartbeats are texts of the host, and their answers are messages.
+//! With `text` the heartbeats are texts of the host, and their answers are messages. With
+//! `never-late` they are not judged late.
 
 use pulsegate::HeartbeatForm;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
@@ -42,9 +43,13 @@ fn main() {
     };
     let (connections, intervals) = (number(1_000), number(1));
     let mut config = Config::default();
-    if args.next().is_some_and(|form| form == "text") {
+    for word in args {
         for class in &mut config.classes {
-            class.policy.heartbeat_form = HeartbeatForm::Text;
+            match &*word {
+                "text" => class.policy.heartbeat_form = HeartbeatForm::Text,
+                "never-late" => class.policy.late = false,
+                _ => panic!("{word}: neither text nor never-late"),
+            }
         }
     }
     let mut engine = Engine::new(config, Silent, Box::new(|| {})).expect("a valid configuration");

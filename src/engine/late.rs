@@ -20,7 +20,8 @@ use crate::engine::flags::Flag;
 impl<H: Handler> Engine<H> {
     /// Returns a connection whose latest heartbeat may be late. The driver reads its socket once
     /// more as [`read_action`](Engine::read_action) says, and passes on the input. If that was all
-    /// of the input, it calls [`on_late`](Engine::on_late). At most 64 in one turn; the others wait.
+    /// of the input, it calls [`on_late`](Engine::on_late). At most 64 in one turn; the others
+    /// wait.
     ///
     /// A driver that calls this in each turn until it returns `None` is woken for late heartbeats.
     /// For one that does not, no heartbeat is kept or judged.
@@ -74,7 +75,9 @@ impl<H: Handler> Engine<H> {
                 }
                 return;
             }
-            Some(_) if sabotage::on(Bug::LateForgotten) && now.0 / 10_000 % 2 == 0 => return,
+            Some(_) if sabotage::on(Bug::LateForgotten) && (now.0 / 10_000).is_multiple_of(2) => {
+                return;
+            }
             Some(waited) => waited,
         };
         let kernel = kernel().map(|progress| conn.kernel_evidence(progress));

@@ -40,12 +40,18 @@ struct BeatQueue {
 /// The heartbeats that may become late.
 pub(crate) struct LateQueue {
     queues: Box<[BeatQueue]>,
-    /// A bit for each queue that is not empty.
-    used: [u64; QUEUES.div_ceil(64)],
+    /// A bit for each queue that is not empty. A queue that was emptied may keep its bit for a
+    /// while.
+    used: [u64; WORDS],
     /// When the next heartbeat is due, or earlier; `Micros(u64::MAX)` if there is none.
     next_due: Micros,
-    /// Heartbeats that are due and not judged yet.
-    due: VecDeque<SentBeat>,
+    /// The search for heartbeats that are due, if it has begun.
+    search: Option<Search>,
+    /// How many heartbeats at the front of the queue `run_of` are known to be due.
+    run: usize,
+    run_of: usize,
+    /// The latest `after`, and its queue: mostly the next one is the same.
+    latest: (Micros, usize),
     /// Whether the driver has asked for late heartbeats in this turn or the last one. Otherwise
     /// none is kept.
     is_kept: bool,
@@ -53,8 +59,19 @@ pub(crate) struct LateQueue {
     is_asked: bool,
 }
 
-/// The most heartbeats that are moved to `due` at a time.
-const BATCH: usize = 2_048;
+/// How far the search for heartbeats that are due is.
+#[derive(Debug, Clone, Copy)]
+struct Search {
+    /// The queue to look at.
+    index: usize,
+    /// The time up to which heartbeats are due, on the grid: µs, cut to 32 bits.
+    upto: u32,
+}
+
+/// The most heartbeats that are looked at in one step of a search.
+const RUN_MAX: usize = 2_048;
+
+const WORDS: usize = QUEUES.div_ceil(64);
 
 const NEVER: Micros = Micros(u64::MAX);
 
@@ -66,9 +83,12 @@ impl Default for LateQueue {
         };
         LateQueue {
             queues: (0..QUEUES).map(queue).collect(),
-            used: [0; QUEUES.div_ceil(64)],
+            used: [0; WORDS],
             next_due: NEVER,
-            due: VecDeque::new(),
+            search: None,
+            run: 0,
+            run_of: 0,
+            latest: (Micros::ZERO, 0),
             is_kept: false,
             is_asked: false,
         }
@@ -76,14 +96,20 @@ impl Default for LateQueue {
 }
 
 impl LateQueue {
+    /// Returns whether heartbeats are kept, because the driver asks for late ones.
+    #[inline]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
     /// Adds a heartbeat of the connection in `slot` that was sent at `now`. It is due `after` from
     /// now or up to an eighth later, rounded up to the grid of heartbeats.
     #[inline]
     pub(crate) fn push(&mut self, slot: u32, now: Micros, after: Micros) {
-        if !self.is_kept {
-            return;
+        if self.latest.0 != after {
+            self.latest = (after, index_of(after));
         }
-        let index = index_of(after);
+        let index = self.latest.1;
         let queue = &mut self.queues[index];
         if queue.beats.is_empty() {
             self.used[index / 64] |= 1 << (index % 64);
@@ -97,70 +123,100 @@ impl LateQueue {
     }
 
     /// Takes the next heartbeat that is due at `now`, and records that the driver asks for them.
+    #[inline]
     pub(crate) fn take(&mut self, now: Micros) -> Option<SentBeat> {
         (self.is_kept, self.is_asked) = (true, true);
-        if self.due.is_empty() && self.next_due <= now {
-            self.collect_due(now);
+        if self.run == 0 {
+            if now < self.next_due {
+                return None;
+            }
+            self.find_run(now);
         }
-        self.due.pop_front()
+        self.run = self.run.checked_sub(1)?;
+        self.queues[self.run_of].beats.pop_front()
     }
 
     /// Puts back the heartbeat that was taken last.
     pub(crate) fn put_back(&mut self, beat: SentBeat) {
-        self.due.push_front(beat);
+        self.run += 1;
+        self.queues[self.run_of].beats.push_front(beat);
     }
 
-    /// Moves heartbeats that are due at `now` to the list of those that are taken next.
-    fn collect_due(&mut self, now: Micros) {
-        let grid_now = now.0 - now.0 % PING_GRID.0;
-        let mut next_due = NEVER;
-        for (word, used) in self.used.iter_mut().enumerate() {
-            let mut bits = *used;
-            while bits != 0 {
-                let bit = bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let queue = &mut self.queues[word * 64 + bit];
-                let is_due = |beat: &&SentBeat| {
-                    let age = (grid_now as u32).wrapping_sub(beat.sent) as i32;
-                    age >= queue.after as i32
-                };
-                let room = BATCH.saturating_sub(self.due.len());
-                let count = queue.beats.iter().take(room).take_while(is_due).count();
-                self.due.extend(queue.beats.drain(..count));
-                match queue.beats.front() {
-                    None => *used &= !(1 << bit),
-                    Some(front) => {
-                        let age = (now.0 as u32).wrapping_sub(front.sent) as i32;
-                        let left = i64::from(queue.after) - i64::from(age);
-                        next_due = next_due.min(round_up(now.0.saturating_add_signed(left)));
-                    }
-                }
+    /// Continues the search for heartbeats that are due, or begins one, up to the next queue that
+    /// has some.
+    fn find_run(&mut self, now: Micros) {
+        let mut search = self.search.unwrap_or(Search {
+            index: 0,
+            upto: (now.0 - now.0 % PING_GRID.0) as u32,
+        });
+        while let Some(index) = self.next_used(search.index) {
+            let BeatQueue { after, beats } = &mut self.queues[index];
+            let is_due = |beat: &&SentBeat| {
+                let age = search.upto.wrapping_sub(beat.sent) as i32;
+                age >= *after as i32
+            };
+            let run = beats.iter().take(RUN_MAX).take_while(is_due).count();
+            if beats.is_empty() {
+                self.used[index / 64] &= !(1 << (index % 64));
             }
+            if run > 0 {
+                // The rest of a longer run is found by the next search.
+                search.index = index;
+                (self.run, self.run_of, self.search) = (run, index, Some(search));
+                return;
+            }
+            search.index = index + 1;
         }
-        self.next_due = next_due;
+        self.search = None;
+        self.next_due = self.first_due(now);
+    }
+
+    /// Returns the first queue from this one on that is in use.
+    #[inline]
+    fn next_used(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.used.get(word)? & (u64::MAX << (from % 64));
+        while bits == 0 {
+            word += 1;
+            bits = *self.used.get(word)?;
+        }
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+
+    /// Returns when the first heartbeat of all queues is due.
+    fn first_due(&self, now: Micros) -> Micros {
+        let (mut first, mut from) = (NEVER, 0);
+        while let Some(index) = self.next_used(from) {
+            let BeatQueue { after, beats } = &self.queues[index];
+            if let Some(front) = beats.front() {
+                let age = (now.0 as u32).wrapping_sub(front.sent) as i32;
+                let left = i64::from(*after) - i64::from(age);
+                first = first.min(round_up(now.0.saturating_add_signed(left)));
+            }
+            from = index + 1;
+        }
+        first
     }
 
     /// Ends a turn. A driver that has not asked for late heartbeats in it does not judge them, so
     /// nothing is kept for it and nothing wakes it.
+    #[inline]
     pub(crate) fn end_turn(&mut self) {
         self.is_kept = std::mem::take(&mut self.is_asked);
-        if !self.is_kept && self.next_due().is_some() {
+        if !self.is_kept && self.next_due != NEVER {
             *self = LateQueue::default();
         }
     }
 
     /// Returns when [`take`](LateQueue::take) must be called next; `None` if no heartbeat waits.
     pub(crate) fn next_due(&self) -> Option<Micros> {
-        match self.due.is_empty() {
-            true => Some(self.next_due).filter(|due| *due != NEVER),
-            false => Some(Micros::ZERO),
-        }
+        Some(self.next_due).filter(|due| *due != NEVER)
     }
 
     /// Returns the number of heartbeats that wait.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {
-        self.due.len() + self.queues.iter().map(|q| q.beats.len()).sum::<usize>()
+        self.queues.iter().map(|queue| queue.beats.len()).sum()
     }
 }
 
@@ -209,12 +265,12 @@ mod tests {
             let exact = u64::from(after_of(index));
             assert!((after..=after + step).contains(&exact), "{after}: {exact}");
             assert!(
-                index == 0 || u64::from(after_of(index - 1)) < after,
+                index == 0 || u64::from(after_of(index - 1)) <= after,
                 "{after}"
             );
         }
         assert!(index_of(Micros(u64::MAX / UNITS)) < QUEUES);
-        assert!(after_of(QUEUES - 1) < i32::MAX as u32);
+        assert!(after_of(index_of(AFTER_MAX)) < i32::MAX as u32);
     }
 
     #[test]
@@ -262,13 +318,15 @@ mod tests {
     #[test]
     fn nothing_is_kept_for_a_driver_that_does_not_ask() {
         let mut queue = LateQueue::default();
-        queue.push(1, Micros(1), Micros(1_000));
-        assert_eq!((queue.len(), queue.next_due()), (0, None));
-        assert!(drain(&mut queue, 2).is_empty());
+        assert!(!queue.is_kept());
+        assert!(drain(&mut queue, 2).is_empty() && queue.is_kept());
         queue.push(1, Micros(3), Micros(1_000));
         queue.end_turn();
         assert_eq!((queue.len(), queue.next_due()), (1, Some(PING_GRID)));
         queue.end_turn();
-        assert_eq!((queue.len(), queue.next_due()), (0, None));
+        assert_eq!(
+            (queue.len(), queue.next_due(), queue.is_kept()),
+            (0, None, false)
+        );
     }
 }

@@ -252,7 +252,7 @@ impl<H: Handler> Engine<H> {
             self.core.stats.classes[usize::from(conn.class.0)].pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.on_ping_sent(policy, now, late);
-            if policy.late {
+            if policy.late && self.core.late.is_kept() {
                 let after = conn.health.late_after(policy);
                 self.core.late.push(id.slot_u32(), now, after);
             }

@@ -1,5 +1,6 @@
 //! The state machine that decides whether the peer of one connection is alive.
 
+use super::heartbeat::Heartbeat;
 use super::marks::{LifeSign, Marks};
 use super::payload::{PAYLOAD_LEN, decode_letters, encode_letters};
 use super::policy::{HeartbeatForm, HeartbeatMode, Policy};
@@ -37,23 +38,6 @@ const LATE_MIN: Micros = Micros::from_secs(2);
 
 /// The number of latest pings whose pongs are recognized as answers to ours.
 const OWN_PINGS: u32 = 16;
-
-/// The state of the latest ping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Heartbeat {
-    /// No ping was requested yet.
-    First,
-    /// No ping is outstanding: the latest was answered, or it is late and its RTT was given up.
-    None,
-    /// Requested; the kernel has not taken it yet.
-    Queued,
-    /// The kernel took it at `ping_sent`. Its pong will give no RTT.
-    Unmeasured,
-    /// The kernel took it at `ping_sent`, and its pong will give an RTT.
-    Sent,
-    /// The same, and it was found late.
-    Late,
-}
 
 /// A ping requested within this time after it was due is not late: ticks are coarse, and turns take
 /// time.
@@ -105,7 +89,7 @@ impl Health {
 
     /// Handles a pong. Only the pong of the latest ping gives an RTT, and only once.
     pub fn on_pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
-        if !self.is_outstanding() || payload != self.ping_payload() {
+        if !self.heartbeat.is_outstanding() || payload != self.ping_payload() {
             return None;
         }
         self.take_rtt(now)
@@ -114,7 +98,7 @@ impl Health {
     /// Handles the answer to the heartbeat with this [`number`](Health::heartbeat_number). Only the
     /// answer to the latest heartbeat gives an RTT, and only once.
     pub fn on_answer(&mut self, number: u64, now: Micros) -> Option<Micros> {
-        if !self.is_outstanding() || number != self.heartbeat_number() {
+        if !self.heartbeat.is_outstanding() || number != self.heartbeat_number() {
             return None;
         }
         self.take_rtt(now)
@@ -339,18 +323,13 @@ impl Health {
     /// Returns whether the latest heartbeat was sent at this time (µs, cut to 32 bits), is not
     /// answered, and was not found late before. A peer that was heard since is not late.
     pub fn may_be_late(&self, sent: u32) -> bool {
-        self.unanswered > 0 && self.ping_sent == sent && self.is_unjudged()
-    }
-
-    /// Returns whether the latest heartbeat was sent and is neither answered nor found late.
-    fn is_unjudged(&self) -> bool {
-        matches!(self.heartbeat, Heartbeat::Sent | Heartbeat::Unmeasured)
+        self.unanswered > 0 && self.ping_sent == sent && self.heartbeat.is_unjudged()
     }
 
     /// Records that the latest heartbeat is late. Returns how long it has been unanswered; `None`
     /// if the peer was heard since, or if it was found late before.
     pub fn mark_late(&mut self, now: Micros) -> Option<Micros> {
-        if self.unanswered == 0 || !self.is_unjudged() {
+        if self.unanswered == 0 || !self.heartbeat.is_unjudged() {
             return None;
         }
         self.heartbeat = match self.heartbeat {
@@ -413,12 +392,7 @@ impl Health {
 
     /// Returns whether the latest heartbeat was sent and its pong, which gives an RTT, is awaited.
     pub fn is_awaiting_pong(&self) -> bool {
-        matches!(self.heartbeat, Heartbeat::Sent | Heartbeat::Late)
-    }
-
-    /// Returns whether the latest heartbeat was sent and not answered.
-    fn is_outstanding(&self) -> bool {
-        self.heartbeat >= Heartbeat::Unmeasured
+        self.heartbeat.is_measured()
     }
 
     /// Returns whether a pong with this payload may be valid: the echo of a heartbeat, possibly an

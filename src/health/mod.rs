@@ -6,6 +6,7 @@
     reason = "the state machine itself, beside its parts"
 )]
 mod health;
+mod heartbeat;
 mod marks;
 mod payload;
 mod policy;

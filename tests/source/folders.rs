@@ -32,7 +32,9 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
     (
         "engine",
         &[
-            &["message", "verdict", "ending", "traffic", "view", "dial"],
+            &[
+                "message", "verdict", "ending", "silence", "traffic", "view", "dial",
+            ],
             &[
                 "config",
                 "conn",
@@ -40,6 +42,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "prepared",
                 "retry",
                 "receipts",
+                "late_queue",
                 "table",
                 "conn_set",
                 "wheel",
@@ -64,6 +67,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
             &[
                 "engine",
                 "tcp_progress",
+                "late",
                 "input",
                 "pausing",
                 "opening",
@@ -129,6 +133,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
 const VOCABULARY: &[&str] = &[
     "engine/ending.rs",
     "engine/message.rs",
+    "engine/silence.rs",
     "engine/traffic.rs",
     "engine/verdict.rs",
     "engine/view.rs",

@@ -71,7 +71,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "UPSTREAM_LATE",
         kind: ValueKind::Switch,
-        default: Fallback::SameAs("LATE"),
+        default: Fallback::Value("1"),
         rule: None,
         audience: Advanced,
         reload: true,

@@ -45,7 +45,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("CLIENT_JUDGE", "Report"),
     ("UPSTREAM_JUDGE", "report"),
     ("UPSTREAM_ALIVE_BY", "Pong"),
-    ("UPSTREAM_LATE", "False"),
+    ("UPSTREAM_LATE", "false"),
     ("UPSTREAM_CONNECT_TIMEOUT_MS", "301"),
     ("UPSTREAM_ANSWER_TIMEOUT_MS", "302"),
     ("UPSTREAM_HOST_HEADER", "Chat.example.org:81"),

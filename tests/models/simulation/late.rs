@@ -33,9 +33,10 @@ impl World {
     pub(super) fn check_late(&mut self, index: usize) -> Result<(), String> {
         let id = self.net.id(self.shadows[index].peer);
         let news = self.net.host().told_health.get(&id);
-        let news = news.map_or(&[][..], |news| &news[self.shadows[index].late.news..]);
-        for news in news.to_vec() {
-            self.shadows[index].late.news += 1;
+        let seen = self.shadows[index].late.news;
+        let news = news.map_or_else(Vec::new, |news| news[seen..].to_vec());
+        self.shadows[index].late.news += news.len();
+        for news in news {
             match news {
                 HealthNews::Late { at, sent } => self.check_late_news(index, at, sent)?,
                 HealthNews::Suspect { at } => self.check_suspect_news(index, at)?,
