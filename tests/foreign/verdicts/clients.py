@@ -130,8 +130,13 @@ class Page(Client):
         self.call("Page.setWebLifecycleState", state="active")
 
     def kill(self):
-        """Kills the process of the page."""
-        self.browser.post("Page.crash", self.session)
+        """Kills all of Chromium: if only the process of the page dies, Chromium says good-bye for it."""
+        self.browser.kill()
+
+    def start_anew(self):
+        """The killed Chromium starts with what it has on its disk, and the page opens again."""
+        self.browser.start()
+        self.open()
 
     def stop(self):
         if self.browser.child.poll() is None:
@@ -142,12 +147,15 @@ class Browser:
     """A Chromium in a namespace, driven by its developer tools through a pipe."""
 
     def __init__(self, space):
-        self.place = tempfile.mkdtemp(prefix="verdicts-chromium-")
+        self.space, self.place = space, tempfile.mkdtemp(prefix="verdicts-chromium-")
+        self.start()
+
+    def start(self):
         (read, tell), (hear, write) = os.pipe(), os.pipe()
         redirected = f'exec "$@" 3<&{read} 4>&{write}'
         chromium = ["chromium", *FLAGS, f"--user-data-dir={self.place}", "about:blank"]
         self.child = subprocess.Popen(
-            [*space.inside, "bash", "-c", redirected, "chromium", *chromium],
+            [*self.space.inside, "bash", "-c", redirected, "chromium", *chromium],
             pass_fds=(read, write),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -156,18 +164,18 @@ class Browser:
         )
         os.close(read)
         os.close(write)
-        self.pipe, self.hear = tell, hear
+        self.pipe = tell
         self.lock, self.count, self.answers, self.listeners = threading.Lock(), 0, {}, {}
-        threading.Thread(target=self.read, daemon=True).start()
+        threading.Thread(target=self.read, args=(hear,), daemon=True).start()
         self.call("Target.getTargets", seconds=60)
 
-    def read(self):
+    def read(self, hear):
         waiting = b""
-        while got := os.read(self.hear, 65536):
+        while got := os.read(hear, 65536):
             *whole, waiting = (waiting + got).split(b"\0")
             for text in whole:
                 self.take(json.loads(text))
-        os.close(self.hear)
+        os.close(hear)
 
     def take(self, message):
         if "id" in message:
@@ -200,13 +208,17 @@ class Browser:
     def signal(self, number):
         os.killpg(self.child.pid, number)
 
-    def stop(self):
+    def kill(self):
         try:
             self.signal(signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.child.wait()
         os.close(self.pipe)
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.kill()
         shutil.rmtree(self.place, ignore_errors=True)
 
 

@@ -2,7 +2,7 @@
 
 from clients import Browser
 from edge import Edge
-from harness import get, until
+from harness import Broken, expect, get, until
 from network import CORE, Namespace, Nat
 from rig import OPEN_MS, PATIENCE, token
 
@@ -157,9 +157,9 @@ def app_killed(run):
     client.kill()
     run.wait(run.rng.uniform(0.3, 2))
     if run.column.is_page:
+        run.prove(client.browser.child.returncode == -9, "Chromium died of SIGKILL")
         seen = len(client.events)
-        client.stop()
-        client.open()
+        client.start_anew()
         client.back(PATIENCE, seen)
     else:
         run.prove(client.child.returncode == -9, "the process died of SIGKILL")
@@ -169,15 +169,25 @@ def app_killed(run):
 
 
 def slow_link(run):
-    """More is sent than the link carries."""
-    slow_ms = run.rng.randint(1_500, 3_000)
+    """More is sent than the link carries, until the connection ends."""
+    # As usual two thirds of the timeout, which is longer than a client's patience, or else shorter than that.
+    slow_ms = int(run.timeout_ms * 0.67) if run.rng.random() < 0.5 else run.rng.randint(1_500, 3_000)
     client = run.begin(SLOW_MS=str(slow_ms))
     seen = len(client.events)
     run.truths.append("slow_link")
-    run.link.slow(run.rng.choice([8, 16, 24]), run.rng.choice([15_000, 30_000]))
+    kbits, limit = run.rng.choice([16, 24, 32, 64]), run.rng.choice([15_000, 60_000, 300_000])
+    run.link.slow(kbits, limit)
     try:
-        run.lab.service.stream(run.path, 8_000, 60, 40)
-        record = run.ended(90)
+        run.lab.service.stream(run.path, 1_000, 150, 200)
+        # The gateway lets slow clients live as long as they take something. So it gets slower.
+        record = None
+        while record is None:
+            try:
+                record = run.ended(15)
+            except Broken:
+                expect(kbits > 4, "the connection survives a link of 4 kbit/s")
+                kbits = max(kbits // 2, 4)
+                run.link.slow(kbits, limit, "change")
     finally:
         waits = run.link.hasten()
     run.prove(waits > 0, f"{waits} packets waited or were dropped, and the end was {record['cause']}")

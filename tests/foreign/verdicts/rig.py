@@ -141,10 +141,9 @@ class Run:
 
     def page(self, browser, front, path, talk_ms):
         tls = "s" if self.column.is_proxied else ""
-        base = "%s:%d" % front
-        client = f"http{tls}://{base}/.well-known/pulsegate/pulse.js"
+        client = "http%s://%s:%d/.well-known/pulsegate/pulse.js" % (tls, *self.front)
         service = f"http://{CORE}:{self.lab.service.port}"
-        return Page(browser, page_address(service, f"ws{tls}://{base}{path}", client, True, talk_ms))
+        return Page(browser, page_address(service, "ws%s://%s:%d%s" % (tls, *front, path), client, not self.is_plain, talk_ms))
 
     def watch(self, client):
         """The end of this client's present connection is the one that is judged."""

@@ -30,7 +30,7 @@ class Service:
         try:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.speak(peer)
-        except OSError:
+        except (OSError, EOFError):
             pass
         finally:
             peer.close()
@@ -76,7 +76,11 @@ class Service:
 
 
 def read_head(reader):
-    path = reader.readline().decode().split(" ")[1]
+    line = reader.readline().decode()
+    if not line:
+        # A browser connects before it has a request.
+        raise EOFError
+    path = line.split(" ")[1]
     fields = {}
     while (line := reader.readline().strip()) != b"":
         name, _, value = line.decode().partition(":")
