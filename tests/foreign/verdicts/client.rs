@@ -5,8 +5,8 @@
 //! pulse_verdicts ADDR PATH [plain=1] [reports=0] [talk_ms=N] [open_ms=N] [net=KIND]
 //! ```
 //!
-//! It prints each event as a line of JSON. The lines of its standard input are what a device tells a
-//! program: `net KIND` (its network is another one now), `wake`, and `reopen` (the user opens the
+//! It prints each event as a line of JSON. The lines of its standard input are what a device tells
+//! a program: `net KIND` (its network is another one now), `wake`, and `reopen` (the user opens the
 //! program again). It ends with its standard input. Without arguments it checks itself and ends.
 
 use pulsegate::client::{ClientEvent, ClientOptions, ClientPhase, PulseSocket};

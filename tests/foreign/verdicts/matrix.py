@@ -23,12 +23,19 @@ GATEWAY = {
 WRONG_MOST, UNKNOWN_MOST, RIGHT_LEAST = 5, 5, 95
 
 
+MARKS = ("right", "coarse", "unknown", "wrong")
+
+
 def judge(has_reports, truths, verdict):
-    """`right`, `unknown`, `wrong` or `missing`."""
+    """One of MARKS, or `missing`. With reports a verdict is coarse if it is only what the gateway alone could say: true, but not all."""
     if verdict in (None, "missing"):
         return "missing"
-    accepted = set(truths) if has_reports else set().union(*(GATEWAY[truth] for truth in truths))
-    return "right" if verdict in accepted else "unknown" if verdict == "unknown" else "wrong"
+    if verdict == "unknown":
+        return "unknown"
+    by_gateway = set().union(*(GATEWAY[truth] for truth in truths))
+    if verdict in (truths if has_reports else by_gateway):
+        return "right"
+    return "coarse" if verdict in by_gateway else "wrong"
 
 
 def percent(part, whole):
@@ -45,7 +52,7 @@ def table(rows):
 def matrix(results, has_reports):
     """The matrix of one column. `results`: dicts with fault, truths, verdict."""
     seen = sorted({result["verdict"] for result in results})
-    rows = [["fault", "runs", *(f"`{verdict}`" for verdict in seen), "right", "unknown", "wrong"]]
+    rows = [["fault", "runs", *(f"`{verdict}`" for verdict in seen), *MARKS]]
     totals = collections.Counter()
     for fault in dict.fromkeys(result["fault"] for result in results):
         mine = [result for result in results if result["fault"] == fault]
@@ -60,7 +67,7 @@ def matrix(results, has_reports):
 
 
 def marks_of(marks, whole):
-    return [percent(marks[mark], whole) for mark in ("right", "unknown", "wrong")]
+    return [percent(marks[mark], whole) for mark in MARKS]
 
 
 def holds(results, has_reports):

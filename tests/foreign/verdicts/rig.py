@@ -208,6 +208,10 @@ class Run:
     def said(self, pattern):
         return [line for line in list(self.gateway.lines) if re.search(pattern, line)] if self.gateway else []
 
+    def was_disturbed(self):
+        """Whether the gateway stalled although that is none of the faults."""
+        return "gateway_stall" not in self.truths and bool(self.said("loop stalled"))
+
     def prove(self, held, what):
         """What shows that the fault was really there."""
         expect(held, f"not injected: {what}")
