@@ -57,6 +57,7 @@ class Lab:
     plain_config: str
     place: str
     seats: object
+    lateness: object
 
 
 class Seat:
