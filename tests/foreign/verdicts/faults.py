@@ -67,23 +67,20 @@ def outage(run):
 def handover(run):
     """The link is cut, and the device goes on by another one, with another address."""
     other = run.lab.network.link(run.space, "cell")
-    client = run.begin()
-    seen = len(client.events)
-    run.truths.append("handover")
-    run.link.cut()
     try:
+        client = run.begin()
+        seen = len(client.events)
+        run.truths.append("handover")
+        run.link.cut()
         run.wait(run.rng.uniform(0, 1))
         other.take_over()
         run.wait(run.rng.uniform(0, 1))
         client.network("cell")
         client.back(PATIENCE * 2, seen)
-        run.ended()
         run.verdict()
         dropped = run.link.dropped()
         run.prove(dropped > 0, f"{dropped} packets of the old network were dropped")
     finally:
-        run.link.take_over()
-        run.link.mend()
         other.remove()
 
 
@@ -121,7 +118,7 @@ def nat_timeout(run):
 
 
 def ends(run):
-    found = get(f"{run.admin}/api/v1/closed?limit=1000")["closed"]
+    found = get(f"{run.admin}/api/v1/closed?limit=1000", PATIENCE)["closed"]
     return [each for each in found if each["class"] == "client"]
 
 

@@ -160,6 +160,13 @@ class Link:
         found = re.search(r"dropped (\d+), overlimits (\d+)", seen)
         return int(found[1]) + int(found[2]) if found else 0
 
+    def restore(self):
+        """Makes it whole again, whatever was done to it."""
+        cut = ("nft", "delete", "element", "ip", "path", "cut", f"{{ {self.name} }}")
+        self.router.run(*cut, strict=False)
+        self.router.run("tc", "qdisc", "del", "dev", self.name, "root", strict=False)
+        self.take_over()
+
     def remove(self):
         """Removes what is left of it: the kernel removes a link whose namespace is gone, a little later."""
         self.router.run("ip", "-force", "-batch", "-", feed=f"link del {self.name}\n", strict=False)

@@ -188,7 +188,7 @@ class Run:
 
     def record(self):
         """What the gateway has recorded of the watched connection, or None."""
-        found = get(f"{self.admin}/api/v1/closed?limit=1000")["closed"]
+        found = get(f"{self.admin}/api/v1/closed?limit=1000", PATIENCE)["closed"]
         mine = [each for each in found if each["class"] in ("client", "glasses")]
         if self.conn:
             return next((each for each in mine if each["id"] == self.conn), None)
@@ -224,6 +224,7 @@ class Run:
                 thing.stop()
             except (Broken, OSError):
                 pass
+        self.link.restore()
 
 
 class Second:
