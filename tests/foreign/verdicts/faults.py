@@ -181,8 +181,8 @@ def slow_link(run):
             try:
                 record = run.ended(15)
             except Broken:
-                expect(kbits > 4, "the connection survives a link of 4 kbit/s")
-                kbits = max(kbits // 2, 4)
+                expect(kbits > 1, "the connection survives a link of 1 kbit/s")
+                kbits = max(kbits // 2, 1)
                 run.link.slow(kbits, limit, "change")
     finally:
         waits = run.link.hasten()
