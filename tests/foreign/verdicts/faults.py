@@ -19,7 +19,7 @@ def gateway_stall(run):
     run.wait(run.rng.uniform(0.2, 2))
     run.let_gateway_go_on()
     run.prove(True, "the process was in state T, and its log has the stall")
-    client.back(PATIENCE, seen)
+    run.back(client, seen)
 
 
 def device_sleep(run):
@@ -33,7 +33,7 @@ def device_sleep(run):
     dropped = run.link.mend()
     client.go_on()
     run.prove(dropped > 0, f"the process was in state T, {dropped} packets were dropped")
-    client.back(PATIENCE, seen)
+    run.back(client, seen)
 
 
 def app_frozen(run):
@@ -45,7 +45,7 @@ def app_frozen(run):
     run.wait(run.timeout + run.rng.uniform(0.5, 4))
     client.thaw()
     run.prove(True, "the process was in state T" if not run.column.is_page else "Chromium has frozen the page")
-    client.back(PATIENCE, seen)
+    run.back(client, seen)
 
 
 def outage(run):
@@ -61,7 +61,7 @@ def outage(run):
         run.wait(1 + OPEN_MS / 1000 + run.rng.uniform(0, 3))
     dropped = run.link.mend()
     run.prove(dropped > 0, f"{dropped} packets were dropped")
-    client.back(PATIENCE * 2, seen)
+    run.back(client, seen)
 
 
 def handover(run):
@@ -76,7 +76,7 @@ def handover(run):
         other.take_over()
         run.wait(run.rng.uniform(0, 1))
         client.network("cell")
-        client.back(PATIENCE * 2, seen)
+        run.back(client, seen)
         run.verdict()
         dropped = run.link.dropped()
         run.prove(dropped > 0, f"{dropped} packets of the old network were dropped")
@@ -142,8 +142,7 @@ def middlebox(run):
     edge.stall(drops_client)
     run.ended(run.timeout + PATIENCE)
     run.prove(edge.swallowed + drops_client > 0, f"the edge has swallowed {edge.swallowed} bytes")
-    if not run.is_plain:
-        client.back(PATIENCE, seen)
+    run.back(client, seen)
 
 
 def app_killed(run):
@@ -156,7 +155,7 @@ def app_killed(run):
         run.prove(client.browser.child.returncode == -9, "Chromium died of SIGKILL")
         seen = len(client.events)
         client.start_anew()
-        client.back(PATIENCE, seen)
+        run.back(client, seen)
     else:
         run.prove(client.child.returncode == -9, "the process died of SIGKILL")
         run.connect()
@@ -187,7 +186,7 @@ def slow_link(run):
     finally:
         waits = run.link.hasten()
     run.prove(waits > 0, f"{waits} packets waited or were dropped, and the end was {record['cause']}")
-    client.back(PATIENCE * 2, seen)
+    run.back(client, seen)
 
 
 def second_device(run):
@@ -225,9 +224,9 @@ def second_device(run):
             run.wait(run.rng.uniform(0.2, 1))
             # The user opens it again, and only now it can report.
             client.reopen()
-            client.back(PATIENCE, seen)
-        elif not run.is_plain:
-            client.back(PATIENCE * 2, seen)
+            run.back(client, seen)
+        else:
+            run.back(client, seen)
         run.verdict()
         other.stop()
     finally:

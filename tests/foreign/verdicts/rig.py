@@ -164,6 +164,13 @@ class Run:
         if self.second:
             self.second.start(self)
 
+    def back(self, client, seen):
+        """Waits until a client is connected again, and can report. A plain one may need a minute to notice, and reports nothing."""
+        if self.is_plain:
+            self.ended(self.timeout + PATIENCE)
+        else:
+            client.back(2 * PATIENCE, seen)
+
     # ---- time
 
     @property
