@@ -4,7 +4,7 @@ use super::legs::Bridge;
 use crate::sockets::{Client, Event, Gateway, Server, eventually, field};
 use pulsegate::client::{ClientEvent, ClientOptions, PulseSocket};
 use pulsegate::http::HeaderValue;
-use pulsegate::{Class, Dial, DialAddress, DialRequest};
+use pulsegate::{Class, Dial, DialAddress, DialRequest, Message};
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,12 +31,14 @@ impl Path {
                 let Ok(gateway) = TcpStream::connect(gateway) else {
                     return;
                 };
+                let copy = |stream: &TcpStream| stream.try_clone().expect("a socket");
+                // Known before the first byte passes, so that a cut finds them.
+                let both = [copy(&client), copy(&gateway)];
+                kept.lock().expect("no panic").extend(both);
                 for (from, to) in [(&client, &gateway), (&gateway, &client)] {
-                    let (from, to) = (from.try_clone(), to.try_clone());
-                    let (from, to) = (from.expect("a socket"), to.expect("a socket"));
+                    let (from, to) = (copy(from), copy(to));
                     thread::spawn(move || pump(from, to));
                 }
-                kept.lock().expect("no panic").extend([client, gateway]);
             }
         });
         Path { addr, streams }
@@ -82,24 +84,26 @@ fn joined(socket: &mut PulseSocket) {
     }
 }
 
-/// Waits for a record of this class with a verdict of both sides.
+/// Waits for a record of this class with a verdict of both sides, and turns the loop of a Rust
+/// client meanwhile: the report follows the hello.
 #[track_caller]
-fn joined_record(gateway: &Gateway, class: &str) -> Value {
+fn joined_record(gateway: &Gateway, mut socket: Option<&mut PulseSocket>, class: &str) -> Value {
     eventually("a record with the report of its client", || {
+        if let Some(socket) = &mut socket {
+            let turn = socket.next_event(Some(Duration::from_millis(20)));
+            turn.expect("a loop");
+        }
         let list = gateway.api(&format!("/api/v1/closed?class={class}"));
         let records = list["closed"].as_array().expect("a list");
         records.iter().find(|r| r["evidence"] == "both").cloned()
     })
 }
 
-/// Waits until the client loses its connection and comes back, and turns its loop meanwhile.
+/// Waits until the client loses its connection and comes back.
 #[track_caller]
 fn lose(path: &Path, socket: &mut PulseSocket) {
     path.cut();
     joined(socket);
-    // The report follows the hello, and needs turns of the loop.
-    let turn = socket.next_event(Some(Duration::from_millis(200)));
-    turn.expect("a loop");
 }
 
 #[test]
@@ -107,13 +111,18 @@ fn the_rust_client_reports_a_loss_to_the_bridge() {
     let bridge = Bridge::start(&[("PULSE", "1")]);
     let path = Path::to(bridge.gateway.addr);
     let mut socket = rust_client(&path, "/?pulse=1");
-    let service = thread::scope(|scope| {
+    let mut service = thread::scope(|scope| {
         let service = scope.spawn(|| bridge.service.open());
         joined(&mut socket);
         service.join().expect("the service")
     });
+    // A session is held once its client is known to have the hello.
+    socket.send(Message::text("here")).expect("room");
+    let turn = socket.next_event(Some(Duration::from_millis(20)));
+    turn.expect("a loop");
+    assert_eq!(service.next_answering(), Event::Text("here".to_owned()));
     lose(&path, &mut socket);
-    let record = joined_record(&bridge.gateway, "client");
+    let record = joined_record(&bridge.gateway, Some(&mut socket), "client");
     assert_eq!(record["client"]["runtime"], "rust", "{record}");
     assert_eq!(record["client"]["end"], "error", "{record}");
     assert_eq!(record["client"]["start"], "same", "{record}");
@@ -141,7 +150,7 @@ fn the_rust_client_reports_a_loss_to_the_relay() {
     let mut socket = rust_client(&path, "/glasses-ws?user=ada&pulse=1");
     joined(&mut socket);
     lose(&path, &mut socket);
-    let record = joined_record(&gateway, "glasses");
+    let record = joined_record(&gateway, Some(&mut socket), "glasses");
     assert_eq!(record["user"], "ada", "{record}");
     assert_eq!(record["client"]["runtime"], "rust", "{record}");
     let metric = "pulsegate_client_reports_total{outcome=\"taken\"} 1";
@@ -226,7 +235,7 @@ fn a_report_corrects_the_line_and_the_record_of_its_own_client() {
     assert_eq!(bridge.record("client")["evidence"], "gateway");
     let (mut own, _leg, _) = open_from(&bridge, HOME);
     say(&mut own, &report(&id));
-    let record = joined_record(&bridge.gateway, "client");
+    let record = joined_record(&bridge.gateway, None, "client");
     assert_eq!(record["verdict"], "app_killed", "{record}");
     assert_eq!(record["client"]["start"], "new", "{record}");
     let line = bridge.gateway.line(&["verdict id="]);
@@ -289,7 +298,7 @@ fn off_promises_nothing_and_count_keeps_nothing() {
     let (mut client, _leg, hello) = open_from(&bridge, HOME);
     assert_eq!(hello["report_bytes"], 2_048, "{hello}");
     say(&mut client, &report(&id));
-    let record = joined_record(&bridge.gateway, "client");
+    let record = joined_record(&bridge.gateway, None, "client");
     assert_eq!(record["verdict"], "app_killed", "{record}");
     assert_eq!(record["client"], Value::Null, "{record}");
 }
