@@ -1,7 +1,9 @@
 //! The stream of events: what happens to connections, told once, in order, and told again to a
 //! reader that comes back.
 
-use crate::sockets::{Client, Event, EventReader as Reader, Gateway, event_number, frame};
+use crate::sockets::{
+    Client, Event, EventReader as Reader, Gateway, event_number, eventually, frame,
+};
 use pulsegate::wire::frame::CLOSE;
 use serde_json::{Value, json};
 
@@ -14,6 +16,15 @@ const QUIET: [(&str, &str); 3] = [
 
 fn start(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&[&QUIET, more].concat())
+}
+
+/// Ends a reader, and waits until the gateway knows: until then it is one that misses events.
+fn leave(gateway: &Gateway, reader: Reader) {
+    drop(reader);
+    eventually("the reader has left", || {
+        let readers = gateway.metrics().get("pulsegate_event_readers");
+        (readers == 0.0).then_some(())
+    });
 }
 
 /// Opens glasses, closes them with 1000, and waits until the connection has ended.
@@ -168,7 +179,7 @@ fn a_reader_that_comes_back_too_late_is_told_what_it_missed() {
     let gateway = start(&[("EVENTS_KEPT", "100")]);
     let mut reader = Reader::open(&gateway, "", None);
     let last = reader.expect("start").id;
-    drop(reader);
+    leave(&gateway, reader);
     for n in 0..100 {
         visit(&gateway, &format!("u{n}"));
     }
