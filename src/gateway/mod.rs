@@ -40,7 +40,6 @@ pub use crate::bridge::{
     UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
 pub use crate::host::WebhookSigner;
-pub(crate) use crate::host::ipv6_literal;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
@@ -53,6 +52,7 @@ pub use crate::host::{
     SessionCounts, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
     USER_AGENTS_MAX, WebOrigin, is_url,
 };
+pub(crate) use crate::host::{LivingConn, LivingScan, ipv6_literal};
 pub(crate) use crate::host::{LogValue, normalize_user_agent};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};
 pub use crate::relay::{

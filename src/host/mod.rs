@@ -14,6 +14,7 @@ mod history;
 mod identity;
 mod ignored_forwarding;
 mod listing;
+mod living_sample;
 mod logfmt;
 #[cfg(test)]
 pub(crate) mod mutation;
@@ -55,6 +56,7 @@ pub(crate) use self::listing::Directory;
 pub use self::listing::{
     ConnPage, ConnRow, ConnState, Filter, PAGE_MAX, PageRequest, Position, Search, Sort,
 };
+pub(crate) use self::living_sample::{LivingConn, LivingScan};
 #[cfg(feature = "gateway")]
 pub(crate) use self::logfmt::LogText;
 pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};

@@ -1,7 +1,10 @@
 //! Queries to the loop. The asking thread waits for the answer; the loop never waits.
 
 use crate::engine::Io;
-use crate::gateway::{ConnPage, Gateway, GatewayQueries, PageRequest, Progress, Search, Snapshot};
+use crate::gateway::{
+    ConnPage, Gateway, GatewayQueries, LivingConn, LivingScan, PageRequest, Progress, Search,
+    Snapshot,
+};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -40,17 +43,32 @@ pub(super) async fn search(
     queries: &GatewayQueries,
     query: PageRequest,
 ) -> Result<ConnPage, QueryError> {
+    let mut search = Search::new(query);
+    sliced(queries, move |gateway, io| search.step(gateway, io)).await
+}
+
+/// Returns a sample of the open connections, found in some turns.
+pub(super) async fn sample_living(queries: &GatewayQueries) -> Result<Vec<LivingConn>, QueryError> {
+    let mut scan = LivingScan::default();
+    sliced(queries, move |gateway, io| scan.step(gateway, io)).await
+}
+
+/// Calls `step` on the loop until it returns an answer, or until the caller has given up.
+async fn sliced<T: Send + 'static>(
+    queries: &GatewayQueries,
+    mut step: impl FnMut(&mut Gateway, &mut Io<'_>) -> Option<T> + Send + 'static,
+) -> Result<T, QueryError> {
     let (answer, answered) = oneshot::channel();
-    let (mut search, mut answer) = (Search::new(query), Some(answer));
+    let mut answer = Some(answer);
     let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
         if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
             return Progress::Done;
         }
-        let Some(page) = search.step(gateway, io) else {
+        let Some(found) = step(gateway, io) else {
             return Progress::More;
         };
         if let Some(answer) = answer.take() {
-            let _ = answer.send(page);
+            let _ = answer.send(found);
         }
         Progress::Done
     });

@@ -3,18 +3,19 @@
 use super::admin::{
     self, AdminState, AdminToken, EventStreams, FailedLogins, LiveStream, PolicyRefused,
 };
-use super::events::{EventHub, EventOptions, EventPoster, collect_events};
+use super::events::{EventHub, EventOptions, EventPoster, EventTap, collect_events};
 use super::health_checks;
 use super::http::{self, HttpContext, HttpDrain, HttpSettings, HttpStats};
 use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::loop_liveness;
 use super::priority;
 use super::reload_report::ReloadReport;
-use super::watch::{self, AlertSettings, Alerts, Watchers};
+use super::watch::{self, AlertSettings, Alerts, IdentityOpening, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{
-    BootId, Classes, ClosedReceiver, ExpiredReceiver, GatewayQueries, JobReceiver, ReportReceiver,
+    BootId, Classes, ClosedReceiver, Event, EventKind, ExpiredReceiver, GatewayQueries,
+    JobReceiver, ReportReceiver,
 };
 use crate::health::Policy;
 use crate::reactor::{HandedOverSocket, ReturnSender};
@@ -185,9 +186,17 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         settings,
     } = options.events;
     let classes = options.classes.clone();
-    let hub = Arc::new(EventHub::new(receiver, kept, options.boot, classes));
+    let returning = watchers.clone();
+    let tap = EventTap(Box::new(move |event: &Event| {
+        if let Some(opening) = opening_of(event) {
+            returning.record_opening(opening, Timestamp::now().raw);
+        }
+    }));
+    let hub = EventHub::new(receiver, kept, options.boot, classes).with_tap(tap);
+    let hub = Arc::new(hub);
     let poster = Arc::new(EventPoster::new(hub.clone(), settings));
     let queries = options.queries.clone();
+    let incident_classes = options.classes.clone();
     let admin_state = Arc::new(AdminState {
         token: options.token,
         hosts: options.hosts,
@@ -230,7 +239,13 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     spawn("control", control_runtime, async move {
         tokio::spawn(health_checks::run(queries.clone()));
         tokio::spawn(collect_events(hub));
+        tokio::spawn(watch::collect(watchers.clone()));
         if let Some(listener) = listener {
+            tokio::spawn(keep_incidents(
+                watchers.clone(),
+                queries.clone(),
+                incident_classes,
+            ));
             tokio::spawn(watch::sample(watchers.clone(), queries.clone()));
             let liveness = admin_state.liveness.clone();
             tokio::spawn(loop_liveness::run(liveness, queries.clone()));
@@ -245,6 +260,29 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         watch::run_alerts(watchers.alerts(), &queries, down, http_requests, collect).await;
     })?;
     Ok(handle)
+}
+
+/// Returns the opening that an event is about, if it is one.
+fn opening_of(event: &Event) -> Option<IdentityOpening<'_>> {
+    let address = match &event.kind {
+        EventKind::Opened { peer_addr, .. } => Some(peer_addr.ip()),
+        EventKind::Identified => None,
+        _ => return None,
+    };
+    let subject = &event.subject;
+    Some(IdentityOpening {
+        id: subject.id,
+        user: subject.user.as_deref(),
+        package: subject.package.as_deref(),
+        address,
+    })
+}
+
+/// Keeps ended connections with alerts until the process ends.
+async fn keep_incidents(watchers: Arc<Watchers>, queries: GatewayQueries, classes: Classes) {
+    let is_news = || watchers.is_incident_new();
+    let update = |living| watchers.update_incidents(living);
+    watch::run_incidents(&queries, &classes, is_news, update).await;
 }
 
 /// Starts the thread for plain HTTP.

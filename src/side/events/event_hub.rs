@@ -7,6 +7,7 @@ use super::kept_event::KeptEvent;
 use crate::gateway::{BootId, Classes, Event, EventReceiver};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The most events that are written down before other threads may read.
 const SLICE: usize = 256;
+
+/// What is called with each event, in order, before readers see it.
+pub(in crate::side) struct EventTap(pub(in crate::side) Box<dyn Fn(&Event) + Send + Sync>);
+
+impl fmt::Debug for EventTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventTap")
+    }
+}
 
 /// The events of the gateway.
 #[derive(Debug)]
@@ -30,6 +40,7 @@ pub(in crate::side) struct EventHub {
     /// The number after the newest event.
     news: watch::Sender<u64>,
     counts: [AtomicU64; EVENT_TYPES.len()],
+    tap: EventTap,
 }
 
 impl EventHub {
@@ -48,7 +59,14 @@ impl EventHub {
             ring: Mutex::new(EventRing::new(kept)),
             news: watch::Sender::new(1),
             counts: Default::default(),
+            tap: EventTap(Box::new(|_| ())),
         }
+    }
+
+    /// Calls `tap` with each event, too.
+    #[must_use]
+    pub(in crate::side) fn with_tap(self, tap: EventTap) -> Self {
+        EventHub { tap, ..self }
     }
 
     pub(in crate::side) fn boot(&self) -> BootId {
@@ -73,6 +91,7 @@ impl EventHub {
     }
 
     fn keep(&self, event: Event) -> KeptEvent {
+        (self.tap.0)(&event);
         let kind = type_index(&event.kind);
         self.counts[kind].fetch_add(1, Ordering::Relaxed);
         let json = event_body::to_json(&event, self.boot, &self.classes);

@@ -13,7 +13,7 @@ mod tests;
 
 pub(super) use self::event_body::{EVENT_TYPES, event_id, missed_json, parse_event_id};
 pub(super) use self::event_filter::EventFilter;
-pub(super) use self::event_hub::{EventHub, run as collect_events};
+pub(super) use self::event_hub::{EventHub, EventTap, run as collect_events};
 pub(super) use self::event_poster::{EventPoster, PosterStats};
 pub(super) use self::event_ring::SliceLimits;
 pub use self::event_settings::{EventOptions, EventSettings};

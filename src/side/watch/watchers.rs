@@ -2,10 +2,14 @@
 
 use super::alerts::Alerts;
 use super::ended::EndedRing;
+use super::incidents::{
+    EndSources, EndedSummary, EndedTraits, IdentityCounts, IdentityOpening, Incident, IncidentLog,
+    LivingTraits, Returns, last_minutes,
+};
 use super::series::Series;
 use super::troubled::Troubled;
 use super::verdicts::{EndVerdicts, VerdictGrowth};
-use crate::base::time::Timestamp;
+use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{
     Classes, ClientReport, ClosedConn, ClosedReceiver, ExpiredPeer, ExpiredReceiver, ReportReceiver,
 };
@@ -26,6 +30,9 @@ pub(in crate::side) struct Watchers {
     alerts: Alerts,
     troubled: Mutex<Troubled>,
     series: Mutex<Series>,
+    traits: Mutex<EndedTraits>,
+    returns: Mutex<Returns>,
+    incidents: Mutex<IncidentLog>,
 }
 
 impl Watchers {
@@ -42,10 +49,13 @@ impl Watchers {
             reports,
             expired,
             ended: Mutex::default(),
-            verdicts: Mutex::new(EndVerdicts::new(classes, started)),
+            verdicts: Mutex::new(EndVerdicts::new(classes.clone(), started)),
             alerts,
             troubled: Mutex::default(),
             series: Mutex::new(Series::new(started)),
+            traits: Mutex::new(EndedTraits::new(classes.clone())),
+            returns: Mutex::new(Returns::new(classes.clone())),
+            incidents: Mutex::new(IncidentLog::new(classes)),
         }
     }
 
@@ -63,19 +73,81 @@ impl Watchers {
         self.distribute(&mut ring, (ended, reports), &expired);
     }
 
-    fn distribute(
+    pub(super) fn distribute(
         &self,
         ring: &mut EndedRing,
         (ended, reports): (VecDeque<ClosedConn>, VecDeque<ClientReport>),
         expired: &VecDeque<ExpiredPeer>,
     ) {
         self.alerts.record(&ended);
+        lock(&self.traits).record(&ended);
+        lock(&self.returns).record_ends(&ended);
         let mut troubled = lock(&self.troubled);
         troubled.record_closed(&ended);
         troubled.record_expired(expired);
         drop(troubled);
         let now = Timestamp::now().raw;
         lock(&self.verdicts).record(ring, ended, reports, now);
+    }
+
+    /// Records a connection that opened, or that said which user it is.
+    pub(in crate::side) fn record_opening(&self, opening: IdentityOpening<'_>, now: Micros) {
+        lock(&self.returns).record_opening(opening, now);
+    }
+
+    /// Returns what the connections had in common that ended in the last minutes before `now`, and
+    /// how many identities were lost in them.
+    pub(in crate::side) fn ended_summary(
+        &self,
+        now: Micros,
+        minutes: u64,
+        living: Option<&LivingTraits>,
+    ) -> (EndedSummary, IdentityCounts) {
+        let minutes = last_minutes(now, minutes);
+        let identities = lock(&self.returns).lost_in(&minutes);
+        let summary = lock(&self.traits).summary(minutes, living);
+        (summary, identities)
+    }
+
+    /// Returns the counts of lost identities since the start, and how many were lost within the
+    /// last hour and have not come back.
+    pub(in crate::side) fn lost_identities(&self) -> (IdentityCounts, u64) {
+        let mut returns = lock(&self.returns);
+        (returns.totals(), returns.missing(Timestamp::now().raw))
+    }
+
+    /// Returns whether an alert fires for which nothing is kept yet.
+    pub(in crate::side) fn is_incident_new(&self) -> bool {
+        let alerts = self.alerts.keeping_ends();
+        lock(&self.incidents).is_news(&alerts)
+    }
+
+    /// Brings what is kept with alerts up to date. `living` is a sample of the open connections,
+    /// for new alerts.
+    pub(in crate::side) fn update_incidents(&self, living: Option<LivingTraits>) {
+        self.update_incidents_at(living, Timestamp::now());
+    }
+
+    pub(super) fn update_incidents_at(&self, living: Option<LivingTraits>, now: Timestamp) {
+        let alerts = self.alerts.keeping_ends();
+        let ring = self.ended();
+        let (traits, returns) = (lock(&self.traits), lock(&self.returns));
+        let sources = EndSources {
+            ring: &ring,
+            traits: &traits,
+            returns: &returns,
+        };
+        lock(&self.incidents).update(&alerts, sources, living, now);
+    }
+
+    /// Returns what is kept with the alert of this number.
+    pub(in crate::side) fn incident(&self, alert: u64) -> Option<Incident> {
+        lock(&self.incidents).get(alert).cloned()
+    }
+
+    /// Returns the numbers of the alerts with which ends are kept.
+    pub(in crate::side) fn incidents(&self) -> Vec<u64> {
+        lock(&self.incidents).ids().collect()
     }
 
     /// Returns how many records were lost because this side did not take them in time: of ended

@@ -73,6 +73,7 @@ def labels():
         | {"opened", "invalid", "unanswered", "abandoned"},
         "verdict": set(re.findall(r"^\| `(\w+)` \|", read("docs/verdicts.md").split("<!-- actions -->")[1], re.M)),
         "evidence": {"gateway", "both"},
+        "after": {"minute", "later"},
         "outcome": {"taken", "off", "repeated", "invalid"}
         | {"joined", "late", "no_record", "foreign", "elsewhere", "never_open"},
         "leg": {"client", "upstream"},

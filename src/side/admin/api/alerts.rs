@@ -24,10 +24,15 @@ pub(super) struct AlertList {
 /// One alert.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertBody {
+    /// The number of the alert, in the order in which alerts have fired. Null before it fires.
+    id: Option<u64>,
+    /// Whether ended connections are kept with it: see `/api/v1/alerts/{id}`.
+    has_ends: bool,
     /// The name of the rule.
     #[schema(example = "many_suspects")]
     name: &'static str,
-    /// What distinguishes the alert from others of its rule: `class`, `package`.
+    /// What distinguishes the alert from others of its rule: `class`, `package`, `route`,
+    /// `upstream`, `verdict`.
     labels: BTreeMap<&'static str, String>,
     state: AlertStateName,
     /// When the value first reached the threshold.
@@ -76,8 +81,10 @@ pub(super) async fn list(State(admin): State<Arc<AdminState>>) -> Json<AlertList
     let all = admin.watchers.alerts().all();
     let total = all.len();
     let mut alerts = PageEntries::new(total);
+    let kept = admin.watchers.incidents();
     for alert in all {
-        if !alerts.push(AlertBody::from(alert)) {
+        let has_ends = kept.contains(&alert.id);
+        if !alerts.push(AlertBody::of(alert, has_ends)) {
             break;
         }
     }
@@ -93,10 +100,12 @@ pub(super) async fn list(State(admin): State<Arc<AdminState>>) -> Json<AlertList
     })
 }
 
-impl From<Alert> for AlertBody {
-    fn from(alert: Alert) -> Self {
+impl AlertBody {
+    pub(super) fn of(alert: Alert, has_ends: bool) -> Self {
         let labels = alert.labels.into_iter();
         AlertBody {
+            id: Some(alert.id).filter(|id| *id > 0),
+            has_ends,
             name: alert.name,
             labels: labels.map(|(key, value)| (key, value.into())).collect(),
             state: match alert.state {

@@ -215,7 +215,13 @@ impl LiveBuilder {
 fn alerts(admin: &AdminState) -> Vec<AlertBody> {
     let all = admin.watchers.alerts().all().into_iter();
     let going_on = all.filter(|alert| alert.state != AlertState::Resolved);
-    going_on.map(AlertBody::from).collect()
+    let kept = admin.watchers.incidents();
+    going_on
+        .map(|alert| {
+            let has_ends = kept.contains(&alert.id);
+            AlertBody::of(alert, has_ends)
+        })
+        .collect()
 }
 
 async fn peers(admin: &AdminState, sort: Sort) -> Result<Vec<ConnectionBody>, Problem> {

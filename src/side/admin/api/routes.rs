@@ -2,9 +2,9 @@
 
 use super::actions::ALL;
 use super::{
-    actions, alerts, blocks, causes, closed_connections, common, connections, events,
-    http_requests, live_document, overview, policies, pulse_sessions, reload, sessions, troubled,
-    upstreams, verdicts, webhooks,
+    actions, alerts, blocks, causes, closed_connections, common, connections, ended_summary,
+    events, http_requests, incidents, live_document, overview, policies, pulse_sessions, reload,
+    sessions, troubled, upstreams, verdicts, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -66,6 +66,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(events::events))
         .routes(routes!(causes::causes))
         .routes(routes!(alerts::list))
+        .routes(routes!(incidents::one))
         .routes(routes!(troubled::list))
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))
@@ -78,6 +79,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(webhooks::webhooks))
         .routes(routes!(closed_connections::list))
         .routes(routes!(closed_connections::one))
+        .routes(routes!(ended_summary::summary))
         .routes(routes!(verdicts::verdicts))
         .routes(routes!(blocks::list, blocks::lift))
         .routes(routes!(actions::drain))

@@ -8,6 +8,7 @@ import * as lists from './lists.js';
 import * as detail from './detail.js';
 import * as pulse from './pulse.js';
 import * as verdicts from './verdicts.js';
+import * as ended from './ended.js';
 import * as upstreams from './upstreams.js';
 
 /** A document that is older is old: they come each second. */
@@ -118,6 +119,7 @@ async function slow() {
     const causes = await ask('causes');
     chart.render(causes);
     lists.causes(causes.since_start);
+    await ended.load();
     await live.resolved();
     await lists.loadBlocks();
   } catch { /* The line at the top says so. */ }
@@ -138,13 +140,14 @@ document.addEventListener('visibilitychange', () => {
   else if (state === 'paused') listener.start();
 });
 
-const how = { open: detail.open, announce, toast, endedOf: lists.endedOf };
+const how = { open: detail.open, announce, toast, endedOf: lists.endedOf, endedWith: lists.endedWith, endsOf: ended.open };
 live.build(how);
 chart.build();
 lists.build(how);
 upstreams.build(how);
 pulse.build(how);
 verdicts.build();
+ended.build(how);
 detail.build(how);
 setInterval(fresh, 500);
 start();

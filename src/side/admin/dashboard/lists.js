@@ -276,3 +276,4 @@ function look(of, values) {
 }
 export const connectedOf = user => look('open', { user });
 export const endedOf = (user, pkg) => look('closed', { user, package: pkg });
+export const endedWith = values => look('closed', values);

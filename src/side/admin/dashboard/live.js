@@ -14,6 +14,7 @@ let open = () => {};
 let announce = () => {};
 let toast = () => {};
 let endedOf = () => {};
+let endsOf = () => {};
 const parts = {};
 /** The connection that the button of a row names. */
 const named = new WeakMap();
@@ -80,7 +81,7 @@ function counter(place, name, label, title) {
 }
 
 export function build(how) {
-  ({ open, announce, toast, endedOf } = how);
+  ({ open, announce, toast, endedOf, endsOf } = how);
   parts.dials = Object.fromEntries(Object.keys(CLASSES).map(name => [name, dial(name)]));
   parts.capacity = capacity();
   parts.gauges = {
@@ -217,6 +218,11 @@ function alertItem(alert) {
     el('time', {}, when),
   );
   if (alert.action) item.append(el('span', { class: 'action' }, visible(alert.action)));
+  if (alert.has_ends) {
+    const button = el('button', { type: 'button' }, 'What ended…');
+    button.addEventListener('click', () => endsOf(alert));
+    item.append(el('span', { class: 'action' }, button));
+  }
   return item;
 }
 

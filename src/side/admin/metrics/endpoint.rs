@@ -2,6 +2,7 @@
 
 use super::alert_metrics::AlertMetrics;
 use super::event_metrics::EventMetrics;
+use super::identity_metrics::IdentityMetrics;
 use super::scrape::Scrape;
 use super::text::{self, Format};
 use super::verdict_metrics::VerdictMetrics;
@@ -31,6 +32,7 @@ async fn metrics(
         state_file: admin.runner.state_file(),
         jobs_lost: admin.runner.lost(),
         verdicts: VerdictMetrics::of(&admin),
+        identities: IdentityMetrics::of(&admin),
         records_lost: admin.watchers.lost(),
         http: admin.http.clone(),
         failed_logins: admin.failed_logins.counts(),

@@ -2,6 +2,7 @@
 
 use super::alert_metrics::AlertMetrics;
 use super::event_metrics::EventMetrics;
+use super::identity_metrics::IdentityMetrics;
 use super::verdict_metrics::VerdictMetrics;
 use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::cause::PeerCode;
@@ -29,6 +30,7 @@ pub(super) struct Scrape {
     /// and of reports of clients.
     pub(super) records_lost: [u64; 3],
     pub(super) verdicts: VerdictMetrics,
+    pub(super) identities: IdentityMetrics,
     pub(super) failed_logins: LoginCounts,
     pub(super) http: Arc<HttpStats>,
     pub(super) alerts: AlertMetrics,
@@ -49,6 +51,7 @@ impl Collector for Scrape {
         self.bridge(&mut writer)?;
         self.pulse(&mut writer)?;
         self.verdicts.encode(&self.snapshot, &mut writer)?;
+        self.identities.encode(&mut writer)?;
         self.the_loop(&mut writer)?;
         self.plain_http(&mut writer)?;
         self.jobs(&mut writer)?;

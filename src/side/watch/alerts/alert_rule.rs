@@ -34,6 +34,9 @@ pub(super) struct AlertRule {
     /// Whether a firing alert ends as soon as an alert fires that explains it: that one reports the
     /// same trouble, and worse.
     pub(super) yields: bool,
+    /// Whether a sample of the connections that ended is kept with an alert, and what they had in
+    /// common.
+    pub(super) keeps_ends: bool,
     /// Returns the current values of the rule, one for each set of labels; labels without a
     /// measurement count as 0. `None`: the values are unknown now.
     pub(super) measure: fn(&RuleInput<'_>) -> Option<Vec<Measurement>>,

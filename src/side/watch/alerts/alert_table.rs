@@ -45,6 +45,8 @@ impl AlertState {
 /// An alert, as other modules see it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::side) struct Alert {
+    /// The number of the alert, from 1 in the order in which alerts fire; 0 before it has fired.
+    pub(in crate::side) id: u64,
     pub(in crate::side) name: &'static str,
     pub(in crate::side) labels: Labels,
     pub(super) severity: Severity,
@@ -90,6 +92,8 @@ pub(super) struct AlertTable {
     resolved: VecDeque<Alert>,
     /// Alerts for which there was no room.
     pub(super) refused: u64,
+    /// Alerts that have fired since the start.
+    fired: u64,
 }
 
 impl AlertTable {
@@ -170,6 +174,7 @@ impl AlertTable {
                 return;
             }
             let alert = Alert {
+                id: 0,
                 name: rule.name,
                 labels: key.1.clone(),
                 severity: rule.severity,
@@ -204,6 +209,8 @@ impl AlertTable {
         if value < threshold || is_explained {
             self.active.remove(&key);
         } else if now - active.above >= (rule.hold)(input) {
+            self.fired += 1;
+            active.alert.id = self.fired;
             active.alert.state = AlertState::Firing;
             active.reported = now;
             events.push(AlertEvent::Changed(active.alert.clone()));
@@ -282,6 +289,19 @@ impl AlertTable {
             firing.any(|alert| by.fits(alert.name, &alert.labels, labels))
         });
         by.map(|by| by.rule)
+    }
+
+    /// Returns the alerts with which ended connections are kept: those that fire, and the last ones
+    /// that were resolved.
+    pub(super) fn keeping_ends(&self) -> Vec<Alert> {
+        let keeps_ends = |name: &str| {
+            let rule = RULES.iter().find(|rule| rule.name == name);
+            rule.is_some_and(|rule| rule.keeps_ends)
+        };
+        let all = self.firing().chain(&self.resolved);
+        all.filter(|alert| keeps_ends(alert.name))
+            .cloned()
+            .collect()
     }
 
     /// Returns the firing alerts.

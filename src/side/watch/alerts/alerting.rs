@@ -92,6 +92,12 @@ impl Alerts {
         lock(&self.evaluator).table.all()
     }
 
+    /// Returns the alerts with which ended connections are kept: those that fire, and the last ones
+    /// that were resolved.
+    pub(in crate::side) fn keeping_ends(&self) -> Vec<Alert> {
+        lock(&self.evaluator).table.keeping_ends()
+    }
+
     /// Returns the number of firing alerts, by rule.
     pub(in crate::side) fn firing(&self) -> Vec<(&'static str, u64)> {
         let evaluator = lock(&self.evaluator);

@@ -339,7 +339,7 @@ impl MassDeath {
 }
 
 /// Returns the block around an address: /24, or /48 for IPv6.
-pub(super) fn block_of(address: IpAddr) -> IpNet {
+pub(in crate::side::watch) fn block_of(address: IpAddr) -> IpNet {
     let address = address.to_canonical();
     let bits = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new_assert(address, bits).trunc()

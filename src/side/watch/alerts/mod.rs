@@ -27,4 +27,5 @@ pub use self::alert_settings::{AlertSettings, WebhookUrl};
 pub(in crate::side) use self::alert_table::{Alert, AlertState};
 pub(in crate::side) use self::alerting::Alerts;
 pub(in crate::side) use self::evaluation_task::run;
+pub(super) use self::losses::block_of;
 pub(in crate::side) use self::sink::SinkStats;

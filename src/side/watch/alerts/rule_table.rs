@@ -29,6 +29,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::ZERO,
         explained_by: |_| const { &[of_upstream(UPSTREAM_DOWN)] },
         yields: false,
+        keeps_ends: true,
         measure: upstream_unresponsive,
     },
     AlertRule {
@@ -42,6 +43,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::from_secs(10),
         explained_by: |_| const { &[of_upstream(UPSTREAM_UNRESPONSIVE)] },
         yields: false,
+        keeps_ends: true,
         measure: upstream_down,
     },
     AlertRule {
@@ -62,6 +64,7 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: true,
+        keeps_ends: true,
         measure: upstream_refusing,
     },
     AlertRule {
@@ -75,6 +78,7 @@ pub(super) const RULES: &[AlertRule] = &[
         // The others of the route serve the clients of one that is down.
         explained_by: |_| const { &[of_route(UPSTREAM_DOWN), of_route(UPSTREAM_UNRESPONSIVE)] },
         yields: true,
+        keeps_ends: true,
         measure: upstream_slow,
     },
     AlertRule {
@@ -87,6 +91,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::ZERO,
         explained_by: |_| const { &[any(UPSTREAM_UNRESPONSIVE), any(UPSTREAM_DOWN)] },
         yields: false,
+        keeps_ends: true,
         measure: mass_death,
     },
     AlertRule {
@@ -107,6 +112,7 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: false,
+        keeps_ends: false,
         measure: many_suspects,
     },
     AlertRule {
@@ -127,6 +133,7 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: false,
+        keeps_ends: false,
         measure: stale_closes,
     },
     AlertRule {
@@ -138,6 +145,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.rtt_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: rtt_high,
     },
     AlertRule {
@@ -149,6 +157,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.flapping_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: flapping,
     },
     AlertRule {
@@ -160,6 +169,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.app_down_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: app_down,
     },
     AlertRule {
@@ -171,6 +181,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::ZERO,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: loop_stalls,
     },
     AlertRule {
@@ -183,6 +194,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::ZERO,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: at_capacity,
     },
     AlertRule {
@@ -194,6 +206,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: |_| const { &[any(AT_CAPACITY)] },
         yields: true,
+        keeps_ends: false,
         measure: near_capacity,
     },
     AlertRule {
@@ -215,6 +228,7 @@ pub(super) const RULES: &[AlertRule] = &[
             _ => &[],
         },
         yields: true,
+        keeps_ends: false,
         measure: fds_near_limit,
     },
     AlertRule {
@@ -227,6 +241,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: http_requests_near_limit,
     },
     AlertRule {
@@ -239,6 +254,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: upstream_ports_near_limit,
     },
     AlertRule {
@@ -250,6 +266,7 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        keeps_ends: false,
         measure: memory_near_limit,
     },
     AlertRule {
@@ -272,6 +289,7 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: true,
+        keeps_ends: false,
         measure: verdict_jump,
     },
     AlertRule {
@@ -291,6 +309,7 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: false,
+        keeps_ends: false,
         measure: reconnect_storm,
     },
 ];

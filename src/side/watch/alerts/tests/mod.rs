@@ -4,6 +4,7 @@
 mod alert_states;
 mod capacity;
 mod common_agents;
+mod ends_kept;
 mod fleet_harness;
 mod healthy;
 mod identities;

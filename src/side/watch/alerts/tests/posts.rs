@@ -11,6 +11,7 @@ use serde_json::Value;
 
 fn alert(name: &'static str, package: &str, state: AlertState) -> Alert {
     Alert {
+        id: 1,
         name,
         labels: labels([("package", package)]),
         severity: Severity::Warning,

@@ -10,7 +10,7 @@ use crate::gateway::{
 };
 
 /// Returns a fleet of 500 pairs with one upstream, and none with another.
-fn fleet() -> FleetHarness {
+pub(super) fn fleet() -> FleetHarness {
     let classes = Classes::new(RELAY_CLASSES.into_iter().chain(BRIDGE_CLASSES));
     let mut fleet = FleetHarness::of(Counters {
         live: vec![0, 0, 500, 500],

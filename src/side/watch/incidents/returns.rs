@@ -1,0 +1,241 @@
+//! Which identities were lost, and which of them came back.
+
+use super::ended_traits::{MINUTES_MAX, minute_of};
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
+use crate::gateway::{Classes, ClosedConn, EndVerdict};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// The most identities that are remembered as lost. Above it the oldest one stays missing.
+const LOST_MAX: usize = 65_536;
+
+/// The most openings that are remembered, for losses that are noticed only after the return.
+const OPENINGS_MAX: usize = 65_536;
+
+/// How long an opening is remembered: a loss is noticed within the timeout of the connection.
+const OPENINGS_FOR: Micros = Micros::from_secs(300);
+
+/// How long a lost identity is remembered.
+const LOST_FOR: Micros = Micros::from_secs(60 * MINUTES_MAX);
+
+/// An identity that comes back within this time was hardly missed.
+const SOON: Micros = Micros::from_secs(60);
+
+/// A connection that opened, or that said which user it is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::side) struct IdentityOpening<'a> {
+    pub(in crate::side) id: ConnId,
+    pub(in crate::side) user: Option<&'a str>,
+    pub(in crate::side) package: Option<&'a str>,
+    /// The peer's address, when it opened.
+    pub(in crate::side) address: Option<IpAddr>,
+}
+
+/// Counts of identities that were lost. One that comes back and is lost again counts again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::side) struct IdentityCounts {
+    pub(in crate::side) affected: u64,
+    pub(in crate::side) returned_within_minute: u64,
+    pub(in crate::side) returned_later: u64,
+}
+
+/// The identities that were lost within the last hour.
+#[derive(Debug)]
+pub(in crate::side::watch) struct Returns {
+    classes: Classes,
+    /// Seeded at random, so that peers cannot choose identities with the same hash.
+    hasher: RandomState,
+    /// When each missing identity was lost.
+    lost: HashMap<u64, Micros>,
+    lost_order: VecDeque<(Micros, u64)>,
+    /// The latest opening of each identity.
+    opened: HashMap<u64, (ConnId, Micros)>,
+    opened_order: VecDeque<(Micros, u64)>,
+    /// By the minute of the loss, oldest first.
+    minutes: VecDeque<(u64, IdentityCounts)>,
+    totals: IdentityCounts,
+}
+
+impl IdentityCounts {
+    /// Returns how many have not come back.
+    pub(in crate::side) fn missing(&self) -> u64 {
+        self.affected - self.returned_within_minute - self.returned_later
+    }
+
+    fn add(&mut self, more: &IdentityCounts) {
+        self.affected += more.affected;
+        self.returned_within_minute += more.returned_within_minute;
+        self.returned_later += more.returned_later;
+    }
+
+    fn count_return(&mut self, after: Micros) {
+        match after <= SOON {
+            true => self.returned_within_minute += 1,
+            false => self.returned_later += 1,
+        }
+    }
+}
+
+impl Returns {
+    pub(in crate::side::watch) fn new(classes: Classes) -> Self {
+        Returns {
+            classes,
+            hasher: RandomState::new(),
+            lost: HashMap::new(),
+            lost_order: VecDeque::new(),
+            opened: HashMap::new(),
+            opened_order: VecDeque::new(),
+            minutes: VecDeque::new(),
+            totals: IdentityCounts::default(),
+        }
+    }
+
+    /// Records a connection that opened. It may be the return of its user and of its address.
+    pub(in crate::side::watch) fn record_opening(
+        &mut self,
+        opening: IdentityOpening<'_>,
+        now: Micros,
+    ) {
+        let named = opening
+            .user
+            .map(|user| self.hasher.hash_one((user, opening.package)));
+        let address = opening.address.map(|address| self.hasher.hash_one(address));
+        for key in named.into_iter().chain(address) {
+            self.remember_opening(key, opening.id, now);
+            if let Some(at) = self.lost.remove(&key) {
+                self.count(at, |counts| counts.count_return(now - at));
+            }
+        }
+    }
+
+    fn remember_opening(&mut self, key: u64, id: ConnId, now: Micros) {
+        let opened = &mut self.opened;
+        let is_old = |(at, _): &(Micros, u64)| now - *at > OPENINGS_FOR;
+        while self.opened_order.len() >= OPENINGS_MAX
+            || self.opened_order.front().is_some_and(is_old)
+        {
+            let Some((at, key)) = self.opened_order.pop_front() else {
+                break;
+            };
+            if opened.get(&key).is_some_and(|(_, latest)| *latest == at) {
+                opened.remove(&key);
+            }
+        }
+        opened.insert(key, (id, now));
+        self.opened_order.push_back((now, key));
+    }
+
+    /// Records the losses among connections that have ended.
+    pub(in crate::side::watch) fn record_ends<'a>(
+        &mut self,
+        closed: impl IntoIterator<Item = &'a ClosedConn>,
+    ) {
+        for record in closed {
+            if self.is_loss(record) {
+                self.record_loss(record);
+            }
+        }
+    }
+
+    /// Returns whether a client has lost its connection: to the network, or to the upstream.
+    fn is_loss(&self, record: &ClosedConn) -> bool {
+        let verdict = record.judged.map(|judged| judged.verdict);
+        let is_client = record
+            .end
+            .class
+            .is_some_and(|class| !self.classes.is_upstream(class));
+        is_client && (record.end.lost || verdict == Some(EndVerdict::UpstreamLost))
+    }
+
+    fn record_loss(&mut self, record: &ClosedConn) {
+        let (at, key) = (record.at.raw, self.key_of(record));
+        self.forget(at);
+        if self.lost.contains_key(&key) {
+            return;
+        }
+        self.count(at, |counts| counts.affected += 1);
+        // A client often comes back before the gateway notices that its connection is dead.
+        let heard = at - record.end.silence;
+        if let Some((id, opened)) = self.opened.get(&key).copied()
+            && id != record.id
+            && opened >= heard
+        {
+            self.count(at, |counts| counts.count_return(opened - at));
+            return;
+        }
+        self.lost.insert(key, at);
+        self.lost_order.push_back((at, key));
+    }
+
+    /// Returns the key of a connection's identity. Without one it counts by its address.
+    fn key_of(&self, record: &ClosedConn) -> u64 {
+        match record.user.as_deref().filter(|_| !record.is_anonymous()) {
+            Some(user) => self.hasher.hash_one((user, record.package.as_deref())),
+            None => self.hasher.hash_one(record.end.peer_addr.ip()),
+        }
+    }
+
+    /// Forgets what is older than an hour, and the oldest losses if there are too many.
+    fn forget(&mut self, now: Micros) {
+        let is_old = |at: Micros| now - at > LOST_FOR;
+        while let Some((at, key)) = self.lost_order.front().copied()
+            && (is_old(at) || self.lost_order.len() >= LOST_MAX)
+        {
+            self.lost_order.pop_front();
+            if self.lost.get(&key) == Some(&at) {
+                self.lost.remove(&key);
+            }
+        }
+        let oldest = minute_of(now).saturating_sub(MINUTES_MAX);
+        while self
+            .minutes
+            .front()
+            .is_some_and(|(minute, _)| *minute < oldest)
+        {
+            self.minutes.pop_front();
+        }
+    }
+
+    /// Changes the totals, and the counts of the minute of a loss if they are still kept.
+    fn count(&mut self, lost_at: Micros, change: impl Fn(&mut IdentityCounts)) {
+        change(&mut self.totals);
+        let minute = minute_of(lost_at);
+        if self
+            .minutes
+            .back()
+            .is_none_or(|(newest, _)| *newest < minute)
+        {
+            self.minutes.push_back((minute, IdentityCounts::default()));
+        }
+        let mut minutes = self.minutes.iter_mut().rev();
+        if let Some((_, counts)) = minutes.find(|(of, _)| *of == minute) {
+            change(counts);
+        }
+    }
+
+    /// Returns the counts since the start.
+    pub(in crate::side::watch) fn totals(&self) -> IdentityCounts {
+        self.totals
+    }
+
+    /// Returns how many identities were lost within the last hour and have not come back.
+    pub(in crate::side::watch) fn missing(&mut self, now: Micros) -> u64 {
+        self.forget(now);
+        self.lost.len() as u64
+    }
+
+    /// Returns the counts of the identities that were lost in these minutes.
+    pub(in crate::side::watch) fn lost_in(&self, minutes: &RangeInclusive<u64>) -> IdentityCounts {
+        let mut sum = IdentityCounts::default();
+        let wanted = self
+            .minutes
+            .iter()
+            .filter(|(minute, _)| minutes.contains(minute));
+        wanted.for_each(|(_, counts)| sum.add(counts));
+        sum
+    }
+}
