@@ -33,6 +33,7 @@ impl EffectiveValues {
             app_down: self.switch(const { row("ALERT_APP_DOWN") })?,
             app_down_for: millis(const { row("ALERT_APP_DOWN_FOR_MS") })?,
             verdict_jump: number(const { row("ALERT_VERDICT_JUMP") })?,
+            persistent_trouble: number(const { row("ALERT_PERSISTENT_TROUBLE") })?,
             stalls: number(const { row("ALERT_STALLS") })?,
             capacity_percent: number(const { row("ALERT_CAPACITY_PERCENT") })?,
             refused: number(const { row("ALERT_REFUSED") })?,

@@ -255,7 +255,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
         let http_requests = || http_stats.in_progress();
         let collect = || {
             watchers.collect_records();
-            watchers.verdict_growth()
+            watchers.observed()
         };
         watch::run_alerts(watchers.alerts(), &queries, down, http_requests, collect).await;
     })?;

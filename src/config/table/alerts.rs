@@ -153,6 +153,21 @@ pub(super) const ADVANCED: &[Setting] = &[
                0 turns it off.",
     },
     Setting {
+        name: "ALERT_PERSISTENT_TROUBLE",
+        kind: ValueKind::Number {
+            unit: Unit::Identities,
+            min: 0,
+            max: 2_000,
+        },
+        default: Fallback::Value("1"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The alert persistent_trouble fires when this many identities have trouble in at \
+               least three hours (see /api/v1/troubled), with a score of at least 10 over the last \
+               6 h. It is posted at most once a day. 0 turns it off.",
+    },
+    Setting {
         name: "ALERT_MASS_DEATH_PERCENT",
         kind: PERCENT,
         default: Fallback::Value("2"),

@@ -1,6 +1,6 @@
 //! The watchers, and the distribution of records to them.
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, NAMED_MAX, Observed};
 use super::ended::EndedRing;
 use super::incidents::{
     EndSources, EndedSummary, EndedTraits, IdentityCounts, IdentityOpening, Incident, IncidentLog,
@@ -159,6 +159,14 @@ impl Watchers {
     /// Returns the verdicts of all ends.
     pub(in crate::side) fn verdicts(&self) -> MutexGuard<'_, EndVerdicts> {
         lock(&self.verdicts)
+    }
+
+    /// Returns what the watchers have seen, for the alerts.
+    pub(in crate::side) fn observed(&self) -> Observed {
+        Observed {
+            verdicts: self.verdict_growth(),
+            trouble: self.troubled().persistent(Timestamp::now(), NAMED_MAX),
+        }
     }
 
     /// Returns how the ends of the last minutes compare with those before, by verdict.

@@ -339,6 +339,7 @@ fn alerts() -> AlertSettings {
         app_down: false,
         app_down_for: Micros::from_millis(28),
         verdict_jump: 30,
+        persistent_trouble: 37,
         stalls: 29,
         capacity_percent: 35,
         refused: 36,

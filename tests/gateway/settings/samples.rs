@@ -118,6 +118,7 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("ALERT_STALE_FOR_MS", "20"),
     ("ALERT_MASS_DEATH", "21"),
     ("ALERT_VERDICT_JUMP", "30"),
+    ("ALERT_PERSISTENT_TROUBLE", "37"),
     ("ALERT_MASS_DEATH_PERCENT", "22"),
     ("ALERT_MASS_DEATH_WINDOW_MS", "23"),
     ("ALERT_RTT_MS", "24"),

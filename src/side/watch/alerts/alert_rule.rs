@@ -28,12 +28,19 @@ pub(super) struct AlertRule {
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long the value must stay at the threshold or above before the alert fires.
     pub(super) hold: fn(&RuleInput<'_>) -> Micros,
-    /// What explains alerts of this rule: while such an alert fires, this one does not begin. Of
-    /// two rules that explain each other the first in the table begins.
+    /// What explains alerts of this rule: while such an alert fires, and for `ALERT_RESOLVE_MS`
+    /// after, this one does not begin. While such an alert is about to fire, this one waits for it.
+    /// Of two rules that explain each other the first in the table begins.
     pub(super) explained_by: fn(&RuleInput<'_>) -> &'static [ExplainedBy],
     /// Whether a firing alert ends as soon as an alert fires that explains it: that one reports the
     /// same trouble, and worse.
     pub(super) yields: bool,
+    /// How long an event counts in the value, if that is longer than the window. An explanation
+    /// holds for as long after its alert: the events that it has explained still count.
+    pub(super) looks_back: Micros,
+    /// The least time from one post about an alert to the next; `None`: it is posted when it
+    /// changes, and every `ALERT_REPEAT_MS`.
+    pub(super) posted_every: Option<Micros>,
     /// Whether a sample of the connections that ended is kept with an alert, and what they had in
     /// common.
     pub(super) keeps_ends: bool,

@@ -55,6 +55,8 @@ pub struct AlertSettings {
     pub app_down_for: Micros,
     /// Threshold of `verdict_jump`: ends with one verdict in 10 min; 0: off.
     pub verdict_jump: u64,
+    /// Threshold of `persistent_trouble`: identities with trouble over hours; 0: off.
+    pub persistent_trouble: u64,
     /// Threshold of `loop_stalls`: stalls of the loop within the window.
     pub stalls: u64,
     /// Threshold of `near_capacity`: connections in percent of their limit.
@@ -108,6 +110,7 @@ impl Default for AlertSettings {
             app_down: true,
             app_down_for: Micros::from_secs(60),
             verdict_jump: 20,
+            persistent_trouble: 1,
             stalls: 1,
             capacity_percent: 90,
             refused: 1,

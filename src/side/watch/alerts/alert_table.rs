@@ -71,6 +71,17 @@ pub(super) enum AlertEvent {
     Repeated(Alert),
 }
 
+/// Whether an alert may begin to fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Nothing explains it.
+    Free,
+    /// An alert that would explain it is about to fire.
+    Waits,
+    /// Another alert explains it, or did lately.
+    Explained,
+}
+
 /// A pending or firing alert, with the times that decide on its next state.
 #[derive(Debug)]
 struct ActiveAlert {
@@ -90,6 +101,8 @@ pub(super) struct AlertTable {
     active: BTreeMap<(usize, Labels), ActiveAlert>,
     /// The resolved alerts, oldest first.
     resolved: VecDeque<Alert>,
+    /// When alerts were resolved that may still explain others.
+    lately: BTreeMap<(usize, Labels), Micros>,
     /// Alerts for which there was no room.
     pub(super) refused: u64,
     /// Alerts that have fired since the start.
@@ -100,6 +113,7 @@ impl AlertTable {
     /// Evaluates all rules.
     pub(super) fn evaluate(&mut self, input: &RuleInput<'_>) -> Vec<AlertEvent> {
         let mut events = Vec::new();
+        self.forget_explanations(input);
         for (nth, rule) in RULES.iter().enumerate() {
             let is_on = input.settings.on && (rule.threshold)(input.settings) > 0.0;
             let measurements = if is_on {
@@ -112,8 +126,8 @@ impl AlertTable {
             if let Some(measurements) = measurements {
                 self.resolve_missing(nth, &measurements, is_on, input, &mut events);
                 for measurement in measurements {
-                    let is_explained = self.explained(explanations, &measurement.labels).is_some();
-                    self.apply(nth, rule, measurement, is_explained, input, &mut events);
+                    let start = self.start(rule, explanations, &measurement.labels, input);
+                    self.apply(nth, rule, measurement, start, input, &mut events);
                 }
             }
             if rule.yields {
@@ -154,7 +168,7 @@ impl AlertTable {
         nth: usize,
         rule: &AlertRule,
         measurement: Measurement,
-        is_explained: bool,
+        start: Start,
         input: &RuleInput<'_>,
         events: &mut Vec<AlertEvent>,
     ) {
@@ -166,7 +180,7 @@ impl AlertTable {
         } = measurement;
         let (now, key) = (input.sample.now, (nth, labels));
         if !self.active.contains_key(&key) {
-            if value < threshold || is_explained {
+            if value < threshold || start == Start::Explained {
                 return;
             }
             if self.active.len() >= ACTIVE_MAX {
@@ -206,9 +220,9 @@ impl AlertTable {
         if alert.state != AlertState::Pending {
             return;
         }
-        if value < threshold || is_explained {
+        if value < threshold || start == Start::Explained {
             self.active.remove(&key);
-        } else if now - active.above >= (rule.hold)(input) {
+        } else if start == Start::Free && now - active.above >= (rule.hold)(input) {
             self.fired += 1;
             active.alert.id = self.fired;
             active.alert.state = AlertState::Firing;
@@ -259,10 +273,18 @@ impl AlertTable {
             self.active.remove(&key);
             return;
         }
-        if now - *active.below.get_or_insert(now) < resolve {
+        let was_posted = RULES[key.0]
+            .posted_every
+            .is_some_and(|every| now - active.reported < every);
+        let is_clear = now - *active.below.get_or_insert(now) >= resolve;
+        if !is_clear || was_posted && resolve > Micros::ZERO {
             return;
         }
         if let Some(ActiveAlert { mut alert, .. }) = self.active.remove(&key) {
+            // One that another alert reports, or whose rule is off, explains nothing more.
+            if resolve > Micros::ZERO && self.lately.len() < ACTIVE_MAX {
+                self.lately.insert(key, now);
+            }
             alert.state = AlertState::Resolved;
             alert.resolved_at = Some(input.sample.wall);
             bounded::push(&mut self.resolved, RESOLVED_MAX, alert.clone());
@@ -271,14 +293,56 @@ impl AlertTable {
     }
 
     fn repeat_due(&mut self, now: Micros, repeat: Micros) -> Vec<AlertEvent> {
-        let due = self.active.values_mut().filter(|active| {
+        let due = self.active.iter_mut().filter(|((nth, _), active)| {
+            let repeat = RULES[*nth].posted_every.unwrap_or(repeat);
             active.alert.state == AlertState::Firing && now - active.reported >= repeat
         });
-        let report = |active: &mut ActiveAlert| {
+        let report = |(_, active): (_, &mut ActiveAlert)| {
             active.reported = now;
             AlertEvent::Repeated(active.alert.clone())
         };
         due.map(report).collect()
+    }
+
+    /// Forgets alerts that were resolved too long ago to explain others.
+    fn forget_explanations(&mut self, input: &RuleInput<'_>) {
+        let spans = RULES
+            .iter()
+            .map(|rule| rule.looks_back.max(rule.posted_every.unwrap_or_default()));
+        let span = input.settings.resolve.max(spans.max().unwrap_or_default());
+        self.lately.retain(|_, at| input.sample.now - *at < span);
+    }
+
+    /// Returns whether an alert with these labels may begin to fire.
+    fn start(
+        &self,
+        rule: &AlertRule,
+        explanations: &[ExplainedBy],
+        labels: &Labels,
+        input: &RuleInput<'_>,
+    ) -> Start {
+        let explains = |name: &str, of: &Labels| {
+            let mut by = explanations.iter();
+            by.any(|by| by.fits(name, of, labels))
+        };
+        let span = input.settings.resolve.max(rule.looks_back);
+        let is_recent = |at: Micros| input.sample.now - at < span;
+        let mut lately = self.lately.iter().filter(|(_, at)| is_recent(**at));
+        let mut active = self.active.values().map(|active| &active.alert);
+        let was_posted = rule.posted_every.is_some_and(|every| {
+            let mut resolved = self.lately.iter();
+            resolved.any(|((nth, of), at)| {
+                RULES[*nth].name == rule.name && of == labels && input.sample.now - *at < every
+            })
+        });
+        let is_explained = was_posted
+            || self.explained(explanations, labels).is_some()
+            || lately.any(|((nth, of), _)| explains(RULES[*nth].name, of));
+        match is_explained {
+            true => Start::Explained,
+            false if active.any(|alert| explains(alert.name, &alert.labels)) => Start::Waits,
+            false => Start::Free,
+        }
     }
 
     /// Returns the name of a firing alert that explains one with these labels.

@@ -1,8 +1,7 @@
 //! The task that takes samples and evaluates the alerts.
 
-use super::super::verdicts::VerdictGrowth;
 use super::alerting::Alerts;
-use super::sample::{Counters, Sample};
+use super::sample::{Counters, Observed, Sample};
 use crate::base::time::{Micros, Timestamp};
 use crate::gateway::GatewayQueries;
 use crate::side::down_app::DownApp;
@@ -16,13 +15,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
 /// returns the apps with a server that is down, and `http_requests` the plain HTTP requests in
 /// progress and their limit. `collect_records` records the connections that have
-/// ended, and returns how their verdicts compare with those before.
+/// ended, and returns what the watchers have seen.
 pub(in crate::side) async fn run(
     alerts: &Alerts,
     queries: &GatewayQueries,
     down: impl Fn() -> Vec<DownApp>,
     http_requests: impl Fn() -> Option<(u64, u64)>,
-    collect_records: impl Fn() -> Vec<VerdictGrowth>,
+    collect_records: impl Fn() -> Observed,
 ) {
     let mut evaluated_at: Option<Micros> = None;
     loop {
@@ -46,12 +45,13 @@ pub(in crate::side) async fn run(
             Sample::default()
         };
         // This also keeps the box from filling.
-        let verdicts = collect_records();
+        let Observed { verdicts, trouble } = collect_records();
         let Timestamp { raw, wall } = Timestamp::now();
         let sample = Sample {
             now: raw,
             wall,
             verdicts,
+            trouble,
             ..sample
         };
         alerts.evaluate(&settings, &sample);

@@ -20,6 +20,7 @@ mod sample;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod trouble_rules;
 mod upstream_rules;
 mod verdict_rules;
 
@@ -28,4 +29,6 @@ pub(in crate::side) use self::alert_table::{Alert, AlertState};
 pub(in crate::side) use self::alerting::Alerts;
 pub(in crate::side) use self::evaluation_task::run;
 pub(super) use self::losses::block_of;
+pub(super) use self::sample::Observed;
 pub(in crate::side) use self::sink::SinkStats;
+pub(super) use self::trouble_rules::NAMED_MAX;

@@ -9,16 +9,35 @@ use super::peer_rules::{
     app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
 };
 use super::rule_input::RuleInput;
+use super::trouble_rules::persistent_trouble;
 use super::upstream_rules::{
     REFUSING_PERCENT, SLOW_SECONDS, UNRESPONSIVE_PERCENT, upstream_down, upstream_ports_near_limit,
     upstream_refusing, upstream_slow, upstream_unresponsive,
 };
-use super::verdict_rules::verdict_jump;
+use super::verdict_rules::{RECENT_ENDS, verdict_jump};
 use crate::base::time::Micros;
 
 /// All rules, in the order of evaluation: a rule that explains others is before them. The two about
 /// an upstream that does not serve explain each other: whichever begins first tells the trouble.
+///
+/// One trouble is one alert: `loop_stalls` explains what upstreams do, both explain `mass_death`,
+/// that explains `many_suspects` and `stale_closes`, and all of them explain `verdict_jump` and
+/// `reconnect_storm`. Each rule lists everything above it.
 pub(super) const RULES: &[AlertRule] = &[
+    AlertRule {
+        name: LOOP_STALLS,
+        severity: Severity::Warning,
+        action: "Find out what stops the process: swap, CPU steal, a frozen cgroup, a migration of \
+                 the machine. No connection was closed because of it.",
+        threshold: |s| s.stalls as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
+        keeps_ends: false,
+        measure: loop_stalls,
+    },
     AlertRule {
         name: UPSTREAM_UNRESPONSIVE,
         severity: Severity::Critical,
@@ -27,8 +46,10 @@ pub(super) const RULES: &[AlertRule] = &[
                  the service resumes first, no client is disconnected.",
         threshold: |_| UNRESPONSIVE_PERCENT,
         hold: |_| Micros::ZERO,
-        explained_by: |_| const { &[of_upstream(UPSTREAM_DOWN)] },
+        explained_by: |_| const { &[any(LOOP_STALLS), of_upstream(UPSTREAM_DOWN)] },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: true,
         measure: upstream_unresponsive,
     },
@@ -41,8 +62,10 @@ pub(super) const RULES: &[AlertRule] = &[
         threshold: |_| 1.0,
         // A service that restarts at once is no trouble.
         hold: |_| Micros::from_secs(10),
-        explained_by: |_| const { &[of_upstream(UPSTREAM_UNRESPONSIVE)] },
+        explained_by: |_| const { &[any(LOOP_STALLS), of_upstream(UPSTREAM_UNRESPONSIVE)] },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: true,
         measure: upstream_down,
     },
@@ -58,12 +81,15 @@ pub(super) const RULES: &[AlertRule] = &[
         explained_by: |_| {
             const {
                 &[
+                    any(LOOP_STALLS),
                     of_upstream(UPSTREAM_DOWN),
                     of_upstream(UPSTREAM_UNRESPONSIVE),
                 ]
             }
         },
         yields: true,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: true,
         measure: upstream_refusing,
     },
@@ -76,8 +102,18 @@ pub(super) const RULES: &[AlertRule] = &[
         threshold: |_| SLOW_SECONDS,
         hold: |v| v.settings.limits_for,
         // The others of the route serve the clients of one that is down.
-        explained_by: |_| const { &[of_route(UPSTREAM_DOWN), of_route(UPSTREAM_UNRESPONSIVE)] },
+        explained_by: |_| {
+            const {
+                &[
+                    any(LOOP_STALLS),
+                    of_route(UPSTREAM_DOWN),
+                    of_route(UPSTREAM_UNRESPONSIVE),
+                ]
+            }
+        },
         yields: true,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: true,
         measure: upstream_slow,
     },
@@ -89,8 +125,18 @@ pub(super) const RULES: &[AlertRule] = &[
                  The gateway needs no restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
-        explained_by: |_| const { &[any(UPSTREAM_UNRESPONSIVE), any(UPSTREAM_DOWN)] },
+        explained_by: |_| {
+            const {
+                &[
+                    any(LOOP_STALLS),
+                    any(UPSTREAM_UNRESPONSIVE),
+                    any(UPSTREAM_DOWN),
+                ]
+            }
+        },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: true,
         measure: mass_death,
     },
@@ -105,6 +151,7 @@ pub(super) const RULES: &[AlertRule] = &[
         explained_by: |_| {
             const {
                 &[
+                    any(LOOP_STALLS),
                     any(UPSTREAM_UNRESPONSIVE),
                     any(UPSTREAM_DOWN),
                     any(MASS_DEATH),
@@ -112,6 +159,8 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: many_suspects,
     },
@@ -126,6 +175,7 @@ pub(super) const RULES: &[AlertRule] = &[
         explained_by: |_| {
             const {
                 &[
+                    any(LOOP_STALLS),
                     any(UPSTREAM_UNRESPONSIVE),
                     any(UPSTREAM_DOWN),
                     any(MASS_DEATH),
@@ -133,6 +183,8 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: stale_closes,
     },
@@ -145,6 +197,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.rtt_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: rtt_high,
     },
@@ -157,6 +211,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.flapping_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: flapping,
     },
@@ -169,20 +225,10 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.app_down_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: app_down,
-    },
-    AlertRule {
-        name: LOOP_STALLS,
-        severity: Severity::Warning,
-        action: "Find out what stops the process: swap, CPU steal, a frozen cgroup, a migration of \
-                 the machine. No connection was closed because of it.",
-        threshold: |s| s.stalls as f64,
-        hold: |_| Micros::ZERO,
-        explained_by: no_other,
-        yields: false,
-        keeps_ends: false,
-        measure: loop_stalls,
     },
     AlertRule {
         name: AT_CAPACITY,
@@ -194,6 +240,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |_| Micros::ZERO,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: at_capacity,
     },
@@ -206,6 +254,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: |_| const { &[any(AT_CAPACITY)] },
         yields: true,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: near_capacity,
     },
@@ -228,6 +278,8 @@ pub(super) const RULES: &[AlertRule] = &[
             _ => &[],
         },
         yields: true,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: fds_near_limit,
     },
@@ -241,6 +293,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: http_requests_near_limit,
     },
@@ -254,6 +308,8 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: upstream_ports_near_limit,
     },
@@ -266,8 +322,25 @@ pub(super) const RULES: &[AlertRule] = &[
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: memory_near_limit,
+    },
+    AlertRule {
+        name: "persistent_trouble",
+        severity: Severity::Warning,
+        action: "See /api/v1/troubled for the pattern of each identity, in words: a device at the \
+                 edge of its radio, a timeout on its path, a faulty client. It is posted once a \
+                 day.",
+        threshold: |s| s.persistent_trouble as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: Some(DAY),
+        keeps_ends: false,
+        measure: persistent_trouble,
     },
     AlertRule {
         name: "verdict_jump",
@@ -289,6 +362,8 @@ pub(super) const RULES: &[AlertRule] = &[
             }
         },
         yields: true,
+        looks_back: RECENT_ENDS,
+        posted_every: None,
         keeps_ends: false,
         measure: verdict_jump,
     },
@@ -302,17 +377,25 @@ pub(super) const RULES: &[AlertRule] = &[
         explained_by: |_| {
             const {
                 &[
-                    any(MASS_DEATH),
-                    any(UPSTREAM_DOWN),
+                    any(LOOP_STALLS),
                     any(UPSTREAM_UNRESPONSIVE),
+                    any(UPSTREAM_DOWN),
+                    any(MASS_DEATH),
+                    any(MANY_SUSPECTS),
+                    any(STALE_CLOSES),
                 ]
             }
         },
         yields: false,
+        looks_back: Micros::ZERO,
+        posted_every: None,
         keeps_ends: false,
         measure: reconnect_storm,
     },
 ];
+
+/// The time between two posts about persistent trouble.
+const DAY: Micros = Micros::from_secs(24 * 60 * 60);
 
 // Rules that explain others.
 const UPSTREAM_UNRESPONSIVE: &str = "upstream_unresponsive";

@@ -1,6 +1,7 @@
 //! The input of the rules: the loop's counters now and at the start of the window, and figures of
 //! the system.
 
+use super::super::troubled::PersistentTrouble;
 use super::super::verdicts::VerdictGrowth;
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
@@ -40,6 +41,17 @@ pub(super) struct Sample {
     pub(super) local_ports: Option<u64>,
     /// How the verdicts on ends in the last minutes compare with those before.
     pub(super) verdicts: Vec<VerdictGrowth>,
+    /// The identities with persistent trouble.
+    pub(super) trouble: PersistentTrouble,
+}
+
+/// What the other watchers have seen.
+#[derive(Debug, Clone, Default)]
+pub(in crate::side) struct Observed {
+    /// How the verdicts on ends in the last minutes compare with those before.
+    pub(in crate::side::watch) verdicts: Vec<VerdictGrowth>,
+    /// The identities with persistent trouble.
+    pub(in crate::side::watch) trouble: PersistentTrouble,
 }
 
 /// The loop's counters that the rules need. Lists are indexed by class and as long as `classes`.

@@ -3,6 +3,7 @@
 use super::super::verdicts::VerdictGrowth;
 use super::alert_rule::{Measurement, labels};
 use super::rule_input::RuleInput;
+use crate::base::time::Micros;
 use crate::gateway::EndVerdict;
 
 /// How many times the usual number of ends makes a jump.
@@ -10,6 +11,9 @@ const JUMP_FACTOR: u64 = 5;
 
 /// The span of the recent ends, in minutes.
 const RECENT_MINUTES: u64 = 10;
+
+/// The same as a time.
+pub(super) const RECENT_ENDS: Micros = Micros::from_secs(60 * RECENT_MINUTES);
 
 /// How many minutes before the recent ones must be known: a gateway that has just started has no
 /// usual number.

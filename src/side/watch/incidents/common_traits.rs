@@ -33,8 +33,8 @@ pub(in crate::side) struct CommonTrait {
 }
 
 impl CommonTrait {
-    /// Returns how much more frequent the trait is than usual, as a difference of shares. A cause or
-    /// a verdict without ends before does not stand out: it is not known what is usual.
+    /// Returns how much more frequent the trait is than usual, as a difference of shares. A cause
+    /// or a verdict without ends before does not stand out: it is not known what is usual.
     pub(super) fn excess(&self) -> f64 {
         match self.value.dimension().is_of_ends() {
             true => self.before.map_or(0.0, |before| self.share - before),

@@ -6,4 +6,4 @@ mod table;
 pub(super) mod tests;
 mod trouble;
 
-pub(in crate::side) use self::table::{RankedIdentity, Troubled};
+pub(in crate::side) use self::table::{PersistentTrouble, RankedIdentity, Troubled};

@@ -52,6 +52,14 @@ pub(in crate::side) struct RankedIdentity {
     pub(in crate::side) last_at: UnixMillis,
 }
 
+/// The identities with persistent trouble.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::side) struct PersistentTrouble {
+    pub(in crate::side) count: usize,
+    /// Some of them, the worst first.
+    pub(in crate::side) worst: Vec<RankedIdentity>,
+}
+
 impl Troubled {
     /// Records connections that have ended, if they were dropped or slow.
     pub(in crate::side) fn record_closed<'a>(
@@ -103,11 +111,21 @@ impl Troubled {
 
     /// Returns the identities with the most trouble, the worst first.
     pub(in crate::side) fn worst(&mut self, now: Timestamp, limit: usize) -> Vec<RankedIdentity> {
+        self.ranked(now, limit, Trouble::is_reported)
+    }
+
+    /// Returns those of the identities that are wanted, the worst first.
+    fn ranked(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        is_wanted: impl Fn(&Trouble) -> bool,
+    ) -> Vec<RankedIdentity> {
         self.forget(now);
         let mut worst: Vec<(f64, &IdentityKey, &Trouble)> = self
             .by_identity
             .iter()
-            .filter(|(_, trouble)| trouble.is_reported())
+            .filter(|(_, trouble)| is_wanted(trouble))
             .map(|(identity, trouble)| (trouble.score(now), identity, trouble))
             .collect();
         // Sorted by name, too, so that the order is stable.
@@ -131,6 +149,21 @@ impl Troubled {
             }
         };
         worst.into_iter().map(ranked).collect()
+    }
+
+    /// Returns the identities whose trouble was enough for an alert in the last hours, and names at
+    /// most `limit` of them.
+    pub(in crate::side) fn persistent(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> PersistentTrouble {
+        let worst = self.ranked(now, limit, |trouble| trouble.is_persistent(now));
+        let all = self.by_identity.values();
+        PersistentTrouble {
+            count: all.filter(|trouble| trouble.is_persistent(now)).count(),
+            worst,
+        }
     }
 
     /// Returns the number of identities with enough trouble to be reported.

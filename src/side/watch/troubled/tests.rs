@@ -303,3 +303,25 @@ fn one_name_at_two_addresses_is_two_identities_unless_it_is_proved() {
     let second = ("ada", Some([192, 0, 2, 2].into()), 3);
     assert_eq!(told, [first, second, ("eve", None, 3)]);
 }
+
+#[test]
+fn trouble_is_persistent_at_a_weight_of_10_within_six_hours_and_in_three_of_them() {
+    let persistent = |drops: &[(u64, u64)], now_h: u64| {
+        let mut troubled = Troubled::default();
+        for (hour, many) in drops {
+            let record = closed("ada", START + hour * HOUR_MS, Cause::PEER_EOF, 20, 60);
+            (0..*many).for_each(|_| troubled.record_closed([&record]));
+        }
+        let found = troubled.persistent(moment(START + now_h * HOUR_MS), 20);
+        assert_eq!(found.count, found.worst.len());
+        found.count == 1
+    };
+    assert!(persistent(&[(0, 4), (1, 3), (2, 3)], 2));
+    assert!(!persistent(&[(0, 4), (1, 3), (2, 2)], 2), "a weight of 9");
+    assert!(!persistent(&[(0, 5), (1, 50)], 2), "two hours");
+    assert!(persistent(&[(0, 4), (1, 3), (2, 3)], 5));
+    assert!(
+        !persistent(&[(0, 4), (1, 3), (2, 3)], 6),
+        "longer ago than six hours"
+    );
+}

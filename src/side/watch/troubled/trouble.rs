@@ -21,6 +21,12 @@ const HOURS_MIN: usize = 3;
 /// path is full.
 pub(super) const SLOW: Micros = Micros::from_secs(2);
 
+/// The time over which trouble is summed for an alert.
+const ALERT_SPAN: Micros = Micros::from_secs(6 * 60 * 60);
+
+/// The weight of trouble within [`ALERT_SPAN`] that is enough for an alert.
+const ALERT_WEIGHT: f64 = 10.0;
+
 /// How many ages of the last dropped connections are kept and compared.
 pub(super) const AGES_MAX: usize = 8;
 
@@ -78,6 +84,17 @@ impl Trouble {
     /// Returns whether there was trouble in enough hours to report it.
     pub(super) fn is_reported(&self) -> bool {
         self.hours.len() >= HOURS_MIN
+    }
+
+    /// Returns whether the trouble is reported, and its weight over the last six hours is enough
+    /// for an alert.
+    pub(super) fn is_persistent(&self, now: Timestamp) -> bool {
+        let recent = self
+            .hours
+            .iter()
+            .filter(|hour| now.since(hour.last) < ALERT_SPAN);
+        let weight: f64 = recent.map(|hour| hour.sums.weight()).sum();
+        self.is_reported() && weight >= ALERT_WEIGHT
     }
 
     pub(super) fn sums(&self) -> Sums {
