@@ -116,12 +116,12 @@ fn read_body(stream: &TcpStream) -> Option<Value> {
     serde_json::from_slice(&body).ok()
 }
 
-fn start(more: &[(&str, &str)]) -> Gateway {
+pub(crate) fn start(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&[&FAST, more].concat())
 }
 
 /// Connects many glasses and loses all of them.
-fn mass_death(gateway: &Gateway) {
+pub(crate) fn mass_death(gateway: &Gateway) {
     let open = |n| Client::open(gateway.addr, &format!("/glasses-ws?user=dies{n}"));
     let clients: Vec<Client> = (0..20).map(open).collect();
     drop(clients);
@@ -129,7 +129,7 @@ fn mass_death(gateway: &Gateway) {
 
 /// Waits until the alert with this name is in this state, and returns it as the API shows it.
 #[track_caller]
-fn alert(gateway: &Gateway, name: &str, state: &str) -> Value {
+pub(crate) fn alert(gateway: &Gateway, name: &str, state: &str) -> Value {
     eventually(&format!("{name} is {state}"), || {
         let list = gateway.api("/api/v1/alerts");
         let alerts = list["alerts"].as_array().expect("a list").clone();

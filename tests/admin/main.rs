@@ -13,6 +13,7 @@ mod crowding;
 mod document;
 mod drains;
 mod endings;
+mod ends_kept;
 mod event_posts;
 mod events;
 mod explain;
