@@ -28,6 +28,8 @@ pub(super) struct PastEnd {
     pub(super) is_local: bool,
     pub(super) is_offline: bool,
     pub(super) condition: ClientCondition,
+    /// The kind of network that the connection was opened on, if it was known.
+    pub(super) net: Option<NetworkKind>,
     pub(super) tried_at: Micros,
     pub(super) opened_at: Option<Micros>,
     pub(super) at: Micros,
@@ -37,12 +39,24 @@ pub(super) struct PastEnd {
 
 /// The last ends, the newest first; at most twelve.
 #[derive(Debug, Default)]
-pub(super) struct EndHistory(VecDeque<PastEnd>);
+pub(super) struct EndHistory {
+    ends: VecDeque<PastEnd>,
+    /// The connection that an earlier process of the program has left behind.
+    earlier: Option<Box<str>>,
+}
 
 impl EndHistory {
+    /// Returns the history of a process that has just started.
+    pub(super) fn new(earlier: Option<Box<str>>) -> Self {
+        EndHistory {
+            ends: VecDeque::new(),
+            earlier,
+        }
+    }
+
     pub(super) fn note(&mut self, end: PastEnd) {
-        self.0.truncate(ENDED_MAX - 1);
-        self.0.push_front(end);
+        self.ends.truncate(ENDED_MAX - 1);
+        self.ends.push_front(end);
     }
 
     /// Forgets all ends, and returns the frame that reports them in at most `most` bytes of JSON;
@@ -53,20 +67,25 @@ impl EndHistory {
         net: Option<NetworkKind>,
         most: u64,
     ) -> Option<String> {
-        if self.0.is_empty() || most == 0 {
+        if self.ends.is_empty() && self.earlier.is_none() || most == 0 {
             return None;
         }
-        let ends = std::mem::take(&mut self.0);
+        let ends = std::mem::take(&mut self.ends);
+        let earlier = self.earlier.take();
+        let start = match earlier {
+            Some(_) => ClientStart::New,
+            None => ClientStart::Same,
+        };
         let most = usize::try_from(most)
             .unwrap_or(usize::MAX)
             .min(REPORT_BYTES_MAX);
-        let mut ended = describe_all(&ends, now, net);
+        let mut ended = describe_all(&ends, earlier, now, net);
         while !ended.is_empty() {
             let report = Report {
                 v: 1,
                 rt: ClientRuntime::Rust,
                 lib: env!("CARGO_PKG_VERSION").into(),
-                start: ClientStart::Same,
+                start,
                 ended,
             };
             let frame = report_frame(&report);
@@ -82,6 +101,7 @@ impl EndHistory {
 
 fn describe_all(
     ends: &VecDeque<PastEnd>,
+    earlier: Option<Box<str>>,
     now: Micros,
     net: Option<NetworkKind>,
 ) -> Vec<EndedReport> {
@@ -95,7 +115,16 @@ fn describe_all(
             tries.push_front(describe_try(end, now));
         }
     }
-    if let Some(first) = ends.back()
+    if let Some(conn) = earlier {
+        // It ended before this process began its first try; nothing else is known of its end.
+        let tried_at = ends.back().map_or(now, |first| first.tried_at);
+        ended.push(EndedReport {
+            conn: Some(conn),
+            ended_ago: (now - tried_at).as_millis(),
+            tries: last_of(tries),
+            ..nothing_known()
+        });
+    } else if let Some(first) = ends.back()
         && ended.is_empty()
     {
         ended.push(EndedReport {
@@ -142,7 +171,7 @@ fn describe(
 ) -> EndedReport {
     let ago = |at: Micros| (now - at).as_millis();
     let dog = end.dog.as_ref();
-    let networks = end.condition.net.zip(net);
+    let networks = end.net.zip(net);
     EndedReport {
         conn: end.conn.clone(),
         end: cause(end),

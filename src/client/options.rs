@@ -19,6 +19,11 @@ pub struct ClientOptions {
     pub open_timeout: Micros,
     /// Whether the gateway is told how earlier connections ended. Default true.
     pub has_reports: bool,
+    /// The id of the connection that an earlier process of this program had, if that process did
+    /// not end it: [`SessionTerms::id`](super::SessionTerms::id), which the host keeps where it
+    /// outlives the process, and forgets when it closes the client. The first report says that the
+    /// program has started anew since. Default none.
+    pub earlier_conn: Option<Box<str>>,
     /// The seed of the random numbers that spread tries. Default random.
     pub seed: u32,
     /// A function that is asked at each end. Default none: the class decides.
@@ -32,6 +37,7 @@ impl Default for ClientOptions {
             max_buffered_bytes: 1 << 20,
             open_timeout: Micros::from_secs(10),
             has_reports: true,
+            earlier_conn: None,
             // The keys of a hash map come from the system's randomness.
             seed: RandomState::new().build_hasher().finish() as u32,
             reconnect_rule: None,

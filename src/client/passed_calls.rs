@@ -3,7 +3,8 @@
 use super::clients::PulseClients;
 use super::ending_code::{end_of, retry_after_ms};
 use crate::base::id::{ConnId, TimerId};
-use crate::engine::{Ending, Io, Message, Response, ResponseVerdict};
+use crate::engine::{Ending, Io, Message, PhaseView, Response, ResponseVerdict};
+use crate::pulse::TryPhase;
 
 impl PulseClients {
     /// Handles [`Handler::on_response`](crate::Handler::on_response). Returns `None` if the
@@ -94,7 +95,15 @@ impl PulseClients {
         if let Some(slot) = self.clients.get_mut(&id) {
             slot.timer = None;
         }
+        let conn = self.clients.get(&id).and_then(|slot| slot.conn);
+        let phase = conn.and_then(|conn| io.view(conn)).map(|view| view.phase);
         self.with(io, id, |core, buffered, now| {
+            if let Some(PhaseView::Dialing { connected }) = phase {
+                core.on_progress(match connected {
+                    true => TryPhase::Http,
+                    false => TryPhase::Tcp,
+                });
+            }
             core.on_deadline(buffered, now);
         });
         true

@@ -245,6 +245,13 @@ impl Conn {
             .is_some_and(|o| o.blocked_since().is_some())
     }
 
+    /// Returns for how long bytes have waited because the peer does not take them; zero if none
+    /// wait.
+    pub(crate) fn blocked_for(&self, now: Micros) -> Micros {
+        let since = self.out.as_ref().and_then(|out| out.blocked_since());
+        since.map_or(Micros::ZERO, |since| now - since)
+    }
+
     /// Returns the connection's next deadline.
     pub(crate) fn due(&self, policy: &Policy, limits: &Config) -> Option<Micros> {
         match &self.phase {

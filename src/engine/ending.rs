@@ -47,6 +47,9 @@ pub struct Ending {
     pub traffic: Traffic,
     /// The number of messages, the last ones sent to it, of which no byte was sent.
     pub unsent: u32,
+    /// For how long the socket had taken fewer bytes than there were when the close began; zero if
+    /// nothing waited then.
+    pub blocked: Micros,
     /// The connection that it was linked to, if any.
     pub partner: Option<PartnerEnd>,
 }
@@ -74,6 +77,8 @@ pub(crate) struct EndingDraft {
     pub(crate) reported: bool,
     /// Messages that were removed from the queue when the close began.
     pub(crate) unsent: u32,
+    /// For how long bytes had waited for the socket when the close began; `None` if none began.
+    pub(crate) blocked: Option<Micros>,
 }
 
 impl EndingDraft {
@@ -85,6 +90,7 @@ impl EndingDraft {
             clean: false,
             reported: false,
             unsent: 0,
+            blocked: None,
         }
     }
 

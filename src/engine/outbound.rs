@@ -319,6 +319,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let waiting = conn.out.as_ref().map_or(0, |out| out.unsent());
+        let blocked = conn.blocked_for(now);
         let close_waits = conn.out.as_ref().is_some_and(|out| out.has_close());
         let end = match &mut conn.phase {
             Phase::Closing(closing) => &mut closing.end,
@@ -331,6 +332,7 @@ impl<H: Handler> Engine<H> {
         let [is_upgraded, is_dialed] =
             [Flag::Upgraded, Flag::Dialed].map(|flag| conn.flags.has(flag));
         let unsent = end.unsent.saturating_add(waiting);
+        let blocked = end.blocked.unwrap_or(blocked);
         let code = end.code;
         let record = self.core.late_records.get(&id);
         let ending = Ending {
@@ -351,6 +353,7 @@ impl<H: Handler> Engine<H> {
             rtt: conn.health.rtt(),
             traffic: conn.traffic,
             unsent,
+            blocked,
             partner: self.core.legs.get(id).map(|leg| PartnerEnd {
                 id: leg.partner,
                 first: self.core.first_ends.get(&id).copied(),

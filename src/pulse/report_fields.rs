@@ -58,7 +58,8 @@ const FIELDS: &[(&str, &str, bool)] = &[
     ),
     (
         "ended[].net.then",
-        "the kind of network at the end: `wifi`, `cell`, `4g`; no name",
+        "the kind of network that it was opened on (in browsers: at its end): `wifi`, `cell`, `4g`; \
+         no name",
         true,
     ),
     ("ended[].net.now", "the kind of network now", true),

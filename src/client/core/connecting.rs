@@ -7,7 +7,7 @@ use crate::client::event::{Attempt, ClientEvent, ClientPhase, ResumeHint, Sessio
 use crate::client::outbox::Unconfirmed;
 use crate::client::watchdog::{LATE, SilenceWatchdog};
 use crate::pulse::{
-    ClientCondition, FAREWELL_FRAME, Hello, ReceivedCount, ShortControl, resume_frame,
+    ClientCondition, FAREWELL_FRAME, Hello, ReceivedCount, ShortControl, TryPhase, resume_frame,
 };
 
 /// How long a client waits for the hello of a gateway.
@@ -37,6 +37,7 @@ impl ClientCore {
             return;
         };
         conn.opened_at = Some(now);
+        conn.net = self.condition.net;
         conn.protocol = protocol.map(Into::into);
         conn.phase_due = Some(now + HELLO);
         self.schedule.opened(now);
@@ -46,6 +47,14 @@ impl ClientCore {
         if let Some(token) = self.token.clone() {
             let rx = self.inbox.tell();
             self.say(&resume_frame(&token, rx), now);
+        }
+    }
+
+    /// Notes how far the present try has got, for the report. A shell that knows it calls this
+    /// before [`on_deadline`](Self::on_deadline), which may give the try up.
+    pub fn on_progress(&mut self, phase: TryPhase) {
+        if let Some(conn) = self.conn.as_mut().filter(|conn| conn.opened_at.is_none()) {
+            conn.phase = Some(phase);
         }
     }
 
@@ -110,6 +119,8 @@ impl ClientCore {
             dog_due: None,
             end: None,
             protocol: None,
+            net: self.condition.net,
+            phase: None,
             told: ClientCondition::default(),
             told_at: None,
         });
@@ -134,6 +145,7 @@ impl ClientCore {
         }
         let mut loss = ConnLoss::of(NO_CLOSE);
         loss.is_timeout = true;
+        loss.end.phase = self.conn.as_ref().and_then(|conn| conn.phase);
         self.lost(loss, now);
     }
 

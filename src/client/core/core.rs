@@ -9,7 +9,9 @@ use crate::client::outbox::ClientOutbox;
 use crate::client::random::Mulberry32;
 use crate::client::schedule::Schedule;
 use crate::client::watchdog::SilenceWatchdog;
-use crate::pulse::{ClientCondition, OpaqueToken, ReceivedCount, SessionEnd};
+use crate::pulse::{
+    ClientCondition, NetworkKind, OpaqueToken, ReceivedCount, SessionEnd, TryPhase,
+};
 use crate::wire::Message;
 use std::collections::VecDeque;
 
@@ -46,6 +48,10 @@ pub(super) struct Connection {
     /// The session's end, as the gateway announced it.
     pub(super) end: Option<SessionEnd>,
     pub(super) protocol: Option<Box<str>>,
+    /// The kind of network that it was opened on, or the first that became known.
+    pub(super) net: Option<NetworkKind>,
+    /// How far the try has got, if it is not open.
+    pub(super) phase: Option<TryPhase>,
     /// What the gateway was told of the surroundings, and when.
     pub(super) told: ClientCondition,
     pub(super) told_at: Option<Micros>,
@@ -95,7 +101,7 @@ impl ClientCore {
             state: ClientPhase::Idle,
             actions: VecDeque::new(),
             quality: LinkQuality::default(),
-            history: EndHistory::default(),
+            history: EndHistory::new(options.earlier_conn.clone()),
             condition: ClientCondition::default(),
             is_plain: !options.is_pulse,
             has_spoken: false,

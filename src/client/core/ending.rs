@@ -134,6 +134,7 @@ impl ClientCore {
             is_local,
             is_offline: self.schedule.is_offline(),
             condition: self.condition,
+            net: conn.net,
             tried_at: conn.tried_at,
             opened_at: conn.opened_at,
             at: now,

@@ -56,6 +56,9 @@ impl ClientCore {
     /// in 10 s. `want_ms` is the client's own, and is replaced.
     pub fn set_condition(&mut self, condition: ClientCondition, now: Micros) {
         self.condition = condition;
+        if let Some(conn) = &mut self.conn {
+            conn.net = conn.net.or(condition.net);
+        }
         self.tell_condition(now);
     }
 

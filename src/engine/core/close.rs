@@ -235,7 +235,7 @@ impl Core {
     pub(crate) fn enter_closing(
         &mut self,
         id: ConnId,
-        end: EndingDraft,
+        mut end: EndingDraft,
         stage: CloseStage,
         scan: CloseScan,
         now: Micros,
@@ -243,6 +243,7 @@ impl Core {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
+        end.blocked = Some(conn.blocked_for(now));
         let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,

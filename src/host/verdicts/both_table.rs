@@ -2,7 +2,7 @@
 
 use super::end_facts::{EndFacts, EndKind};
 use super::end_verdict::EndVerdict;
-use super::gateway_table;
+use super::gateway_table::{self, BLOCKED_MIN_MS};
 use super::kernel_view::KernelView;
 use super::row_words::{Decision, RowWords};
 use crate::host::reports::PackedReport;
@@ -19,8 +19,8 @@ pub(super) struct BothRow {
 const SLOW_RTT_MS: u16 = 1_000;
 
 /// What the gateway saw of a peer that was lost.
-const SILENT: &str = "stale; or EOF, reset, network error or replaced, of a client \
-                                 that says watchdog, sleep or offline";
+const SILENT: &str = "stale; or a close frame, EOF, reset, network error or replaced, of a client \
+                      that says watchdog, sleep or offline";
 
 /// The rows. The first one that holds decides; if none does, the gateway's side alone decides.
 pub(super) const BOTH_ROWS: &[BothRow] = &[
@@ -47,19 +47,32 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
         holds: |end, client| end.kind == EndKind::Action && has_our_code(end, client),
     },
     BothRow {
+        verdict: EndVerdict::SlowLink,
+        words: RowWords {
+            gateway: "any end but an action, and the peer had not taken what waited for 2 s or more",
+            kernel: "anything but a closed window",
+            client: "it heard something while that waited, and neither slept nor closed",
+        },
+        // Nothing is heard on a path that is gone.
+        holds: |end, client| {
+            let is_waiting = end.blocked_ms >= BLOCKED_MIN_MS && end.heard_meanwhile;
+            let reads = end.kernel != KernelView::WindowFull && !has_slept(client);
+            let wanted = has_our_code(end, client) && end.kind == EndKind::Replaced;
+            let left = wanted || [ReportedEnd::Local, ReportedEnd::Offline].contains(&client.end);
+            is_lost(end.kind) && is_waiting && reads && !left
+        },
+    },
+    BothRow {
         verdict: EndVerdict::Handover,
         words: RowWords {
             gateway: SILENT,
-            kernel: "not acknowledged, sent again twice or more; or nothing is known",
-            client: "another network than now, and both are networks",
+            kernel: "not acknowledged, or nothing is known",
+            client: "opened on another network than now, and both are networks",
         },
         holds: |end, client| {
             let known = |net: NetworkKind| ![NetworkKind::None, NetworkKind::Other].contains(&net);
             let changed = |(then, now)| then != now && known(then) && known(now);
-            let kernel = [KernelView::Lost, KernelView::Nothing];
-            is_silent(end, client)
-                && kernel.contains(&end.kernel)
-                && client.net.is_some_and(changed)
+            is_silent(end, client) && is_unheard(end) && client.net.is_some_and(changed)
         },
     },
     BothRow {
@@ -117,12 +130,12 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
     BothRow {
         verdict: EndVerdict::Middlebox,
         words: RowWords {
-            gateway: "stale",
+            gateway: SILENT,
             kernel: "all acknowledged",
             client: "watchdog; the page was not hidden",
         },
         holds: |end, client| {
-            end.kind == EndKind::Stale
+            is_silent(end, client)
                 && end.kernel == KernelView::Acknowledged
                 && client.end == ReportedEnd::Watchdog
                 && !is_background(client)
@@ -131,15 +144,16 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
     BothRow {
         verdict: EndVerdict::NatTimeout,
         words: RowWords {
-            gateway: "stale, reset or network error; three ends of the network block after one \
-                      idle time ± 10 %",
+            gateway: "stale, reset or network error; or another end of a client that says watchdog \
+                      or sleep; three ends of the network block after one idle time ± 10 %",
             kernel: "",
             client: "not offline, and the first try succeeded",
         },
         holds: |end, client| {
             let kinds = [EndKind::Stale, EndKind::Reset, EndKind::NetworkError];
+            let is_dead = kinds.contains(&end.kind) || is_silent(end, client);
             let is_online = client.end != ReportedEnd::Offline && client.tries.count == 0;
-            kinds.contains(&end.kind) && end.common_gap && is_online
+            is_dead && end.common_gap && is_online
         },
     },
     BothRow {
@@ -206,19 +220,30 @@ pub(super) fn judge_never_open(client: &PackedReport) -> Option<EndVerdict> {
     (client.end == ReportedEnd::NeverOpen && is_several).then_some(EndVerdict::Unreachable)
 }
 
+/// Returns whether such an end may follow the loss of the peer. The close frame of a client that
+/// gave up looks like any other.
+const fn is_lost(kind: EndKind) -> bool {
+    matches!(
+        kind,
+        EndKind::Stale
+            | EndKind::SlowConsumer
+            | EndKind::PeerClosed
+            | EndKind::Eof
+            | EndKind::Reset
+            | EndKind::NetworkError
+            | EndKind::Replaced
+    )
+}
+
+/// Returns whether the peer was silent for too long, by one side or the other.
 fn is_silent(end: &EndFacts, client: &PackedReport) -> bool {
-    let kinds = [
-        EndKind::Eof,
-        EndKind::Reset,
-        EndKind::NetworkError,
-        EndKind::Replaced,
-    ];
     let ends = [
         ReportedEnd::Watchdog,
         ReportedEnd::Sleep,
         ReportedEnd::Offline,
     ];
-    end.kind == EndKind::Stale || kinds.contains(&end.kind) && ends.contains(&client.end)
+    let is_lost = is_lost(end.kind) && end.kind != EndKind::SlowConsumer;
+    end.kind == EndKind::Stale || is_lost && ends.contains(&client.end)
 }
 
 /// Returns whether the peer's kernel may have heard nothing.

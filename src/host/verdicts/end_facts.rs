@@ -52,8 +52,13 @@ pub struct EndFacts {
     pub common_gap: bool,
     /// Whether the round-trip time is large.
     pub slow_path: bool,
-    /// The longest stall of the loop since something was last heard, in milliseconds.
+    /// The longest stall of the loop since something was last heard, or just before that, in
+    /// milliseconds.
     pub stall_ms: u32,
+    /// For how long the peer had not taken all bytes that waited for it, in milliseconds.
+    pub blocked_ms: u32,
+    /// Whether the client reports that it heard something while those bytes waited.
+    pub heard_meanwhile: bool,
 }
 
 /// A round-trip time from which a path is slow, in microseconds.
@@ -115,11 +120,33 @@ impl EndFacts {
             common_gap: false,
             slow_path: end.rtt.srtt_us().is_some_and(|srtt| srtt >= SLOW_RTT_US),
             stall_ms: 0,
+            blocked_ms: milliseconds(end.blocked),
+            heard_meanwhile: false,
         }
     }
 
     pub(super) fn with_stall(mut self, stall: Micros) -> Self {
-        self.stall_ms = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+        self.stall_ms = milliseconds(stall);
         self
     }
+}
+
+/// A report is on its way for a while, and both sides round. So what the client heard counts as
+/// heard later than the gateway's event if it was heard so much later, in milliseconds.
+const LATER_MS: i64 = 1_000;
+
+impl EndFacts {
+    /// Adds what follows from when the client heard something last. `heard_ago`: milliseconds
+    /// before its report was received, which was `after_ms` after the end, or before it if that is
+    /// negative.
+    pub(super) fn with_heard(mut self, heard_ago: Option<u64>, after_ms: i64) -> Self {
+        let began_ago = after_ms.saturating_add(self.blocked_ms.into());
+        let heard_ago = heard_ago.and_then(|ago| i64::try_from(ago).ok());
+        self.heard_meanwhile = heard_ago.is_some_and(|ago| ago + LATER_MS <= began_ago);
+        self
+    }
+}
+
+fn milliseconds(span: Micros) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }

@@ -15,19 +15,24 @@ pub(super) struct GatewayRow {
 /// The shortest stall that can make a client give up, in milliseconds.
 const STALL_MIN_MS: u32 = 1_000;
 
+/// For how long bytes wait on a path that is slow, in milliseconds.
+pub(super) const BLOCKED_MIN_MS: u32 = 2_000;
+
 /// The rows. The first one that holds decides.
 pub(super) const GATEWAY_ROWS: &[GatewayRow] = &[
     GatewayRow {
         verdict: EndVerdict::GatewayStall,
         words: RowWords {
-            gateway: "EOF, reset, network error, or replaced, and the loop stalled for 1 s or more \
-                  since it last heard the peer",
+            gateway: "a close frame of the peer, EOF, reset, network error, or replaced, and the \
+                      loop stalled for 1 s or more since it last heard the peer, or up to 1 s \
+                      before",
             kernel: "",
             client: "",
         },
         // The timeout of a stale connection does not count stalls, so that none explains it.
         holds: |end| {
             let kinds = [
+                EndKind::PeerClosed,
                 EndKind::Eof,
                 EndKind::Reset,
                 EndKind::NetworkError,
@@ -130,6 +135,31 @@ pub(super) const GATEWAY_ROWS: &[GatewayRow] = &[
         holds: |end| {
             let waits = [KernelView::Unacknowledged, KernelView::Lost];
             end.kind == EndKind::SlowConsumer && waits.contains(&end.kernel)
+        },
+    },
+    GatewayRow {
+        verdict: EndVerdict::SlowLink,
+        words: RowWords {
+            gateway: "stale, and the peer had not taken what waited for 2 s or more",
+            kernel: "not acknowledged, sent again less than twice",
+            client: "",
+        },
+        // A path that is gone has had time for more: its timeouts are short.
+        holds: |end| {
+            let is_slow = end.kernel == KernelView::Unacknowledged;
+            end.kind == EndKind::Stale && is_slow && end.blocked_ms >= BLOCKED_MIN_MS
+        },
+    },
+    GatewayRow {
+        verdict: EndVerdict::SlowLink,
+        words: RowWords {
+            gateway: "a close frame of the peer, which had not taken what waited for 2 s or more",
+            kernel: "anything but a closed window",
+            client: "",
+        },
+        holds: |end| {
+            let reads = end.kernel != KernelView::WindowFull;
+            end.kind == EndKind::PeerClosed && reads && end.blocked_ms >= BLOCKED_MIN_MS
         },
     },
     GatewayRow {

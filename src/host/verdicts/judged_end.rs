@@ -59,13 +59,16 @@ impl JudgedEnd {
         }
     }
 
-    /// Judges the end again with what the client says of it.
+    /// Judges the end again with what the client says of it, in a report that was received
+    /// `after_ms` milliseconds after the end; before it if that is negative.
     #[must_use]
-    pub fn with_report(self, report: &PackedReport) -> Self {
-        let (verdict, words) = both_table::judge(&self.facts, report);
+    pub fn with_report(self, report: &PackedReport, after_ms: i64) -> Self {
+        let facts = self.facts.with_heard(report.heard_ago(), after_ms);
+        let (verdict, words) = both_table::judge(&facts, report);
         JudgedEnd {
             verdict,
             words,
+            facts,
             evidence: Evidence::Both,
             awaits_report: false,
             ..self

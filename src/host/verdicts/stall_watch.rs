@@ -7,6 +7,10 @@ use std::collections::VecDeque;
 /// The stalls that are remembered.
 const STALLS_MAX: usize = 16;
 
+/// How long after a stall something may still be heard that a peer did in it: what has arrived is
+/// read in several turns.
+const TAIL: Micros = Micros::from_secs(1);
+
 /// The latest stalls of the loop, each a point in engine time, which does not go on in a stall.
 #[derive(Debug, Default)]
 pub(super) struct StallWatch {
@@ -27,9 +31,10 @@ impl StallWatch {
         }
     }
 
-    /// Returns the longest stall since this point.
-    pub(super) fn longest_since(&self, since: Micros) -> Micros {
-        let stalls = self.stalls.iter().filter(|(at, _)| *at >= since);
+    /// Returns the longest stall since this point, at which a peer was heard. What it did in a
+    /// stall is heard after it, so a stall just before this point counts, too.
+    pub(super) fn longest_since(&self, heard: Micros) -> Micros {
+        let stalls = self.stalls.iter().filter(|(at, _)| *at + TAIL >= heard);
         stalls.map(|(_, stall)| *stall).max().unwrap_or_default()
     }
 }
@@ -47,9 +52,10 @@ mod tests {
         watch.look(s(10), s(30));
         watch.look(s(20), s(31));
         watch.look(s(21), s(31));
-        assert_eq!(watch.longest_since(s(10)), s(30));
-        assert_eq!(watch.longest_since(s(11)), s(1));
-        assert_eq!(watch.longest_since(s(21)), Micros::ZERO);
+        assert_eq!(watch.longest_since(s(11)), s(30));
+        assert_eq!(watch.longest_since(s(11) + Micros(1)), s(1));
+        assert_eq!(watch.longest_since(s(21)), s(1));
+        assert_eq!(watch.longest_since(s(21) + Micros(1)), Micros::ZERO);
         (0..100).for_each(|n| watch.look(s(30 + n), s(40 + n)));
         assert_eq!(watch.stalls.len(), STALLS_MAX);
     }

@@ -32,6 +32,8 @@ fn facts(kind: EndKind) -> EndFacts {
         common_gap: false,
         slow_path: false,
         stall_ms: 0,
+        blocked_ms: 0,
+        heard_meanwhile: false,
     }
 }
 
@@ -69,6 +71,7 @@ fn ending(cause: Cause) -> Ending {
         partner: None,
         late_heartbeats: 0,
         silence_evidence: None,
+        blocked: Micros::ZERO,
     }
 }
 

@@ -39,11 +39,12 @@ impl VerdictJudge {
         if let (EndKind::Eof | EndKind::Reset, Some(class)) = (kind, told.class) {
             facts.common_age = self.patterns.note_age(class, now, told.age);
         }
-        // A reset answers what was sent after the idle time. A stale peer answers nothing, so that
-        // only the heartbeat that was late knows that time.
+        // A reset answers what was sent after the idle time. A peer that cannot hear us answers
+        // nothing, so that only the heartbeat that was late knows that time. Its client may come
+        // back before its connection is stale.
         let gap = match kind {
             EndKind::Reset | EndKind::NetworkError => Some(told.silence),
-            EndKind::Stale => told.silence_evidence.map(|evidence| evidence.idle_before),
+            EndKind::Stale | EndKind::Replaced | EndKind::PeerClosed | EndKind::Eof => told.silence_evidence.map(|evidence| evidence.idle_before),
             _ => None,
         };
         if let Some(gap) = gap {

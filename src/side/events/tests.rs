@@ -57,6 +57,7 @@ fn closed() -> EventKind {
         partner: None,
         late_heartbeats: 0,
         silence_evidence: None,
+        blocked: Micros::ZERO,
     };
     EventKind::Closed(Box::new(ClosedEvent {
         end,

@@ -2,7 +2,7 @@
 //! a loss, and reports it.
 //!
 //! ```sh
-//! pulse_verdicts ADDR PATH [plain=1] [reports=0] [talk_ms=N] [open_ms=N] [net=KIND]
+//! pulse_verdicts ADDR PATH [plain=1] [reports=0] [talk_ms=N] [open_ms=N] [net=KIND] [earlier=CONN]
 //! ```
 //!
 //! It prints each event as a line of JSON. The lines of its standard input are what a device tells
@@ -76,6 +76,7 @@ fn wishes(words: &[String]) -> Result<Wishes, Failure> {
             Some(("reports", value)) => options.has_reports = value != "0",
             Some(("open_ms", ms)) => options.open_timeout = Micros::from_millis(ms.parse()?),
             Some(("talk_ms", ms)) => talk = Some(Duration::from_millis(ms.parse()?)),
+            Some(("earlier", conn)) => options.earlier_conn = Some(conn.into()),
             Some(("net", name)) => net = Some(network(name)?),
             _ => return Err(format!("{word} is no NAME=VALUE that is known").into()),
         }

@@ -158,7 +158,8 @@ def app_killed(run):
         run.back(client, seen)
     else:
         run.prove(client.child.returncode == -9, "the process died of SIGKILL")
-        run.connect()
+        # A program that is to tell of such an end keeps the id of its connection on the disk.
+        run.connect(earlier=client.find("open")["conn"])
     record = run.ended(run.timeout + PATIENCE)
     run.prove(record["cause"] in ("peer_eof", "peer_reset", "replaced"), f"its connection ended as {record['cause']}")
 

@@ -126,7 +126,7 @@ class Run:
         until(PATIENCE, "HAProxy starts", lambda: proxy.alive() or os.path.exists(stats))
         return CORE, port
 
-    def connect(self, space=None, front=None, path=None, talk_ms=None, browser=None):
+    def connect(self, space=None, front=None, path=None, talk_ms=None, browser=None, earlier=None):
         """A client that is open."""
         path = path or self.path
         talk_ms = self.talk_ms if talk_ms is None else talk_ms
@@ -135,6 +135,7 @@ class Run:
         else:
             wishes = {"talk_ms": talk_ms, "open_ms": OPEN_MS, "net": "wifi"}
             wishes |= {"plain": 1} if self.is_plain else {}
+            wishes |= {"earlier": earlier} if earlier else {}
             client = RustClient(self.lab.program, space or self.space, front or self.front, path, wishes)
         self.things.append(client)
         client.wait(PATIENCE, "open")

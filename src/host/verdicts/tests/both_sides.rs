@@ -121,38 +121,106 @@ fn gateway_action() {
 }
 
 #[test]
+fn what_is_heard_while_bytes_wait_came_over_a_slow_link() {
+    let slow = |kind| EndFacts {
+        blocked_ms: 2_000,
+        heard_meanwhile: true,
+        ..facts(kind)
+    };
+    let error = client("same", r#""end":"error","ended_ago":1"#);
+    for kind in [
+        EndKind::Stale,
+        EndKind::SlowConsumer,
+        EndKind::PeerClosed,
+        EndKind::Eof,
+        EndKind::Reset,
+        EndKind::NetworkError,
+        EndKind::Replaced,
+    ] {
+        row(2, slow(kind), &says(TCP_TRY), EndVerdict::SlowLink);
+        row(2, slow(kind), &says(NET), EndVerdict::SlowLink);
+        row(2, slow(kind), &error, EndVerdict::SlowLink);
+        let changes: [fn(&mut EndFacts); 3] = [
+            |end| end.blocked_ms = 1_999,
+            |end| end.heard_meanwhile = false,
+            |end| end.kernel = KernelView::WindowFull,
+        ];
+        for change in changes {
+            let mut end = slow(kind);
+            change(&mut end);
+            miss(2, end, &error);
+        }
+        miss(2, slow(kind), &says(GAP));
+        for end in ["local", "sleep", "offline"] {
+            let other = client("same", &format!(r#""end":"{end}","ended_ago":1"#));
+            miss(2, slow(kind), &other);
+        }
+    }
+    for kind in [EndKind::Action, EndKind::UpstreamLost, EndKind::Other] {
+        miss(2, slow(kind), &error);
+    }
+    let replaced = EndFacts {
+        code: Some(4_003),
+        ..slow(EndKind::Replaced)
+    };
+    let told = client("same", r#""end":"close","code":4003,"ended_ago":1"#);
+    miss(2, replaced, &told);
+}
+
+#[test]
+fn what_was_heard_is_compared_with_when_bytes_began_to_wait() {
+    let blocked = EndFacts {
+        blocked_ms: 5_000,
+        ..facts(EndKind::Stale)
+    };
+    let is_heard = |heard_ago, after| blocked.with_heard(heard_ago, after).heard_meanwhile;
+    // They began to wait 7 s before the report.
+    assert!(is_heard(Some(6_000), 2_000));
+    assert!(!is_heard(Some(6_001), 2_000), "less than a second after");
+    assert!(!is_heard(None, 2_000));
+    // The report came 3 s before the end, so they had waited for 2 s.
+    assert!(is_heard(Some(1_000), -3_000));
+    assert!(!is_heard(Some(1_001), -3_000));
+    assert!(!is_heard(Some(0), -9_000));
+    assert!(!is_heard(Some(u64::MAX), i64::MAX));
+}
+
+#[test]
 fn handover() {
-    for kernel in [KernelView::Lost, KernelView::Nothing] {
+    for kernel in [
+        KernelView::Lost,
+        KernelView::Unacknowledged,
+        KernelView::Nothing,
+    ] {
         row(
-            2,
+            3,
             with(EndKind::Stale, kernel),
             &says(NET),
             EndVerdict::Handover,
         );
     }
     for kind in [
+        EndKind::PeerClosed,
         EndKind::Eof,
         EndKind::Reset,
         EndKind::NetworkError,
         EndKind::Replaced,
     ] {
-        row(2, facts(kind), &says(NET), EndVerdict::Handover);
+        row(3, facts(kind), &says(NET), EndVerdict::Handover);
         let error = format!(r#""end":"error","ended_ago":1{NET}"#);
-        miss(2, facts(kind), &client("same", &error));
+        miss(3, facts(kind), &client("same", &error));
     }
     let lost = with(EndKind::Stale, KernelView::Lost);
-    miss(2, lost, &says(SAME_NET));
-    miss(2, lost, &says(r#","net":{"then":"none","now":"wifi"}"#));
-    miss(2, lost, &says(r#","net":{"then":"cell","now":"6g"}"#));
-    miss(2, lost, &says(""));
-    for kernel in [
-        KernelView::Unacknowledged,
-        KernelView::Acknowledged,
-        KernelView::WindowFull,
-    ] {
-        miss(2, with(EndKind::Stale, kernel), &says(NET));
+    miss(3, lost, &says(SAME_NET));
+    miss(3, lost, &says(r#","net":{"then":"none","now":"wifi"}"#));
+    miss(3, lost, &says(r#","net":{"then":"cell","now":"6g"}"#));
+    miss(3, lost, &says(""));
+    for kernel in [KernelView::Acknowledged, KernelView::WindowFull] {
+        miss(3, with(EndKind::Stale, kernel), &says(NET));
     }
-    miss(2, facts(EndKind::PeerClosed), &says(NET));
+    for kind in [EndKind::SlowConsumer, EndKind::Action, EndKind::Other] {
+        miss(3, facts(kind), &says(NET));
+    }
 }
 
 #[test]
@@ -163,81 +231,88 @@ fn outage() {
         BROWSER_TRY,
         r#","tries":[{"ago":9,"phase":"dns","ms":5}]"#,
     ] {
-        row(3, lost, &says(tries), EndVerdict::Outage);
+        row(4, lost, &says(tries), EndVerdict::Outage);
         row(
-            3,
+            4,
             facts(EndKind::Stale),
             &says(&format!("{SAME_NET}{tries}")),
             EndVerdict::Outage,
         );
         miss(
-            3,
+            4,
             with(EndKind::Stale, KernelView::Acknowledged),
             &says(tries),
         );
-        miss(3, lost, &says(&format!("{GAP}{tries}")));
+        miss(4, lost, &says(&format!("{GAP}{tries}")));
     }
     let offline = client("same", r#""end":"offline","ended_ago":1"#);
-    row(3, lost, &offline, EndVerdict::Outage);
-    row(3, facts(EndKind::Replaced), &offline, EndVerdict::Outage);
-    miss(3, lost, &says(HTTP_TRY));
-    miss(3, lost, &says(""));
-    miss(3, facts(EndKind::PeerClosed), &says(TCP_TRY));
+    row(4, lost, &offline, EndVerdict::Outage);
+    row(4, facts(EndKind::Replaced), &offline, EndVerdict::Outage);
+    miss(4, lost, &says(HTTP_TRY));
+    miss(4, lost, &says(""));
+    row(
+        4,
+        facts(EndKind::PeerClosed),
+        &says(TCP_TRY),
+        EndVerdict::Outage,
+    );
+    let closed = client("same", &format!(r#""end":"close","ended_ago":1{TCP_TRY}"#));
+    miss(4, facts(EndKind::PeerClosed), &closed);
 }
 
 #[test]
 fn device_sleep() {
     let lost = with(EndKind::Stale, KernelView::Lost);
     let sleep = client("same", r#""end":"sleep","ended_ago":1"#);
-    row(4, lost, &sleep, EndVerdict::DeviceSleep);
-    row(4, facts(EndKind::Replaced), &sleep, EndVerdict::DeviceSleep);
+    row(5, lost, &sleep, EndVerdict::DeviceSleep);
+    row(5, facts(EndKind::Replaced), &sleep, EndVerdict::DeviceSleep);
     row(
-        4,
+        5,
         lost,
         &says(r#","clock_gap":12500"#),
         EndVerdict::DeviceSleep,
     );
     row(
-        4,
+        5,
         facts(EndKind::Stale),
         &says(&format!("{GAP}{HIDDEN}")),
         EndVerdict::DeviceSleep,
     );
-    miss(4, lost, &says(r#","clock_gap":12499"#));
-    miss(4, facts(EndKind::Stale), &says(&format!("{GAP}{FROZEN}")));
+    miss(5, lost, &says(r#","clock_gap":12499"#));
+    miss(5, facts(EndKind::Stale), &says(&format!("{GAP}{FROZEN}")));
     miss(
-        4,
+        5,
         with(EndKind::Stale, KernelView::Acknowledged),
         &says(GAP),
     );
-    miss(4, with(EndKind::Stale, KernelView::WindowFull), &sleep);
+    miss(5, with(EndKind::Stale, KernelView::WindowFull), &sleep);
 }
 
 #[test]
 fn app_frozen() {
     let acked = with(EndKind::Stale, KernelView::Acknowledged);
     for words in [FROZEN, HIDDEN, GAP] {
-        row(5, acked, &says(words), EndVerdict::AppFrozen);
+        row(6, acked, &says(words), EndVerdict::AppFrozen);
         row(
-            5,
+            6,
             with(EndKind::Stale, KernelView::WindowFull),
             &says(words),
             EndVerdict::AppFrozen,
         );
-        miss(5, with(EndKind::Stale, KernelView::Lost), &says(words));
+        miss(6, with(EndKind::Stale, KernelView::Lost), &says(words));
         let slow = with(EndKind::SlowConsumer, KernelView::WindowFull);
-        row(6, slow, &says(words), EndVerdict::AppFrozen);
-        miss(6, facts(EndKind::SlowConsumer), &says(words));
+        row(7, slow, &says(words), EndVerdict::AppFrozen);
+        miss(7, facts(EndKind::SlowConsumer), &says(words));
     }
     row(
-        5,
+        6,
         facts(EndKind::Stale),
         &says(FROZEN),
         EndVerdict::AppFrozen,
     );
-    miss(5, acked, &says(r#","page":{"vis":"visible"}"#));
+    miss(6, acked, &says(r#","page":{"vis":"visible"}"#));
     miss(
-        6,
+        7,
         with(EndKind::SlowConsumer, KernelView::WindowFull),
         &says(""),
     );
@@ -246,19 +321,25 @@ fn app_frozen() {
 #[test]
 fn middlebox() {
     let acked = with(EndKind::Stale, KernelView::Acknowledged);
-    row(7, acked, &says(""), EndVerdict::Middlebox);
+    row(8, acked, &says(""), EndVerdict::Middlebox);
     row(
-        7,
+        8,
         acked,
         &says(r#","page":{"vis":"visible"}"#),
         EndVerdict::Middlebox,
     );
-    miss(7, acked, &says(HIDDEN));
-    miss(7, acked, &says(GAP));
-    miss(7, facts(EndKind::Stale), &says(""));
-    miss(7, with(EndKind::Stale, KernelView::WindowFull), &says(""));
-    miss(7, with(EndKind::Eof, KernelView::Acknowledged), &says(""));
-    miss(7, acked, &client("same", r#""end":"error","ended_ago":1"#));
+    miss(8, acked, &says(HIDDEN));
+    miss(8, acked, &says(GAP));
+    miss(8, facts(EndKind::Stale), &says(""));
+    miss(8, with(EndKind::Stale, KernelView::WindowFull), &says(""));
+    let error = client("same", r#""end":"error","ended_ago":1"#);
+    for kind in [EndKind::Replaced, EndKind::Eof, EndKind::PeerClosed] {
+        let acked = with(kind, KernelView::Acknowledged);
+        row(8, acked, &says(""), EndVerdict::Middlebox);
+        miss(8, acked, &error);
+        miss(8, facts(kind), &says(""));
+    }
+    miss(8, acked, &error);
 }
 
 #[test]
@@ -269,37 +350,42 @@ fn nat_timeout() {
     };
     let error = client("same", r#""end":"error","ended_ago":1"#);
     for kind in [EndKind::Stale, EndKind::Reset, EndKind::NetworkError] {
-        row(8, gap(kind), &error, EndVerdict::NatTimeout);
-        miss(8, facts(kind), &error);
+        row(9, gap(kind), &error, EndVerdict::NatTimeout);
+        miss(9, facts(kind), &error);
         miss(
-            8,
+            9,
             gap(kind),
             &client("same", r#""end":"offline","ended_ago":1"#),
         );
         let tried = format!(r#""end":"error","ended_ago":1{HTTP_TRY}"#);
-        miss(8, gap(kind), &client("same", &tried));
+        miss(9, gap(kind), &client("same", &tried));
     }
-    miss(8, gap(EndKind::Eof), &error);
+    for kind in [EndKind::Replaced, EndKind::Eof, EndKind::PeerClosed] {
+        row(9, gap(kind), &says(""), EndVerdict::NatTimeout);
+        miss(9, facts(kind), &says(""));
+        miss(9, gap(kind), &says(TCP_TRY));
+        miss(9, gap(kind), &error);
+    }
 }
 
 #[test]
 fn app_killed() {
     let new = client("new", r#""end":"error","ended_ago":1"#);
     for kind in [EndKind::Eof, EndKind::Reset] {
-        row(9, facts(kind), &new, EndVerdict::AppKilled);
+        row(10, facts(kind), &new, EndVerdict::AppKilled);
         miss(
-            9,
+            10,
             facts(kind),
             &client("same", r#""end":"error","ended_ago":1"#),
         );
         miss(
-            9,
+            10,
             facts(kind),
             &client("new", r#""end":"local","ended_ago":1"#),
         );
     }
-    miss(9, facts(EndKind::PeerClosed), &new);
-    miss(9, facts(EndKind::Stale), &new);
+    miss(10, facts(EndKind::PeerClosed), &new);
+    miss(10, facts(EndKind::Stale), &new);
 }
 
 #[test]
@@ -309,31 +395,31 @@ fn second_device_and_takeover_of_dead() {
         ..facts(EndKind::Replaced)
     };
     let told = client("same", r#""end":"close","code":4003,"ended_ago":1"#);
-    row(10, replaced, &told, EndVerdict::SecondDevice);
+    row(11, replaced, &told, EndVerdict::SecondDevice);
     miss(
-        10,
+        11,
         replaced,
         &client("same", r#""end":"close","code":1000,"ended_ago":1"#),
     );
     miss(
-        10,
+        11,
         replaced,
         &client("same", r#""end":"error","code":4003,"ended_ago":1"#),
     );
     miss(
-        10,
+        11,
         EndFacts {
             code: Some(4_003),
             ..facts(EndKind::Action)
         },
         &told,
     );
-    row(11, replaced, &says(""), EndVerdict::TakeoverOfDead);
-    miss(11, replaced, &told);
-    miss(11, facts(EndKind::Eof), &says(""));
+    row(12, replaced, &says(""), EndVerdict::TakeoverOfDead);
+    miss(12, replaced, &told);
+    miss(12, facts(EndKind::Eof), &says(""));
     // It answered the close frame, but what had read it was not the client.
     row(
-        11,
+        12,
         EndFacts {
             clean: true,
             ..replaced
@@ -347,19 +433,19 @@ fn second_device_and_takeover_of_dead() {
 fn slow_link() {
     let slow = facts(EndKind::SlowConsumer);
     row(
-        12,
+        13,
         slow,
         &says(r#","rtt":{"p50":80,"max":1000}"#),
         EndVerdict::SlowLink,
     );
-    miss(12, slow, &says(r#","rtt":{"p50":80,"max":999}"#));
-    miss(12, slow, &says(""));
+    miss(13, slow, &says(r#","rtt":{"p50":80,"max":999}"#));
+    miss(13, slow, &says(""));
     miss(
-        12,
+        13,
         facts(EndKind::Reset),
         &says(r#","rtt":{"p50":80,"max":1000}"#),
     );
-    assert_eq!(BOTH_ROWS.len(), 13);
+    assert_eq!(BOTH_ROWS.len(), 14);
 }
 
 #[test]

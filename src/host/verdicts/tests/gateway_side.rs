@@ -27,6 +27,7 @@ fn each_row_holds_and_is_missed() {
         ..facts(kind)
     };
     for kind in [
+        EndKind::PeerClosed,
         EndKind::Eof,
         EndKind::Reset,
         EndKind::NetworkError,
@@ -39,7 +40,7 @@ fn each_row_holds_and_is_missed() {
         let misses: [fn(&mut EndFacts); 4] = [
             |end| end.stall_ms = 999,
             |end| end.kind = EndKind::Stale,
-            |end| end.kind = EndKind::PeerClosed,
+            |end| end.kind = EndKind::SlowConsumer,
             |end| end.kind = EndKind::Action,
         ];
         row(0, stalled, EndVerdict::GatewayStall, &misses);
@@ -150,27 +151,57 @@ fn each_row_holds_and_is_missed() {
             ],
         );
     }
+    let blocked = |kind, kernel| EndFacts {
+        kernel,
+        blocked_ms: 2_000,
+        ..of(kind)
+    };
     row(
         11,
+        blocked(EndKind::Stale, KernelView::Unacknowledged),
+        EndVerdict::SlowLink,
+        &[
+            |end| end.blocked_ms = 1_999,
+            |end| end.kernel = KernelView::Lost,
+            |end| end.kernel = KernelView::Acknowledged,
+            |end| end.kernel = KernelView::Nothing,
+            |end| end.kind = EndKind::Reset,
+        ],
+    );
+    for kernel in [KernelView::Nothing, KernelView::Unacknowledged] {
+        row(
+            12,
+            blocked(EndKind::PeerClosed, kernel),
+            EndVerdict::SlowLink,
+            &[
+                |end| end.blocked_ms = 1_999,
+                |end| end.kernel = KernelView::WindowFull,
+                |end| end.kind = EndKind::Eof,
+                |end| end.stall_ms = 1_000,
+            ],
+        );
+    }
+    row(
+        13,
         of(EndKind::UpstreamLost),
         EndVerdict::UpstreamLost,
         &[|end| end.kind = EndKind::UpstreamClosed],
     );
     row(
-        12,
+        14,
         of(EndKind::UpstreamClosed),
         EndVerdict::UpstreamClosed,
         &[|end| end.kind = EndKind::UpstreamLost],
     );
     for kind in [EndKind::PeerClosed, EndKind::Eof] {
         row(
-            13,
+            15,
             of(kind),
             EndVerdict::PeerLeft,
             &[|end| end.kind = EndKind::Reset],
         );
     }
-    assert_eq!(GATEWAY_ROWS.len(), 14);
+    assert_eq!(GATEWAY_ROWS.len(), 16);
 }
 
 #[test]

@@ -156,7 +156,8 @@ fn a_stall_within_the_silence_is_ours() {
     // The silence has lasted for 1 s.
     assert_eq!(verdict(1_000, 30), Some(EndVerdict::GatewayStall));
     assert_eq!(verdict(999, 1), Some(EndVerdict::GatewayStall));
-    assert_eq!(verdict(998, 30), Some(EndVerdict::PeerLeft));
+    assert_eq!(verdict(998, 30), Some(EndVerdict::GatewayStall));
+    assert_eq!(verdict(997, 30), Some(EndVerdict::PeerLeft));
     assert_eq!(verdict(1_000, 0), Some(EndVerdict::PeerLeft));
 }
 
@@ -200,4 +201,17 @@ fn idle_times_are_found_for_resets_and_for_late_heartbeats() {
     assert!(!gap(&stale), "its silence is the timeout");
     assert!(!gap(&late));
     assert!(gap(&reset));
+    assert!(!gap(&ending(Cause::REPLACED)), "no heartbeat was late");
+    for cause in [Cause::REPLACED, Cause::PEER_CLOSED, Cause::PEER_EOF] {
+        let end = Ending {
+            cause,
+            ..late.clone()
+        };
+        assert!(gap(&end), "{cause}");
+    }
+    let slow = Ending {
+        cause: Cause::SLOW_CONSUMER,
+        ..late
+    };
+    assert!(!gap(&slow));
 }

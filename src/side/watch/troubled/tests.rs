@@ -52,6 +52,7 @@ pub(in crate::side::watch) fn closed(
             unanswered: 0,
             late_heartbeats: 0,
             silence_evidence: None,
+            blocked: Micros::ZERO,
             rtt,
             traffic: crate::engine::Traffic::default(),
             unsent: 0,

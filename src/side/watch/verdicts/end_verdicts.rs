@@ -40,6 +40,8 @@ pub(in crate::side) struct EndVerdicts {
 #[derive(Debug)]
 struct EarlyEntry {
     at: Micros,
+    /// When the report was received.
+    received: Micros,
     source: Arc<ReportSource>,
     keeps: bool,
     id: ConnId,
@@ -139,6 +141,7 @@ impl EndVerdicts {
                 ReportedConn::Known(id) => {
                     let entry = EarlyEntry {
                         at: now,
+                        received: report.at.raw,
                         source: source.clone(),
                         keeps: report.keeps,
                         id,
@@ -178,7 +181,7 @@ impl EndVerdicts {
     /// Joins an entry with the record of its connection. Returns whether there is one.
     fn join(&mut self, ring: &mut EndedRing, now: Micros, entry: &EarlyEntry) -> bool {
         let source = (&*entry.source, entry.keeps);
-        let joined = report_join::join(ring, source, entry.id, &entry.packed);
+        let joined = report_join::join(ring, source, entry.id, (&entry.packed, entry.received));
         let Some((outcome, joined)) = joined else {
             return false;
         };

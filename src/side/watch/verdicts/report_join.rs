@@ -3,6 +3,7 @@
 use super::super::ended::EndedRing;
 use crate::base::address_block::AddressBlock;
 use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::gateway::{ClosedConn, EndVerdict, Evidence, PackedReport, ReportSource};
 
 /// What became of one entry of a report: what it says of one connection.
@@ -51,13 +52,14 @@ impl JoinOutcome {
     }
 }
 
-/// Joins an entry with the record of its connection. Returns the outcome, and the verdict before.
+/// Joins an entry with the record of its connection. The report was received at this time, by the
+/// clock of the records. Returns the outcome, and the verdict before.
 /// `None`: there is no record of the connection yet.
 pub(super) fn join(
     ring: &mut EndedRing,
     (source, keeps): (&ReportSource, bool),
     id: ConnId,
-    packed: &PackedReport,
+    (packed, received): (&PackedReport, Micros),
 ) -> Option<(JoinOutcome, Option<(u64, EndVerdict)>)> {
     let (number, _) = ring.find(id)?;
     let record = ring.get_mut(number)?;
@@ -70,7 +72,9 @@ pub(super) fn join(
     if judged.evidence == Evidence::Both {
         return Some((JoinOutcome::Repeated, None));
     }
-    record.judged = Some(judged.with_report(packed));
+    let ms = |span: Micros| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let after_ms = ms(received - record.at.raw) - ms(record.at.raw - received);
+    record.judged = Some(judged.with_report(packed, after_ms));
     if keeps {
         record.report = Some(Box::new(*packed));
     }

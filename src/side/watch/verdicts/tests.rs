@@ -91,6 +91,7 @@ fn closed(at: Micros, n: u32, user: Option<&str>, awaits_report: bool) -> Closed
         partner: None,
         late_heartbeats: 0,
         silence_evidence: None,
+        blocked: Micros::ZERO,
     };
     let classes = Classes::new(RELAY_CLASSES);
     let judged = VerdictJudge::default().judge(at, &end, awaits_report, &classes);

@@ -206,6 +206,7 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             unanswered: 0,
             late_heartbeats: 0,
             silence_evidence: None,
+            blocked: Micros::ZERO,
             rtt: Rtt::default(),
             traffic: Traffic::default(),
             unsent: 0,
