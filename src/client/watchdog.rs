@@ -161,6 +161,15 @@ impl SilenceWatchdog {
         Some(rtt)
     }
 
+    /// Notes that something came before the timer that was set for `at`, and that timer is late:
+    /// the device was asleep. What came is handled first, and may end the connection.
+    pub(super) fn overslept(&mut self, at: Micros, now: Micros) {
+        let error = now - at;
+        if error > LATE {
+            self.gap = self.gap.max(Some(error));
+        }
+    }
+
     /// Handles the timer that was set for `at`.
     pub fn fired(&mut self, at: Micros, now: Micros) -> WatchdogVerdict {
         let error = Micros(now.0.abs_diff(at.0));

@@ -1,13 +1,8 @@
-//! Ends that the gateway, the service or the application wants, and their reports.
+//! Ends that the gateway, the service or the application wants.
 
 use pulsegate::client::{ClientEvent, ClientPhase, FakePulse, Reconnect, ReconnectRule};
-use pulsegate::pulse::{
-    ClientFrame, ClientRuntime, FailureClass, GatewayFrame, PulseText, Refused, ReportedEnd,
-    TryFailure, TryPhase,
-};
-use pulsegate::testing::OnDial;
+use pulsegate::pulse::{ClientFrame, FailureClass, GatewayFrame, PulseText, Refused};
 use pulsegate::{Message, Micros, Reply};
-use std::io::ErrorKind;
 
 use crate::rig::{Rig, options, target};
 
@@ -260,37 +255,4 @@ fn a_gateway_that_breaks_the_protocol_is_a_fault() {
             "{json}: not the same session"
         );
     }
-}
-
-#[test]
-fn ends_are_reported_after_the_next_hello() {
-    let mut rig = Rig::open();
-    rig.nets
-        .dialer
-        .set_on_dial(OnDial::Fail(ErrorKind::ConnectionRefused));
-    rig.nets.cut_after(0, 0);
-    rig.advance(1_000);
-    rig.nets.dialer.set_on_dial(OnDial::Accept);
-    rig.advance(4_000);
-    let frames = rig.gateway().frames.clone();
-    let report = frames.iter().find_map(|frame| match frame {
-        ClientFrame::Report(Some(report)) => Some(report),
-        _ => None,
-    });
-    let report = report.expect("a valid report");
-    assert_eq!((report.rt, report.ended.len()), (ClientRuntime::Rust, 1));
-    let ended = &report.ended[0];
-    assert_eq!((ended.end, ended.code), (ReportedEnd::Error, Some(1_006)));
-    assert_eq!(ended.class, Some(FailureClass::Blip));
-    assert!(
-        ended
-            .conn
-            .as_deref()
-            .is_some_and(|conn| conn.starts_with("fake."))
-    );
-    let first = ended.tries.first().expect("a try that failed");
-    assert_eq!(
-        (first.phase, first.why),
-        (Some(TryPhase::Tcp), Some(TryFailure::Refused))
-    );
 }

@@ -5,6 +5,7 @@ mod ends;
 mod liveness;
 mod many;
 mod own_loop;
+mod reports;
 mod rig;
 mod sessions;
 mod storms;

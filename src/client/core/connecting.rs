@@ -74,6 +74,7 @@ impl ClientCore {
         if self.state == ClientPhase::Closing {
             return self.finish_with(end, now);
         }
+        self.note_late_timer(now);
         let is_watchdog = end.is_silence;
         let loss = ConnLoss {
             end,

@@ -122,6 +122,16 @@ impl ClientCore {
         self.guard_dog();
     }
 
+    /// Notes a timer that is late although something else is handled first.
+    pub(super) fn note_late_timer(&mut self, now: Micros) {
+        let Some(conn) = &mut self.conn else {
+            return;
+        };
+        if let (Some(dog), Some(at)) = (&mut conn.dog, conn.dog_due) {
+            dog.overslept(at, now);
+        }
+    }
+
     fn probe(&mut self, buffered: usize, now: Micros) {
         if !self.is_up() {
             return;

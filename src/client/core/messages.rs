@@ -70,6 +70,7 @@ impl ClientCore {
         {
             return;
         }
+        self.note_late_timer(now);
         self.schedule.active(now);
         if let Some(dog) = self.dog() {
             dog.heard(now);

@@ -178,6 +178,11 @@ class Run:
     def timeout(self):
         return self.timeout_ms / 1000
 
+    @property
+    def moved(self):
+        """By how much a stall of the gateway moves its timeout, in s."""
+        return self.second.seconds if self.second and self.second.kind == "stall" else 0
+
     @staticmethod
     def wait(seconds):
         time.sleep(seconds)
