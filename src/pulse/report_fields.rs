@@ -58,8 +58,8 @@ const FIELDS: &[(&str, &str, bool)] = &[
     ),
     (
         "ended[].net.then",
-        "the kind of network that it was opened on (in browsers: at its end): `wifi`, `cell`, `4g`; \
-         no name",
+        "the kind of network on which it was opened (in browsers: at its end): `wifi`, `cell`, \
+         `4g`; no name",
         true,
     ),
     ("ended[].net.now", "the kind of network now", true),

@@ -29,12 +29,18 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
         words: RowWords {
             gateway: "the loop stalled for a third of the client's silence or more",
             kernel: "",
-            client: "watchdog",
+            client: "watchdog; or sleep for less time than the loop stalled",
         },
         holds: |end, client| {
             let silence = silence_ms(client).unwrap_or(u64::MAX);
             let stall = u64::from(end.stall_ms);
-            client.end == ReportedEnd::Watchdog && stall >= 1_000 && stall >= silence / 3
+            let is_short = client.clock_gap().is_some_and(|gap| gap < stall);
+            let gave_up = match client.end {
+                ReportedEnd::Watchdog => true,
+                ReportedEnd::Sleep => is_short,
+                _ => false,
+            };
+            gave_up && stall >= 1_000 && stall >= silence / 3
         },
     },
     BothRow {
@@ -49,13 +55,16 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
     BothRow {
         verdict: EndVerdict::SlowLink,
         words: RowWords {
-            gateway: "any end but an action, and the peer had not taken what waited for 2 s or more",
+            gateway: "any end but an action; the peer had not taken what waited for 2 s or more, or \
+                      it is stale and not acknowledged, but sent again less than twice",
             kernel: "anything but a closed window",
-            client: "it heard something while that waited, and neither slept nor closed",
+            client: "it heard something while that waited, or in the second half of the silence, \
+                     and neither slept nor closed",
         },
         // Nothing is heard on a path that is gone.
         holds: |end, client| {
-            let is_waiting = end.blocked_ms >= BLOCKED_MIN_MS && end.heard_meanwhile;
+            let waits = end.blocked_ms >= BLOCKED_MIN_MS || end.waits_in_kernel();
+            let is_waiting = waits && end.heard_meanwhile;
             let reads = end.kernel != KernelView::WindowFull && !has_slept(client);
             let wanted = has_our_code(end, client) && end.kind == EndKind::Replaced;
             let left = wanted || [ReportedEnd::Local, ReportedEnd::Offline].contains(&client.end);

@@ -55,9 +55,12 @@ pub struct EndFacts {
     /// The longest stall of the loop since something was last heard, or just before that, in
     /// milliseconds.
     pub stall_ms: u32,
+    /// For how long nothing had been heard, in milliseconds.
+    pub silence_ms: u32,
     /// For how long the peer had not taken all bytes that waited for it, in milliseconds.
     pub blocked_ms: u32,
-    /// Whether the client reports that it heard something while those bytes waited.
+    /// Whether the client reports that it heard something while those bytes waited, or, if the
+    /// kernel still waits for an acknowledgement, in the second half of the silence.
     pub heard_meanwhile: bool,
 }
 
@@ -120,6 +123,7 @@ impl EndFacts {
             common_gap: false,
             slow_path: end.rtt.srtt_us().is_some_and(|srtt| srtt >= SLOW_RTT_US),
             stall_ms: 0,
+            silence_ms: milliseconds(end.silence),
             blocked_ms: milliseconds(end.blocked),
             heard_meanwhile: false,
         }
@@ -136,11 +140,23 @@ impl EndFacts {
 const LATER_MS: i64 = 1_000;
 
 impl EndFacts {
+    /// Returns whether the peer was silent while the kernel waited for an acknowledgement that was
+    /// not overdue.
+    pub(super) fn waits_in_kernel(&self) -> bool {
+        self.kind == EndKind::Stale && self.kernel == KernelView::Unacknowledged
+    }
+
     /// Adds what follows from when the client heard something last. `heard_ago`: milliseconds
     /// before its report was received, which was `after_ms` after the end, or before it if that is
     /// negative.
     pub(super) fn with_heard(mut self, heard_ago: Option<u64>, after_ms: i64) -> Self {
-        let began_ago = after_ms.saturating_add(self.blocked_ms.into());
+        // A path that is gone carries nothing after the first heartbeat that is not answered, which
+        // is in the first half of a timeout.
+        let waits = match self.waits_in_kernel() {
+            true => self.blocked_ms.max(self.silence_ms / 2),
+            false => self.blocked_ms,
+        };
+        let began_ago = after_ms.saturating_add(waits.into());
         let heard_ago = heard_ago.and_then(|ago| i64::try_from(ago).ok());
         self.heard_meanwhile = heard_ago.is_some_and(|ago| ago + LATER_MS <= began_ago);
         self

@@ -32,6 +32,7 @@ fn facts(kind: EndKind) -> EndFacts {
         common_gap: false,
         slow_path: false,
         stall_ms: 0,
+        silence_ms: 0,
         blocked_ms: 0,
         heard_meanwhile: false,
     }

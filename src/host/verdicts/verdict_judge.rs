@@ -44,7 +44,9 @@ impl VerdictJudge {
         // back before its connection is stale.
         let gap = match kind {
             EndKind::Reset | EndKind::NetworkError => Some(told.silence),
-            EndKind::Stale | EndKind::Replaced | EndKind::PeerClosed | EndKind::Eof => told.silence_evidence.map(|evidence| evidence.idle_before),
+            EndKind::Stale | EndKind::Replaced | EndKind::PeerClosed | EndKind::Eof => {
+                told.silence_evidence.map(|evidence| evidence.idle_before)
+            }
             _ => None,
         };
         if let Some(gap) = gap {

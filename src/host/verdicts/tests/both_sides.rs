@@ -85,6 +85,12 @@ fn gateway_stall() {
         r#""end":"watchdog","ended_ago":1000,"heard_ago":2000"#,
     );
     miss(0, stalled(999), &short);
+    let slept = |gap| {
+        let words = r#""end":"sleep","ended_ago":1000,"heard_ago":26000"#;
+        client("same", &format!(r#"{words},"clock_gap":{gap}"#))
+    };
+    row(0, stalled(9_000), &slept(8_999), EndVerdict::GatewayStall);
+    miss(0, stalled(9_000), &slept(9_000));
     // The client closed it: the stall was not the reason.
     let local = client("same", r#""end":"local","ended_ago":1"#);
     assert_eq!(
@@ -159,6 +165,20 @@ fn what_is_heard_while_bytes_wait_came_over_a_slow_link() {
     for kind in [EndKind::Action, EndKind::UpstreamLost, EndKind::Other] {
         miss(2, slow(kind), &error);
     }
+    // The bytes may wait in the kernel.
+    let in_kernel = |kind, kernel| EndFacts {
+        heard_meanwhile: true,
+        ..with(kind, kernel)
+    };
+    let stale = in_kernel(EndKind::Stale, KernelView::Unacknowledged);
+    row(2, stale, &error, EndVerdict::SlowLink);
+    miss(2, in_kernel(EndKind::Stale, KernelView::Lost), &error);
+    miss(2, in_kernel(EndKind::Stale, KernelView::Nothing), &error);
+    miss(
+        2,
+        in_kernel(EndKind::Reset, KernelView::Unacknowledged),
+        &error,
+    );
     let replaced = EndFacts {
         code: Some(4_003),
         ..slow(EndKind::Replaced)
@@ -183,6 +203,16 @@ fn what_was_heard_is_compared_with_when_bytes_began_to_wait() {
     assert!(!is_heard(Some(1_001), -3_000));
     assert!(!is_heard(Some(0), -9_000));
     assert!(!is_heard(Some(u64::MAX), i64::MAX));
+    // The second half of a silence of 12 s begins 8 s before the report.
+    let stale = |kernel| EndFacts {
+        kernel,
+        silence_ms: 12_000,
+        ..blocked
+    };
+    let is_heard = |kernel, ago| stale(kernel).with_heard(Some(ago), 2_000).heard_meanwhile;
+    assert!(is_heard(KernelView::Unacknowledged, 7_000));
+    assert!(!is_heard(KernelView::Unacknowledged, 7_001));
+    assert!(!is_heard(KernelView::Lost, 7_000));
 }
 
 #[test]
