@@ -116,11 +116,15 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
         verdict: EndVerdict::AppFrozen,
         words: RowWords {
             gateway: SILENT,
-            kernel: "all acknowledged, the peer's window is closed, or nothing is known",
+            kernel: "all acknowledged, the peer's window is closed, or nothing is known and it was \
+                     no reset",
             client: "the page was frozen or hidden, or a clock gap of half its silence or more",
         },
+        // A machine whose program is frozen acknowledges, and does not reset.
         holds: |end, client| {
-            is_silent(end, client) && is_heard(end) && (is_background(client) || has_slept(client))
+            let is_cut = end.kind == EndKind::Reset && end.kernel == KernelView::Nothing;
+            let is_away = is_background(client) || has_slept(client);
+            is_silent(end, client) && is_heard(end) && !is_cut && is_away
         },
     },
     BothRow {

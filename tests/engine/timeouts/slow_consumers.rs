@@ -6,7 +6,7 @@ use crate::nets::S;
 use crate::timeouts::progress::end_time;
 use pulsegate::cause::Cause;
 use pulsegate::engine::{Config, Message, SendError, SendOutcome};
-use pulsegate::testing::{Net, Received};
+use pulsegate::testing::{Net, PeerId, Received};
 
 #[test]
 fn more_than_the_limit_pending_is_a_slow_consumer() {
@@ -128,10 +128,42 @@ fn one_byte_pending_for_ten_minutes_is_a_slow_consumer() {
     // Dropped after close_timeout, because the close frame cannot be sent.
     assert!((602 * S..=602 * S + 30).contains(&at.as_millis()), "{at}");
     let end = net.ending(peer).expect("an end");
+    assert_eq!(end.blocked.as_millis(), 600_000, "until the close began");
     assert_eq!(
         (&*end.reason, end.clean),
         ("16 bytes unsent for 600000 ms", false),
         "the message, and a ping that could not leave either"
     );
     check_all_ended(&mut net);
+}
+
+#[test]
+fn an_end_tells_for_how_long_bytes_had_waited() {
+    type Ends = fn(&mut Net<Host>, PeerId);
+    let ends: [(Cause, Ends); 3] = [
+        (Cause::PEER_CLOSED, |net, peer| {
+            net.send(peer, Message::Close(None))
+        }),
+        (Cause::PEER_EOF, |net, peer| net.half_close(peer)),
+        (Cause::PEER_RESET, |net, peer| net.reset(peer)),
+    ];
+    for (cause, end) in ends {
+        for blocks in [true, false] {
+            let mut net = server(Config::default());
+            let peer = net.connect("/sink");
+            let id = net.id(peer);
+            net.set_window(peer, blocks.then_some(0));
+            net.with_io(|_, io| io.send(id, Message::text("wait")));
+            net.advance(7 * S);
+            end(&mut net, peer);
+            net.settle();
+            // The answer to its close frame leaves, and nothing waits any more.
+            net.set_window(peer, None);
+            net.settle();
+            net.expect_closed(peer, cause);
+            let blocked = net.ending(peer).expect("an end").blocked;
+            let waited = if blocks { 7 * S } else { 0 };
+            assert_eq!(blocked.as_millis(), waited, "{cause}");
+        }
+    }
 }

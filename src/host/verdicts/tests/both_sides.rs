@@ -341,6 +341,13 @@ fn app_frozen() {
         EndVerdict::AppFrozen,
     );
     miss(6, acked, &says(r#","page":{"vis":"visible"}"#));
+    row(
+        6,
+        with(EndKind::Reset, KernelView::Acknowledged),
+        &says(HIDDEN),
+        EndVerdict::AppFrozen,
+    );
+    miss(6, facts(EndKind::Reset), &says(HIDDEN));
     miss(
         7,
         with(EndKind::SlowConsumer, KernelView::WindowFull),
