@@ -55,8 +55,8 @@ pub(super) const BOTH_ROWS: &[BothRow] = &[
     BothRow {
         verdict: EndVerdict::SlowLink,
         words: RowWords {
-            gateway: "any end but an action; the peer had not taken what waited for 2 s or more, or \
-                      it is stale and not acknowledged, but sent again less than twice",
+            gateway: "any end but an action; the peer had not taken what waited for 2 s or more, \
+                      or it is stale and not acknowledged, but sent again less than twice",
             kernel: "anything but a closed window",
             client: "it heard something while that waited, or in the second half of the silence, \
                      and neither slept nor closed",

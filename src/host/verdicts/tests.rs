@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 mod both_sides;
 mod gateway_side;
 mod judge;
+mod slow_links;
 
 /// Returns the facts of an end of this kind, about which nothing more is known.
 fn facts(kind: EndKind) -> EndFacts {

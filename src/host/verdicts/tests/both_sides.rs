@@ -5,7 +5,7 @@ use crate::host::reports::ClientReport;
 use crate::pulse::{ClientFrame, Report};
 
 /// Returns what a client says: the fields of the report besides `start`, and of its entry.
-fn client(start: &str, ended: &str) -> PackedReport {
+pub(super) fn client(start: &str, ended: &str) -> PackedReport {
     let json = format!(
         r#"{{"report":{{"v":1,"rt":"rust","lib":"1","start":"{start}","ended":[{{{ended}}}]}}}}"#
     );
@@ -25,13 +25,13 @@ fn packed(report: &Report) -> PackedReport {
 /// What a client says that gave up after 25 s.
 const WATCHDOG: &str = r#""end":"watchdog","ended_ago":1000,"heard_ago":26000"#;
 
-fn says(more: &str) -> PackedReport {
+pub(super) fn says(more: &str) -> PackedReport {
     client("same", &format!("{WATCHDOG}{more}"))
 }
 
 /// Asserts that these facts and this report match the row with this number.
 #[track_caller]
-fn row(nth: usize, end: EndFacts, report: &PackedReport, verdict: EndVerdict) {
+pub(super) fn row(nth: usize, end: EndFacts, report: &PackedReport, verdict: EndVerdict) {
     let words = Some(&BOTH_ROWS[nth].words);
     assert_eq!(
         both_table::judge(&end, report),
@@ -42,7 +42,7 @@ fn row(nth: usize, end: EndFacts, report: &PackedReport, verdict: EndVerdict) {
 
 /// Asserts that they miss it.
 #[track_caller]
-fn miss(nth: usize, end: EndFacts, report: &PackedReport) {
+pub(super) fn miss(nth: usize, end: EndFacts, report: &PackedReport) {
     let words = Some(&BOTH_ROWS[nth].words);
     assert_ne!(
         both_table::judge(&end, report).1,
@@ -51,19 +51,19 @@ fn miss(nth: usize, end: EndFacts, report: &PackedReport) {
     );
 }
 
-fn with(kind: EndKind, kernel: KernelView) -> EndFacts {
+pub(super) fn with(kind: EndKind, kernel: KernelView) -> EndFacts {
     EndFacts {
         kernel,
         ..facts(kind)
     }
 }
 
-const NET: &str = r#","net":{"then":"cell","now":"wifi"}"#;
+pub(super) const NET: &str = r#","net":{"then":"cell","now":"wifi"}"#;
 const SAME_NET: &str = r#","net":{"then":"wifi","now":"wifi"}"#;
-const GAP: &str = r#","clock_gap":20000"#;
+pub(super) const GAP: &str = r#","clock_gap":20000"#;
 const FROZEN: &str = r#","page":{"vis":"visible","frozen":true}"#;
 const HIDDEN: &str = r#","page":{"vis":"hidden"}"#;
-const TCP_TRY: &str = r#","tries":[{"ago":900,"phase":"tcp","ms":500,"why":"timeout"}]"#;
+pub(super) const TCP_TRY: &str = r#","tries":[{"ago":900,"phase":"tcp","ms":500,"why":"timeout"}]"#;
 const HTTP_TRY: &str = r#","tries":[{"ago":900,"phase":"http","ms":500,"why":"other"}]"#;
 const BROWSER_TRY: &str = r#","tries":[{"ago":900,"ms":500}]"#;
 
@@ -124,95 +124,6 @@ fn gateway_action() {
         stale,
         &client("same", r#""end":"close","code":3008,"ended_ago":1"#),
     );
-}
-
-#[test]
-fn what_is_heard_while_bytes_wait_came_over_a_slow_link() {
-    let slow = |kind| EndFacts {
-        blocked_ms: 2_000,
-        heard_meanwhile: true,
-        ..facts(kind)
-    };
-    let error = client("same", r#""end":"error","ended_ago":1"#);
-    for kind in [
-        EndKind::Stale,
-        EndKind::SlowConsumer,
-        EndKind::PeerClosed,
-        EndKind::Eof,
-        EndKind::Reset,
-        EndKind::NetworkError,
-        EndKind::Replaced,
-    ] {
-        row(2, slow(kind), &says(TCP_TRY), EndVerdict::SlowLink);
-        row(2, slow(kind), &says(NET), EndVerdict::SlowLink);
-        row(2, slow(kind), &error, EndVerdict::SlowLink);
-        let changes: [fn(&mut EndFacts); 3] = [
-            |end| end.blocked_ms = 1_999,
-            |end| end.heard_meanwhile = false,
-            |end| end.kernel = KernelView::WindowFull,
-        ];
-        for change in changes {
-            let mut end = slow(kind);
-            change(&mut end);
-            miss(2, end, &error);
-        }
-        miss(2, slow(kind), &says(GAP));
-        for end in ["local", "sleep", "offline"] {
-            let other = client("same", &format!(r#""end":"{end}","ended_ago":1"#));
-            miss(2, slow(kind), &other);
-        }
-    }
-    for kind in [EndKind::Action, EndKind::UpstreamLost, EndKind::Other] {
-        miss(2, slow(kind), &error);
-    }
-    // The bytes may wait in the kernel.
-    let in_kernel = |kind, kernel| EndFacts {
-        heard_meanwhile: true,
-        ..with(kind, kernel)
-    };
-    let stale = in_kernel(EndKind::Stale, KernelView::Unacknowledged);
-    row(2, stale, &error, EndVerdict::SlowLink);
-    miss(2, in_kernel(EndKind::Stale, KernelView::Lost), &error);
-    miss(2, in_kernel(EndKind::Stale, KernelView::Nothing), &error);
-    miss(
-        2,
-        in_kernel(EndKind::Reset, KernelView::Unacknowledged),
-        &error,
-    );
-    let replaced = EndFacts {
-        code: Some(4_003),
-        ..slow(EndKind::Replaced)
-    };
-    let told = client("same", r#""end":"close","code":4003,"ended_ago":1"#);
-    miss(2, replaced, &told);
-}
-
-#[test]
-fn what_was_heard_is_compared_with_when_bytes_began_to_wait() {
-    let blocked = EndFacts {
-        blocked_ms: 5_000,
-        ..facts(EndKind::Stale)
-    };
-    let is_heard = |heard_ago, after| blocked.with_heard(heard_ago, after).heard_meanwhile;
-    // They began to wait 7 s before the report.
-    assert!(is_heard(Some(6_000), 2_000));
-    assert!(!is_heard(Some(6_001), 2_000), "less than a second after");
-    assert!(!is_heard(None, 2_000));
-    // The report came 3 s before the end, so they had waited for 2 s.
-    assert!(is_heard(Some(1_000), -3_000));
-    assert!(!is_heard(Some(1_001), -3_000));
-    assert!(!is_heard(Some(0), -9_000));
-    assert!(!is_heard(Some(u64::MAX), i64::MAX));
-    // The second half of a silence of 12 s begins 8 s before the report.
-    let stale = |kernel| EndFacts {
-        kernel,
-        silence_ms: 12_000,
-        ..blocked
-    };
-    let is_heard = |kernel, ago| stale(kernel).with_heard(Some(ago), 2_000).heard_meanwhile;
-    assert!(is_heard(KernelView::Unacknowledged, 7_000));
-    assert!(!is_heard(KernelView::Unacknowledged, 7_001));
-    assert!(!is_heard(KernelView::Lost, 7_000));
 }
 
 #[test]
@@ -464,25 +375,6 @@ fn second_device_and_takeover_of_dead() {
         &says(""),
         EndVerdict::TakeoverOfDead,
     );
-}
-
-#[test]
-fn slow_link() {
-    let slow = facts(EndKind::SlowConsumer);
-    row(
-        13,
-        slow,
-        &says(r#","rtt":{"p50":80,"max":1000}"#),
-        EndVerdict::SlowLink,
-    );
-    miss(13, slow, &says(r#","rtt":{"p50":80,"max":999}"#));
-    miss(13, slow, &says(""));
-    miss(
-        13,
-        facts(EndKind::Reset),
-        &says(r#","rtt":{"p50":80,"max":1000}"#),
-    );
-    assert_eq!(BOTH_ROWS.len(), 14);
 }
 
 #[test]
