@@ -39,7 +39,7 @@ def judge(has_reports, truths, verdict):
 
 
 def percent(part, whole):
-    return f"{100 * part / whole:.0f} %" if whole else "-"
+    return f"{round(100 * part / whole, 1):g} %" if whole else "-"
 
 
 def table(rows):
