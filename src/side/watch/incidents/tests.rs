@@ -49,6 +49,7 @@ fn lost(user: Option<&str>, at: Micros, n: u32, address: [u8; 4]) -> ClosedConn 
             unanswered: 2,
             late_heartbeats: 0,
             silence_evidence: None,
+            blocked: Micros::ZERO,
             rtt: Rtt::default(),
             traffic: Traffic::default(),
             unsent: 0,
