@@ -49,8 +49,8 @@ pub(in crate::side::watch) struct Returns {
     classes: Classes,
     /// Seeded at random, so that peers cannot choose identities with the same hash.
     hasher: RandomState,
-    /// When each missing identity was lost.
-    lost: HashMap<u64, Micros>,
+    /// When each missing identity was lost, and with which connection.
+    lost: HashMap<u64, (Micros, ConnId)>,
     lost_order: VecDeque<(Micros, u64)>,
     /// The latest opening of each identity.
     opened: HashMap<u64, (ConnId, Micros)>,
@@ -106,7 +106,11 @@ impl Returns {
         let address = opening.address.map(|address| self.hasher.hash_one(address));
         for key in named.into_iter().chain(address) {
             self.remember_opening(key, opening.id, now);
-            if let Some(at) = self.lost.remove(&key) {
+            // Openings come on another way than ends, so that of the lost connection may come after
+            // its end. It is no return.
+            let is_return = |(_, lost): &(Micros, ConnId)| *lost != opening.id;
+            if let Some((at, _)) = self.lost.get(&key).copied().filter(is_return) {
+                self.lost.remove(&key);
                 self.count(at, |counts| counts.count_return(now - at));
             }
         }
@@ -167,7 +171,7 @@ impl Returns {
             self.count(at, |counts| counts.count_return(opened - at));
             return;
         }
-        self.lost.insert(key, at);
+        self.lost.insert(key, (at, record.id));
         self.lost_order.push_back((at, key));
     }
 
@@ -186,7 +190,7 @@ impl Returns {
             && (is_old(at) || self.lost_order.len() >= LOST_MAX)
         {
             self.lost_order.pop_front();
-            if self.lost.get(&key) == Some(&at) {
+            if self.lost.get(&key).is_some_and(|(lost, _)| *lost == at) {
                 self.lost.remove(&key);
             }
         }

@@ -186,6 +186,22 @@ fn a_client_that_came_back_before_its_loss_was_noticed_is_back() {
 }
 
 #[test]
+fn the_opening_of_the_lost_connection_is_no_return_when_it_is_told_late() {
+    let mut returns = Returns::new(classes());
+    let record = lost(Some("ada"), START, 1, [10, 0, 0, 1]);
+    returns.record_ends([&record]);
+    let late = IdentityOpening {
+        id: record.id,
+        ..opening(Some("ada"), 5)
+    };
+    returns.record_opening(late, START + S(1));
+    assert_eq!(returns.missing(START + S(1)), 1);
+    returns.record_opening(opening(Some("ada"), 6), START + S(2));
+    assert_eq!(returns.missing(START + S(2)), 0);
+    assert_eq!(returns.totals().returned_within_minute, 1);
+}
+
+#[test]
 fn without_a_name_an_address_counts() {
     let mut returns = Returns::new(classes());
     returns.record_ends(&[
