@@ -38,7 +38,7 @@ const groupTable = place => new Table(place, 'What they had in common', [
       setWord(button.lastChild, NAMES[group.by] ?? group.by);
     },
   },
-  column('Ended', 'n', group => count(group.ended)),
+  column('Ended', 'n some', group => count(group.ended)),
   column('Of the ended', 'n', group => percent(group.share)),
   column('Of the open', 'n', group => percent(group.share_of_open)),
   column('In the hour before', 'n some', group => percent(group.share_before)),
