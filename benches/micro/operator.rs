@@ -224,7 +224,9 @@ fn operator(c: &mut Criterion) {
         });
     });
     group.bench_function("one connection explained", |b| {
-        let id: ConnId = net.with_io(|_, io| io.id_in_slot(9_000)).expect("somebody");
+        let id: ConnId = net
+            .with_io(|_, io| io.id_in_slot(9_000))
+            .expect("a connection");
         b.iter(|| net.with_io(|gateway, io| black_box(gateway.inspect(io, id))));
     });
     group.bench_function("one slice of sessions", |b| {
@@ -261,7 +263,9 @@ fn operator(c: &mut Criterion) {
         slice.more
     });
     for nth in 0..1_000 {
-        let id: ConnId = net.with_io(|_, io| io.id_in_slot(nth)).expect("somebody");
+        let id: ConnId = net
+            .with_io(|_, io| io.id_in_slot(nth))
+            .expect("a connection");
         net.with_io(|gateway, io| gateway.kick(io, id, "bench", Micros::from_secs(3_600)));
     }
     let mut after = None;
