@@ -88,6 +88,12 @@ fn a_reload_closes_no_connection_and_new_settings_apply_to_open_ones_too() {
     big.send_text(&"x".repeat(201));
     assert!(matches!(big.next_answering(), Event::Close(1009, _)));
     drop(big);
+    eventually("the closed connection has given its slot back", || {
+        let overview = gateway.api("/api/v1/overview");
+        let states = overview["connections"]["glasses"].as_object()?;
+        let open: u64 = states.values().filter_map(Value::as_u64).sum();
+        (open == 1).then_some(())
+    });
     // There is room for three now.
     let more = [glasses(&gateway, "second"), glasses(&gateway, "third")];
     let fourth = Client::refused(gateway.addr, "/glasses-ws?user=fourth");
