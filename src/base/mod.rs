@@ -10,6 +10,7 @@ pub(crate) mod doc_table;
 pub(crate) mod id;
 #[cfg(any(feature = "gateway", feature = "client"))]
 pub(crate) mod json_fields;
+pub(crate) mod network_block;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]

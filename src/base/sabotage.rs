@@ -54,6 +54,18 @@ pub enum Bug {
     LateForgotten,
     /// The kernel is asked about heartbeats that are not late.
     KernelAskedTooOften,
+    /// A late heartbeat makes a connection risky for ever.
+    LatesNeverForgotten,
+    /// The late heartbeats of one peer raise the alarm of its cohort.
+    OnePeerIsACohort,
+    /// Answered heartbeats do not end the alarm of a cohort.
+    AnswersDoNotCool,
+    /// Connections of a cohort that had to make room count for the one that took its place.
+    CohortMistaken,
+    /// Late heartbeats count although this process did not run.
+    OwnStallBlamed,
+    /// A connection that has ended stays a member of its cohort.
+    MemberStaysCounted,
     /// A stall of the loop counts as silence of the peers.
     StallBlamed,
     /// A connection is parked although a fragmented message is in progress.

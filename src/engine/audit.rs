@@ -8,7 +8,7 @@ use super::input_state::InputState;
 use super::wheel::TICK;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::health::HealthState;
+use crate::health::{HealthState, Risk};
 use crate::wire::frame::CONTROL_MAX;
 
 /// The bytes of our own frames that may wait for a connection of a pair: a ping, and a close.
@@ -23,6 +23,7 @@ impl<H: Handler> Engine<H> {
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         let (mut opening, mut closing, mut unidentified) = (0, 0, 0);
         let (mut dialing, mut linked) = (0, 0);
+        let (mut risks, mut members) = ([0; Risk::ALL.len()], 0);
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
             counted += u64::from(conn.flags.has(Flag::Upgraded) && !ended(&conn.phase));
@@ -54,6 +55,8 @@ impl<H: Handler> Engine<H> {
             };
             if let Phase::Open(input) = &conn.phase {
                 suspects += u64::from(conn.health.state() == HealthState::Suspect);
+                risks[conn.lates.risk() as usize] += 1;
+                members += u64::from(core.foresight.cohorts.view(conn.cohort, now).is_some());
                 if let Some(input) = input {
                     held += input.held;
                     check_input(input).map_err(|e| format!("{id} {e}"))?;
@@ -76,6 +79,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.check_conn_sets()?;
+        core.foresight.cohorts.audit()?;
         let mut late = core.late_records.keys();
         if let Some(id) = late.find(|id| core.table.get(**id).is_none()) {
             return Err(format!("{id} has ended, and its late heartbeats are kept"));
@@ -97,6 +101,21 @@ impl<H: Handler> Engine<H> {
                 unidentified,
             ),
             ("suspects", stats.suspects(), suspects),
+            (
+                "at high risk",
+                stats.classes.iter().map(|c| c.risk_high).sum(),
+                risks[2],
+            ),
+            (
+                "at raised risk",
+                stats.classes.iter().map(|c| c.risk_raised).sum(),
+                risks[1],
+            ),
+            (
+                "members of cohorts",
+                core.foresight.cohorts.members(),
+                members,
+            ),
             ("opening", stats.opening(), opening),
             ("dialing", stats.dialing(), dialing),
             ("linked connections", 2 * stats.pairs, linked),

@@ -4,6 +4,7 @@ use crate::base::cause::EndCode;
 use crate::base::id::Class;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::engine::cohorts::CohortRef;
 use crate::engine::config::Config;
 use crate::engine::ending::EndingDraft;
 use crate::engine::flags::{Flag, Flags};
@@ -15,7 +16,7 @@ use crate::engine::policies::PolicyRef;
 use crate::engine::traffic::Traffic;
 use crate::engine::view::CloseStage;
 use crate::engine::wheel::{PING_GRID, Tick};
-use crate::health::{Health, HeartbeatForm, Policy};
+use crate::health::{Health, HeartbeatForm, LateHistory, Policy};
 use crate::wire::frame::Role;
 use crate::wire::http::Request;
 use crate::wire::scan::CloseFinder;
@@ -46,6 +47,9 @@ pub(crate) struct Conn {
     /// The low half of the count of bytes that the peer's kernel had acknowledged at the last
     /// query.
     pub(crate) acked: u32,
+    /// Which of its latest heartbeats were late.
+    pub(crate) lates: LateHistory,
+    pub(crate) cohort: CohortRef,
 }
 
 /// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label
@@ -138,6 +142,8 @@ impl Conn {
             out: None,
             ping_end: 0,
             acked: 0,
+            lates: LateHistory::default(),
+            cohort: CohortRef::default(),
         }
     }
 
@@ -385,9 +391,9 @@ mod tests {
     /// The memory of a connection at rest, besides its entries in the wheel and in the reactor's
     /// table of sockets. A change that makes it larger must be deliberate.
     #[test]
-    fn a_slot_has_136_bytes() {
+    fn a_slot_has_144_bytes() {
         assert_eq!(size_of::<Health>(), 40);
-        assert_eq!(size_of::<Conn>(), 136);
+        assert_eq!(size_of::<Conn>(), 144);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl<H: Handler> Engine<H> {
             self.mark_heard(id, LifeSign::Pong, now);
         }
         if let Some(rtt) = rtt
-            && let Some(pong) = self.core.count_pong(id, rtt)
+            && let Some(pong) = self.core.count_pong(id, rtt, now)
         {
             self.call(now, |handler, io| handler.on_pong(io, id, pong));
         }

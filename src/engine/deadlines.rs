@@ -45,6 +45,7 @@ impl<H: Handler> Engine<H> {
                 None => self.process_deadline(slot, tick, now),
             }
         }
+        self.watch_fleet(now);
         self.grant_stale_closes(now);
         self.core.migrate_batch(now);
         self.core.broadcast_batch(now);

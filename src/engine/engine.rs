@@ -271,6 +271,7 @@ impl<H: Handler> Engine<H> {
     pub fn on_stall(&mut self, stall: Micros) {
         self.core.stats.stalls += 1;
         self.core.stats.stalled += stall;
+        self.core.foresight.fleet.on_stall(self.core.turn_now);
         let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(conn) = self.core.table.get_mut(id) {
@@ -286,7 +287,8 @@ impl<H: Handler> Engine<H> {
         }
         let memory = self.core.shortage_due().map(|due| due - now);
         let late = self.core.late.next_due().map(|due| due - now);
-        [self.core.wheel.sleep_time(now), memory, late]
+        let cohorts = self.core.cohorts_due().map(|due| due - now);
+        [self.core.wheel.sleep_time(now), memory, late, cohorts]
             .into_iter()
             .flatten()
             .min()

@@ -3,6 +3,7 @@
 use crate::base::cause::Cause;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
+use crate::engine::cohort_view::CohortView;
 use crate::engine::dial::ResponseVerdict;
 use crate::engine::ending::Ending;
 use crate::engine::io::Io;
@@ -10,7 +11,7 @@ use crate::engine::link::PairEnd;
 use crate::engine::message::{Message, Pong};
 use crate::engine::silence::SilenceEvidence;
 use crate::engine::verdict::{Overdue, Verdict};
-use crate::health::HealthChange;
+use crate::health::{CohortChange, HealthChange};
 use crate::transport::Preamble;
 use crate::wire::HeartbeatText;
 use crate::wire::http::{Reply, Request, Response};
@@ -105,6 +106,17 @@ pub trait Handler {
     /// heartbeat, before [`on_health`](Handler::on_health) says that the peer is suspect by it. A
     /// late heartbeat has no consequence by itself.
     fn on_late(&mut self, _io: &mut Io<'_>, _id: ConnId, _evidence: &SilenceEvidence) {}
+
+    /// Called when the peers of one part of the network have stopped to answer together
+    /// ([`Cohort`](crate::health::Cohort)), or answer again. It has no consequence by itself.
+    fn on_cohort(&mut self, _io: &mut Io<'_>, _change: CohortChange, _cohort: &CohortView) {}
+
+    /// Returns a number that stands for the peer of a connection, the same after it has come back.
+    /// An alarm of a cohort needs five different peers. `None`, the default: each connection is a
+    /// peer of its own. Called for late heartbeats.
+    fn peer_key(&self, _id: ConnId) -> Option<u64> {
+        None
+    }
 
     /// Called before a connection is closed because its peer is silent
     /// ([`Cause::STALE`](crate::Cause::STALE)), or before a linked one is closed because its peer

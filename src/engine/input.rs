@@ -112,7 +112,11 @@ impl<H: Handler> Engine<H> {
         now: Micros,
     ) -> bool {
         let Core {
-            table, work, stats, ..
+            table,
+            work,
+            stats,
+            foresight,
+            ..
         } = &mut self.core;
         let Some(conn) = table.get_mut(id) else {
             return false;
@@ -136,6 +140,7 @@ impl<H: Handler> Engine<H> {
         let class = &mut stats.classes[usize::from(conn.class.0)];
         class.pongs += 1;
         class.rtt.record(rtt.0);
+        foresight.on_answer(conn, now);
         if conn.flags.has(Flag::ReportsPongs) {
             let received = self.core.receipts.read(id);
             let pong = Pong { rtt, received };

@@ -3,6 +3,7 @@
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::time::Micros;
+use crate::engine::cohort_view::{CohortView, FleetView};
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::core::Core;
 use crate::engine::dial::{Dial, DialError};
@@ -264,6 +265,27 @@ impl Io<'_> {
             conn.set_peer_addr(addr);
             conn.flags.set(Flag::Proxied);
         }
+    }
+
+    /// Returns the cohort of an open connection.
+    pub fn cohort(&self, id: ConnId) -> Option<CohortView> {
+        let conn = self.core.table.get(id).filter(|conn| conn.is_open())?;
+        self.core.foresight.cohorts.view(conn.cohort, self.now)
+    }
+
+    /// Returns all cohorts, at most 4 096, in no order.
+    pub fn cohorts(&self) -> impl Iterator<Item = CohortView> {
+        self.core.foresight.cohorts.views(self.now)
+    }
+
+    /// Returns how many cohorts have an alarm.
+    pub fn cohorts_alarmed(&self) -> usize {
+        self.core.foresight.cohorts.alarmed()
+    }
+
+    /// Returns the latest heartbeats of all accepted connections together.
+    pub fn fleet(&self) -> FleetView {
+        self.core.foresight.fleet.view(self.now)
     }
 
     /// Turns [`Handler::on_pong`](crate::engine::Handler::on_pong) on or off for this connection.

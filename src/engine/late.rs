@@ -93,6 +93,7 @@ impl<H: Handler> Engine<H> {
         };
         record.count = record.count.saturating_add(1);
         record.latest = Some(evidence);
+        self.note_late(id, now);
         self.call(now, |handler, io| handler.on_late(io, id, &evidence));
         self.settle(now);
     }

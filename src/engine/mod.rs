@@ -25,6 +25,8 @@
 #[cfg(feature = "testing")]
 mod audit;
 mod bucket;
+mod cohort_view;
+mod cohorts;
 mod config;
 mod conn;
 mod conn_map;
@@ -43,6 +45,8 @@ mod ending;
 mod engine;
 mod entropy;
 mod flags;
+mod fleet_watch;
+mod foresight;
 mod forwarding;
 mod frames;
 mod gathering;
@@ -85,11 +89,13 @@ pub mod wheel;
 mod work;
 
 pub use crate::base::id::{Class, TimerId};
+pub use crate::base::network_block::NetworkBlock;
 pub use crate::transport::Preamble;
 pub use crate::wire::HeartbeatText;
 pub use crate::wire::http::{
     DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault,
 };
+pub use cohort_view::{CohortView, FleetView, OwnFault};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;

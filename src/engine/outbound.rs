@@ -228,6 +228,7 @@ impl<H: Handler> Engine<H> {
             }
             release(id, reset);
         }
+        self.tell_cohorts(now);
         self.settle(now);
         self.end_turn(now);
     }
@@ -249,9 +250,11 @@ impl<H: Handler> Engine<H> {
         conn.traffic.bytes_out += bytes as u64;
         if let Some(behind) = ping {
             conn.ping_end = (conn.traffic.bytes_out - behind as u64) as u32;
-            self.core.stats.classes[usize::from(conn.class.0)].pings += 1;
+            let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
+            class.pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.on_ping_sent(policy, now, late);
+            conn.note_sent(class);
             if policy.late && self.core.late.is_kept() {
                 let after = conn.health.late_after(policy);
                 self.core.late.push(id.slot_u32(), now, after);

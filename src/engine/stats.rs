@@ -54,6 +54,9 @@ pub struct Stats {
     pub stalls: u64,
     /// Total duration of all stalls.
     pub stalled: Micros,
+    /// Late heartbeats that say nothing about their peers, because this process itself was at fault
+    /// ([`FleetView::own_fault`](crate::engine::FleetView::own_fault)).
+    pub lates_excused: u64,
     /// Times that accepting was paused or restricted.
     pub accept_pauses: u64,
     /// Times that accepting failed because the process or the system had no free descriptors.
@@ -122,6 +125,12 @@ pub struct ClassStats {
     pub pongs_mangled: u64,
     /// Heartbeats without any input from the peer by the time the next one was due.
     pub unanswered: u64,
+    /// Open WebSockets with a late heartbeat among the latest two
+    /// ([`Risk::High`](crate::health::Risk::High)).
+    pub risk_high: u64,
+    /// Open WebSockets with a late heartbeat among the latest four, but not among the latest two
+    /// ([`Risk::Raised`](crate::health::Risk::Raised)).
+    pub risk_raised: u64,
     /// Heartbeats that were late: unanswered for longer than answers of that peer usually take.
     pub late: u64,
     /// Round-trip times of heartbeats, µs.
@@ -176,6 +185,8 @@ impl ClassStats {
             pongs: 0,
             pongs_mangled: 0,
             unanswered: 0,
+            risk_high: 0,
+            risk_raised: 0,
             late: 0,
             rtt: Histogram::default(),
             paused: PausedTime::default(),
@@ -214,6 +225,7 @@ impl Stats {
             turn_time: Histogram::default(),
             stalls: 0,
             stalled: Micros::ZERO,
+            lates_excused: 0,
             accept_pauses: 0,
             out_of_descriptors: 0,
             accept_paused: false,

@@ -6,7 +6,7 @@ use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::engine::silence::SilenceEvidence;
 use crate::engine::traffic::Traffic;
-use crate::health::{HealthState, Policy, Rtt};
+use crate::health::{HealthState, LateHistory, Policy, Rtt};
 use std::net::SocketAddr;
 
 /// A snapshot of a connection. Creating one copies and does not allocate.
@@ -46,6 +46,8 @@ pub struct ConnView {
     pub proxied: bool,
     /// Heartbeats that were late since the connection opened.
     pub late_heartbeats: u32,
+    /// Which of its latest heartbeats were late, and what that says about the next ones.
+    pub late_history: LateHistory,
     /// What was seen of the peer when the latest of them was found late; `None` if the peer was
     /// heard since, or none was late.
     pub silence_evidence: Option<SilenceEvidence>,

@@ -1,6 +1,8 @@
 //! Liveness of peers. This module is pure: it takes events with their times, and returns the next
 //! action and its deadline.
 
+mod cohort;
+mod forecast;
 #[expect(
     clippy::module_inception,
     reason = "the state machine itself, beside its parts"
@@ -15,6 +17,8 @@ mod span;
 mod spread;
 mod state;
 
+pub use cohort::{Cohort, CohortChange};
+pub use forecast::{LateHistory, Risk};
 pub use health::Health;
 pub use marks::LifeSign;
 pub use payload::PAYLOAD_LEN;

@@ -4,10 +4,10 @@ use crate::base::cause::Cause;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::{
-    Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply, Request,
-    Response, ResponseVerdict, SilenceEvidence, Verdict,
+    CohortView, Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble,
+    Reply, Request, Response, ResponseVerdict, SilenceEvidence, Verdict,
 };
-use crate::health::HealthChange;
+use crate::health::{CohortChange, HealthChange};
 use std::net::SocketAddr;
 
 /// Forwards all calls to the test's host and records the endings.
@@ -83,6 +83,14 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.host.on_health(io, id, change);
+    }
+
+    fn on_cohort(&mut self, io: &mut Io<'_>, change: CohortChange, cohort: &CohortView) {
+        self.host.on_cohort(io, change, cohort);
+    }
+
+    fn peer_key(&self, id: ConnId) -> Option<u64> {
+        self.host.peer_key(id)
     }
 
     fn on_late(&mut self, io: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {

@@ -35,6 +35,7 @@ mod delivery;
 mod dialing;
 mod drain;
 mod fairness;
+mod foresight;
 mod health;
 mod http;
 mod links;

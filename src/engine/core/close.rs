@@ -3,6 +3,7 @@
 use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::conn::{Closing, Conn, Phase};
 use crate::engine::ending::EndingDraft;
@@ -311,6 +312,10 @@ impl Core {
             conn.flags.set(Flag::Paused);
         }
         class.suspects -= u64::from(conn.health.state() == HealthState::Suspect);
+        conn.note_left(class);
+        if !sabotage::on(Bug::MemberStaysCounted) {
+            self.foresight.cohorts.leave(conn.cohort);
+        }
         let mut scan = CloseScan::default();
         if let Some(input) = input {
             class.throttled -= u64::from(input.throttled_since.is_some());

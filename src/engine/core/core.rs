@@ -13,6 +13,7 @@ use crate::engine::dial::DialAddress;
 use crate::engine::drain::DrainState;
 use crate::engine::entropy::Entropy;
 use crate::engine::flags::Flag;
+use crate::engine::foresight::Foresight;
 use crate::engine::handed_over::HandedOver;
 use crate::engine::late_queue::LateQueue;
 use crate::engine::life_news::LifeNews;
@@ -72,6 +73,8 @@ pub(crate) struct Core {
     pub(crate) late: LateQueue,
     /// What was seen of connections with a late heartbeat, until they end.
     pub(crate) late_records: HashMap<ConnId, LateRecord>,
+    /// What heartbeats say about cohorts and about all connections.
+    pub(crate) foresight: Foresight,
     /// The work on heartbeats that may be late that is left in this turn.
     pub(crate) late_left: usize,
     /// Connections that seem stale and whose sockets need a final check.
@@ -151,6 +154,7 @@ impl Core {
             unanswered: Vec::new(),
             late: LateQueue::default(),
             late_records: HashMap::new(),
+            foresight: Foresight::default(),
             late_left: LATE_PER_TURN,
             final_checks: VecDeque::new(),
             deferred: VecDeque::new(),
@@ -425,6 +429,7 @@ impl Core {
         class.opened += 1;
         class.live += 1;
         self.stats.dialed_open += u64::from(is_dialed);
+        self.join_cohort(id, now);
         self.arm(id);
         true
     }

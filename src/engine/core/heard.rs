@@ -61,7 +61,7 @@ impl Core {
             false => LifeSign::Data,
         };
         let rtt = conn.health.on_answer(number, now);
-        let pong = rtt.and_then(|rtt| self.count_pong(id, rtt));
+        let pong = rtt.and_then(|rtt| self.count_pong(id, rtt, now));
         let news = self.hear(id, sign, now);
         if news.is_some() || pong.is_some() {
             let news = news.unwrap_or_default();
@@ -71,8 +71,9 @@ impl Core {
     }
 
     /// Counts an answered heartbeat. Returns what the host is told, if it watches the connection.
-    pub(crate) fn count_pong(&mut self, id: ConnId, rtt: Micros) -> Option<Pong> {
+    pub(crate) fn count_pong(&mut self, id: ConnId, rtt: Micros, now: Micros) -> Option<Pong> {
         let conn = self.table.get(id)?;
+        self.foresight.on_answer(conn, now);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         class.pongs += 1;
         class.rtt.record(rtt.0);

@@ -55,6 +55,7 @@ impl Core {
             partner: self.partner_of(id),
             proxied: conn.flags.has(Flag::Proxied),
             late_heartbeats: record.map_or(0, |record| record.count),
+            late_history: conn.lates,
             silence_evidence: record.and_then(|record| conn.evidence(record, now)),
             traffic: conn.traffic,
         })

@@ -1,0 +1,79 @@
+//! An address as a part of a network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The addresses that probably share a path: the /24 block of an IPv4 address, or the /48 block of
+/// an IPv6 address, the longest prefixes that are routed between networks (RFC 7454 §6.1.3). An
+/// IPv4 address that is mapped into IPv6 is that IPv4 address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetworkBlock {
+    /// For IPv6, the first 48 bits, below a set bit. For IPv4, the first 24 bits.
+    bits: u64,
+}
+
+const IS_V6: u64 = 1 << 48;
+
+impl NetworkBlock {
+    /// Returns the block of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        let bits = match address.to_canonical() {
+            IpAddr::V4(v4) => (v4.to_bits() >> 8) as u64,
+            IpAddr::V6(v6) => (v6.to_bits() >> 80) as u64 | IS_V6,
+        };
+        NetworkBlock { bits }
+    }
+
+    /// Returns the block as a number below 2^49, different for each block.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.bits
+    }
+
+    /// Returns the block with this number.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        NetworkBlock { bits }
+    }
+}
+
+impl fmt::Display for NetworkBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bits & IS_V6 {
+            0 => write!(f, "{}/24", Ipv4Addr::from_bits((self.bits as u32) << 8)),
+            _ => {
+                let bits = u128::from(self.bits ^ IS_V6) << 80;
+                write!(f, "{}/48", Ipv6Addr::from_bits(bits))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for NetworkBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_a_24_of_ipv4_and_a_48_of_ipv6() {
+        for (address, block) in [
+            ("192.0.2.7", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7", "192.0.2.0/24"),
+            ("255.255.255.255", "255.255.255.0/24"),
+            ("0.0.0.1", "0.0.0.0/24"),
+            ("2001:db8::1", "2001:db8::/48"),
+            ("2001:db8:1:2::1", "2001:db8:1::/48"),
+            ("::1", "::/48"),
+            ("ffff:ffff:ffff::", "ffff:ffff:ffff::/48"),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            let found = NetworkBlock::of(address);
+            assert_eq!(found.to_string(), block);
+            assert_eq!(NetworkBlock::from_bits(found.to_bits()), found);
+            assert!(found.to_bits() < 1 << 49);
+        }
+    }
+}
