@@ -14,9 +14,9 @@ use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
-    Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, ProxyProtocol,
-    RELAY_CLASSES, RelaySettings, ReplayLimits, ReportMode, Route, SessionLimits, Subprotocols,
-    WebOrigin, WebhookSigner,
+    Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, PostSigner,
+    ProxyProtocol, RELAY_CLASSES, RelaySettings, ReplayLimits, ReportMode, Route, SessionLimits,
+    Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, EventSettings, HttpSettings, WebhookSettings, WebhookUrl};
@@ -211,7 +211,7 @@ impl Settings {
         let secret = self.events_secret.as_ref();
         EventSettings {
             url: self.events_url.clone(),
-            signer: secret.map(|secret| WebhookSigner::new(secret.expose())),
+            signer: secret.map(|secret| PostSigner::new(secret.expose())),
         }
     }
 

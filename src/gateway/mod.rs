@@ -39,7 +39,7 @@ pub use crate::bridge::{
     RouteIdentity, RouteStats, SameSite, SecureCookie, SessionLimits, StickyCookie,
     UpstreamCondition, UpstreamNumber, UpstreamRow, UpstreamUrl, WeightedUpstream,
 };
-pub use crate::host::WebhookSigner;
+pub use crate::host::PostSigner;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,

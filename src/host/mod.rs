@@ -32,8 +32,8 @@ mod user_agents;
 mod verdicts;
 
 pub use self::auth::{
-    APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin,
-    WebhookSigner, is_url,
+    APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, PostSigner, TokenFault,
+    WebOrigin, is_url,
 };
 pub(crate) use self::auth::{Claims, foreign_origin, format_rfc3339};
 pub(crate) use self::blocks::Blocks;

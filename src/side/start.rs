@@ -189,7 +189,7 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     let returning = watchers.clone();
     let tap = EventTap(Box::new(move |event: &Event| {
         if let Some(opening) = opening_of(event) {
-            returning.record_opening(opening, Timestamp::now().raw);
+            returning.record_opening(opening, event.at.raw);
         }
     }));
     let hub = EventHub::new(receiver, kept, options.boot, classes).with_tap(tap);

@@ -2,7 +2,7 @@
 //! nothing that is kept, and is told what it missed.
 
 use crate::sockets::{Client, Event, Gateway, eventually, frame};
-use pulsegate::gateway::WebhookSigner;
+use pulsegate::gateway::PostSigner;
 use pulsegate::wire::frame::CLOSE;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -216,7 +216,7 @@ fn events_are_posted_once_in_order_and_signed() {
             .expect("a time")
             .parse()
             .expect("a time");
-        let signer = WebhookSigner::new(SECRET);
+        let signer = PostSigner::new(SECRET);
         assert_eq!(signature, signer.sign(at, post.body.as_bytes()));
         let body = post.json();
         assert_eq!(post.header("idempotency-key"), body["batch"]);

@@ -1,7 +1,7 @@
 //! The apps that may connect: the content of `APPS_FILE`.
 
+use super::post_signer::PostSigner;
 use super::url::is_url;
-use super::webhook_signer::WebhookSigner;
 use crate::host::names::{KEY_MAX, NAME_MAX};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -61,7 +61,7 @@ struct RegisteredApp {
     /// reveal the length of the key.
     key: [u8; 32],
     /// Signs webhooks with the app's key.
-    signer: WebhookSigner,
+    signer: PostSigner,
     webhook: Option<Box<str>>,
     /// The types of frames that it may send; `None`: all types that are not reserved for the
     /// gateway.
@@ -160,7 +160,7 @@ impl AppRegistry {
     }
 
     /// Returns the signature of a webhook of a package, with the package's key
-    /// ([`WebhookSigner::sign`]). `None`: there is no such app.
+    /// ([`PostSigner::sign`]). `None`: there is no such app.
     pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
         Some(self.0.get(package)?.signer.sign(at, body))
     }
@@ -243,7 +243,7 @@ impl AppEntry {
         let key = key?;
         let app = RegisteredApp {
             key: digest(&key),
-            signer: WebhookSigner::new(&key),
+            signer: PostSigner::new(&key),
             webhook: webhook.map(Into::into),
             may_send,
         };

@@ -8,18 +8,18 @@ mod app_registry;
 mod claims;
 mod credentials;
 mod origin_check;
+mod post_signer;
 #[cfg(test)]
 mod tests;
 mod token;
 mod token_fault;
 mod url;
-mod webhook_signer;
 
 pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
 pub(crate) use self::claims::Claims;
 pub(crate) use self::credentials::format_rfc3339;
 pub use self::credentials::{Admission, Credentials};
 pub(crate) use self::origin_check::foreign_origin;
+pub use self::post_signer::PostSigner;
 pub use self::token_fault::TokenFault;
 pub use self::url::{WebOrigin, is_url};
-pub use self::webhook_signer::WebhookSigner;

@@ -1,7 +1,7 @@
 //! One event.
 
 use crate::base::id::ConnId;
-use crate::base::time::{Micros, UnixMillis};
+use crate::base::time::{Micros, Timestamp};
 use crate::engine::{Class, Ending};
 use crate::host::identity::Identity;
 use crate::host::pair_target::PairTarget;
@@ -17,7 +17,7 @@ pub struct Event {
     /// to an event that was lost.
     pub number: u64,
     /// When it happened.
-    pub at: UnixMillis,
+    pub at: Timestamp,
     /// The connection that it happened to.
     pub subject: EventSubject,
     /// What happened.

@@ -1,7 +1,7 @@
 //! The loop's end of the queue of events.
 
 use super::event::{Event, EventKind, EventSubject};
-use crate::base::time::UnixMillis;
+use crate::base::time::Timestamp;
 use crate::mail::{self, Limits, LoopSender, Overflow, Receiver};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +67,7 @@ impl EventSender {
         queue.last += 1;
         let event = Event {
             number: queue.last,
-            at: UnixMillis::now(),
+            at: Timestamp::now(),
             subject,
             kind,
         };

@@ -187,7 +187,7 @@ pub(super) fn to_json(event: &Event, boot: BootId, classes: &Classes) -> Box<str
     let body = EventBody {
         id: event_id(boot, event.number),
         r#type: EVENT_TYPES[type_index(&event.kind)],
-        at: format_rfc3339(event.at),
+        at: format_rfc3339(event.at.wall),
         connection: connection(subject.id),
         class: classes.name(subject.class),
         user: subject.user.as_deref(),

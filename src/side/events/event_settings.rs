@@ -1,6 +1,6 @@
 //! The settings of events for backends.
 
-use crate::gateway::{EventReceiver, WebhookSigner};
+use crate::gateway::{EventReceiver, PostSigner};
 use crate::side::watch::WebhookUrl;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ pub struct EventSettings {
     /// `EVENTS_URL`. `None`: events are not posted.
     pub url: Option<WebhookUrl>,
     /// Signs the posts. `None`: they are not signed.
-    pub signer: Option<WebhookSigner>,
+    pub signer: Option<PostSigner>,
 }
 
 /// How many events are kept by default.

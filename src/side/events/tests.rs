@@ -7,7 +7,7 @@ use super::event_ring::{EventRing, SliceLimits};
 use super::kept_event::KeptEvent;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
-use crate::base::time::{Micros, UnixMillis};
+use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::{Class, Ending, Traffic};
 use crate::gateway::{
     BootId, Classes, ClosedEvent, Event, EventKind, EventSubject, PairTarget, RELAY_CLASSES,
@@ -97,7 +97,10 @@ fn samples() -> Vec<Event> {
     let events = kinds.into_iter().zip(1..);
     let event = |(kind, number)| Event {
         number,
-        at: UnixMillis(1_767_225_600_000),
+        at: Timestamp {
+            raw: Micros::ZERO,
+            wall: UnixMillis(1_767_225_600_000),
+        },
         subject: subject(),
         kind,
     };

@@ -1,19 +1,19 @@
-//! The signatures of webhooks.
+//! The signatures of webhooks, and of posts of events.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// Signs webhooks with one key. The key itself is not stored.
+/// Signs webhooks, and posts of events, with one key. The key itself is not stored.
 #[derive(Clone)]
-pub struct WebhookSigner(Hmac<Sha256>);
+pub struct PostSigner(Hmac<Sha256>);
 
-impl WebhookSigner {
+impl PostSigner {
     /// Makes a signer with this key, which may have any length.
     pub fn new(key: &str) -> Self {
         let signer = Hmac::new_from_slice(key.as_bytes());
-        WebhookSigner(signer.expect("a key may have any length"))
+        PostSigner(signer.expect("a key may have any length"))
     }
 
     /// Returns the value of `X-Pulsegate-Signature`: `t=<at>,v1=<hex>`. It is an HMAC-SHA-256 over
@@ -27,7 +27,7 @@ impl WebhookSigner {
     }
 }
 
-impl fmt::Debug for WebhookSigner {
+impl fmt::Debug for PostSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
