@@ -54,6 +54,33 @@ pub struct Ending {
     pub partner: Option<PartnerEnd>,
 }
 
+#[cfg(test)]
+impl Ending {
+    /// Returns the end, for this cause, of a connection of class 0 on which nothing happened.
+    pub(crate) fn sample(cause: Cause) -> Self {
+        Ending {
+            cause,
+            by: cause.by(),
+            lost: cause.is_loss(EndCode::None),
+            code: EndCode::None,
+            reason: "".into(),
+            clean: false,
+            class: Some(Class(0)),
+            peer_addr: ([192, 0, 2, 1], 9).into(),
+            age: Micros::from_secs(100),
+            silence: Micros::ZERO,
+            unanswered: 0,
+            late_heartbeats: 0,
+            silence_evidence: None,
+            rtt: Rtt::default(),
+            traffic: Traffic::default(),
+            unsent: 0,
+            blocked: Micros::ZERO,
+            partner: None,
+        }
+    }
+}
+
 /// The partner of a linked connection that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

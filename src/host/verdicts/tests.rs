@@ -7,12 +7,12 @@ use super::gateway_table::{self, GATEWAY_ROWS};
 use super::judged_end::Evidence;
 use super::kernel_view::KernelView;
 use super::verdict_judge::VerdictJudge;
-use crate::base::cause::{Cause, EndCode};
+use crate::base::cause::Cause;
 use crate::base::doc_table;
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
-use crate::engine::{Ending, KernelEvidence, PartnerEnd, SilenceEvidence, Traffic};
-use crate::health::{Policy, Rtt};
+use crate::engine::{Ending, KernelEvidence, PartnerEnd, SilenceEvidence};
+use crate::health::Policy;
 use crate::host::classes::{ClassInfo, Classes};
 use crate::host::reports::PackedReport;
 use std::fmt::Write as _;
@@ -56,24 +56,10 @@ fn classes() -> Classes {
 /// Returns the end of a client's connection after 100 s, silent for 1 s.
 fn ending(cause: Cause) -> Ending {
     Ending {
-        cause,
-        by: cause.by(),
         lost: false,
-        code: EndCode::None,
-        reason: "".into(),
-        clean: false,
         class: Some(CLIENT),
-        peer_addr: ([192, 0, 2, 1], 9).into(),
-        age: Micros::from_secs(100),
         silence: Micros::from_secs(1),
-        unanswered: 0,
-        rtt: Rtt::default(),
-        traffic: Traffic::default(),
-        unsent: 0,
-        partner: None,
-        late_heartbeats: 0,
-        silence_evidence: None,
-        blocked: Micros::ZERO,
+        ..Ending::sample(cause)
     }
 }
 

@@ -8,7 +8,7 @@ use super::kept_event::KeptEvent;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::engine::{Class, Ending, Traffic};
+use crate::engine::{Class, Ending};
 use crate::gateway::{
     BootId, Classes, ClosedEvent, Event, EventKind, EventSubject, PairTarget, RELAY_CLASSES,
 };
@@ -40,24 +40,15 @@ fn closed() -> EventKind {
     let mut rtt = Rtt::default();
     rtt.sample(20_000);
     let end = Ending {
-        cause: Cause::STALE,
-        by: Cause::STALE.by(),
-        lost: true,
         code: EndCode::Close(3_008),
         reason: "stale".into(),
-        clean: false,
         class: Some(Class(1)),
         peer_addr: "192.0.2.1:5000".parse().expect("an address"),
         age: Micros::from_secs(60),
         silence: Micros::from_secs(45),
         unanswered: 3,
         rtt,
-        traffic: Traffic::default(),
-        unsent: 0,
-        partner: None,
-        late_heartbeats: 0,
-        silence_evidence: None,
-        blocked: Micros::ZERO,
+        ..Ending::sample(Cause::STALE)
     };
     EventKind::Closed(Box::new(ClosedEvent {
         end,

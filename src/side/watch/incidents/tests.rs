@@ -4,12 +4,11 @@ use super::ended_traits::EndedTraits;
 use super::returns::{IdentityCounts, IdentityOpening, Returns};
 use super::space_saving::{COUNTERS_MAX, SpaceSaving};
 use super::trait_value::{Dimension, TraitValue};
-use crate::base::cause::{Cause, EndCode, EndedBy};
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::engine::{Class, Ending, Traffic};
+use crate::engine::Ending;
 use crate::gateway::{Classes, ClosedConn, RELAY_CLASSES};
-use crate::health::Rtt;
 
 const S: fn(u64) -> Micros = Micros::from_secs;
 
@@ -36,24 +35,11 @@ fn lost(user: Option<&str>, at: Micros, n: u32, address: [u8; 4]) -> ClosedConn 
         target: None,
         partner: None,
         end: Ending {
-            class: Some(Class(0)),
             peer_addr: (address, 4_242).into(),
-            cause: Cause::STALE,
-            by: EndedBy::Server,
-            lost: true,
-            code: EndCode::None,
-            reason: "".into(),
-            clean: false,
             age: S(100),
             silence: S(40),
             unanswered: 2,
-            late_heartbeats: 0,
-            silence_evidence: None,
-            blocked: Micros::ZERO,
-            rtt: Rtt::default(),
-            traffic: Traffic::default(),
-            unsent: 0,
-            partner: None,
+            ..Ending::sample(Cause::STALE)
         },
         history: None,
         session: None,

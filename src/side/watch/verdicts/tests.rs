@@ -4,15 +4,14 @@ use super::super::ended::EndedRing;
 use super::end_verdicts::{EARLY_MAX, EARLY_WAIT, EndVerdicts, REPORT_WAIT};
 use super::report_join::JoinOutcome;
 use super::verdict_counts::VerdictCounts;
-use crate::base::cause::{Cause, EndCode, EndedBy};
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::engine::{Class, Ending, Traffic};
+use crate::engine::{Class, Ending};
 use crate::gateway::{
     CLOSED_MAX, Classes, ClientReport, ClosedConn, EndVerdict, Evidence, Identity, PairTarget,
     RELAY_CLASSES, ReportSource, ReportedConn,
 };
-use crate::health::Rtt;
 use crate::host::VerdictJudge;
 use crate::pulse::ClientFrame;
 
@@ -75,23 +74,8 @@ impl Rig {
 fn closed(at: Micros, n: u32, user: Option<&str>, awaits_report: bool) -> ClosedConn {
     let end = Ending {
         class: Some(CLASS),
-        peer_addr: ([192, 0, 2, 1], 9).into(),
-        cause: Cause::PEER_EOF,
-        by: EndedBy::Peer,
-        lost: true,
-        code: EndCode::None,
-        reason: "".into(),
-        clean: false,
         age: S(10),
-        silence: Micros::ZERO,
-        unanswered: 0,
-        rtt: Rtt::default(),
-        traffic: Traffic::default(),
-        unsent: 0,
-        partner: None,
-        late_heartbeats: 0,
-        silence_evidence: None,
-        blocked: Micros::ZERO,
+        ..Ending::sample(Cause::PEER_EOF)
     };
     let classes = Classes::new(RELAY_CLASSES);
     let judged = VerdictJudge::default().judge(at, &end, awaits_report, &classes);

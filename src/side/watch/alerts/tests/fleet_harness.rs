@@ -6,12 +6,11 @@ use super::super::alert_table::{Alert, AlertEvent, AlertState};
 use super::super::alerting::Evaluator;
 use super::super::losses::{Loss, block_of};
 use super::super::sample::{Counters, Sample};
-use crate::base::cause::{Cause, EndCode, EndedBy};
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::engine::{Class, Ending, Traffic};
+use crate::engine::Ending;
 use crate::gateway::{APP, Classes, ClosedConn, GLASSES, Identity, RELAY_CLASSES};
-use crate::health::Rtt;
 use crate::side::process::MemoryUse;
 use std::sync::Arc;
 
@@ -193,24 +192,9 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
         target: None,
         partner: None,
         end: Ending {
-            class: Some(Class(0)),
             peer_addr: (address, 4_242).into(),
-            cause: Cause::PEER_EOF,
-            by: EndedBy::Peer,
-            lost: true,
-            code: EndCode::None,
-            reason: "".into(),
-            clean: false,
             age: S(1),
-            silence: Micros::ZERO,
-            unanswered: 0,
-            late_heartbeats: 0,
-            silence_evidence: None,
-            blocked: Micros::ZERO,
-            rtt: Rtt::default(),
-            traffic: Traffic::default(),
-            unsent: 0,
-            partner: None,
+            ..Ending::sample(Cause::PEER_EOF)
         },
         history: None,
         session: None,
