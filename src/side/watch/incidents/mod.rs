@@ -8,6 +8,7 @@ mod incident;
 mod incident_log;
 mod incident_task;
 mod living_traits;
+mod openings;
 mod returns;
 mod space_saving;
 #[cfg(test)]

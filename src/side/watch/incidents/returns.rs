@@ -1,23 +1,18 @@
 //! Which identities were lost, and which of them came back.
 
 use super::ended_traits::{MINUTES_MAX, minute_of};
+use super::openings::Openings;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::gateway::{Classes, ClosedConn, EndVerdict};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// The most identities that are remembered as lost. Above it the oldest one stays missing.
 const LOST_MAX: usize = 65_536;
-
-/// The most openings that are remembered, for losses that are noticed only after the return.
-const OPENINGS_MAX: usize = 65_536;
-
-/// How long an opening is remembered: a loss is noticed within the timeout of the connection.
-const OPENINGS_FOR: Micros = Micros::from_secs(300);
 
 /// How long a lost identity is remembered.
 const LOST_FOR: Micros = Micros::from_secs(60 * MINUTES_MAX);
@@ -50,11 +45,9 @@ pub(in crate::side::watch) struct Returns {
     /// Seeded at random, so that peers cannot choose identities with the same hash.
     hasher: RandomState,
     /// When each missing identity was lost, and with which connection.
-    lost: HashMap<u64, (Micros, ConnId)>,
-    lost_order: VecDeque<(Micros, u64)>,
-    /// The latest opening of each identity.
-    opened: HashMap<u64, (ConnId, Micros)>,
-    opened_order: VecDeque<(Micros, u64)>,
+    lost: HashMap<u32, (Micros, ConnId)>,
+    lost_order: VecDeque<(Micros, u32)>,
+    openings: Openings,
     /// By the minute of the loss, oldest first.
     minutes: VecDeque<(u64, IdentityCounts)>,
     totals: IdentityCounts,
@@ -87,8 +80,7 @@ impl Returns {
             hasher: RandomState::new(),
             lost: HashMap::new(),
             lost_order: VecDeque::new(),
-            opened: HashMap::new(),
-            opened_order: VecDeque::new(),
+            openings: Openings::default(),
             minutes: VecDeque::new(),
             totals: IdentityCounts::default(),
         }
@@ -100,12 +92,10 @@ impl Returns {
         opening: IdentityOpening<'_>,
         now: Micros,
     ) {
-        let named = opening
-            .user
-            .map(|user| self.hasher.hash_one((user, opening.package)));
-        let address = opening.address.map(|address| self.hasher.hash_one(address));
+        let named = opening.user.map(|user| self.key(&(user, opening.package)));
+        let address = opening.address.map(|address| self.key(&address));
         for key in named.into_iter().chain(address) {
-            self.remember_opening(key, opening.id, now);
+            self.openings.record(key, opening.id, now);
             // Openings come on another way than ends, so that of the lost connection may come after
             // its end. It is no return.
             let is_return = |(_, lost): &(Micros, ConnId)| *lost != opening.id;
@@ -114,23 +104,6 @@ impl Returns {
                 self.count(at, |counts| counts.count_return(now - at));
             }
         }
-    }
-
-    fn remember_opening(&mut self, key: u64, id: ConnId, now: Micros) {
-        let opened = &mut self.opened;
-        let is_old = |(at, _): &(Micros, u64)| now - *at > OPENINGS_FOR;
-        while self.opened_order.len() >= OPENINGS_MAX
-            || self.opened_order.front().is_some_and(is_old)
-        {
-            let Some((at, key)) = self.opened_order.pop_front() else {
-                break;
-            };
-            if opened.get(&key).is_some_and(|(_, latest)| *latest == at) {
-                opened.remove(&key);
-            }
-        }
-        opened.insert(key, (id, now));
-        self.opened_order.push_back((now, key));
     }
 
     /// Records the losses among connections that have ended.
@@ -164,7 +137,7 @@ impl Returns {
         self.count(at, |counts| counts.affected += 1);
         // A client often comes back before the gateway notices that its connection is dead.
         let heard = at - record.end.silence;
-        if let Some((id, opened)) = self.opened.get(&key).copied()
+        if let Some((id, opened)) = self.openings.latest(key)
             && id != record.id
             && opened >= heard
         {
@@ -176,11 +149,15 @@ impl Returns {
     }
 
     /// Returns the key of a connection's identity. Without one it counts by its address.
-    fn key_of(&self, record: &ClosedConn) -> u64 {
+    fn key_of(&self, record: &ClosedConn) -> u32 {
         match record.user.as_deref().filter(|_| !record.is_anonymous()) {
-            Some(user) => self.hasher.hash_one((user, record.package.as_deref())),
-            None => self.hasher.hash_one(record.end.peer_addr.ip()),
+            Some(user) => self.key(&(user, record.package.as_deref())),
+            None => self.key(&record.end.peer_addr.ip()),
         }
+    }
+
+    fn key(&self, identity: &impl Hash) -> u32 {
+        self.hasher.hash_one(identity) as u32
     }
 
     /// Forgets what is older than an hour, and the oldest losses if there are too many.
