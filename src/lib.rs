@@ -56,8 +56,8 @@
 //!    seems late, and those that seem stale, are read once more before, with calls as in step 3.
 //! 6. **Connect** to the servers that the host has dialled. No call of the handler.
 //! 7. **Flush**: heartbeats first, then data; `on_writable`.
-//! 8. **Reap**: `on_close` or `on_reject`, once for each connection that has ended. Slots are freed
-//!    here only, so no [`ConnId`] changes its meaning during a turn.
+//! 8. **Reap**: `on_close` or `on_reject`, once for each connection that has ended; `on_cohort`.
+//!    Slots are freed here only, so no [`ConnId`] changes its meaning during a turn.
 //!
 //! `on_pair_end` comes in whichever step one connection of a linked pair ends.
 //!

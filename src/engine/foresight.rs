@@ -14,17 +14,28 @@ use crate::engine::cohorts::{CohortNews, Cohorts};
 use crate::engine::fleet_watch::FleetWatch;
 use crate::engine::stats::ClassStats;
 use crate::health::Risk;
+use std::collections::VecDeque;
+
+/// The most calls about cohorts in one turn.
+const TOLD_PER_TURN: usize = 64;
 
 /// What heartbeats say about cohorts and about all connections.
 #[derive(Default)]
 pub(crate) struct Foresight {
     pub(crate) cohorts: Cohorts,
     pub(crate) fleet: FleetWatch,
-    /// What has changed of cohorts in this turn.
-    news: Vec<CohortNews>,
+    /// Whether this process was at fault when the latest second ended.
+    is_at_fault: bool,
+    /// What has changed of cohorts, and the host is not told yet.
+    news: VecDeque<CohortNews>,
 }
 
 impl Foresight {
+    /// Returns whether the host must still be told of changes.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
     /// Records that the latest heartbeat of a connection was answered.
     #[inline]
     pub(crate) fn on_answer(&mut self, conn: &Conn, now: Micros) {
@@ -46,10 +57,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Tells the host which cohorts have stopped to answer, or answer again.
+    /// Tells the host which cohorts have stopped to answer, or answer again: at most 64 in one turn.
     #[inline]
     pub(super) fn tell_cohorts(&mut self, now: Micros) {
-        for (change, view) in std::mem::take(&mut self.core.foresight.news) {
+        for _ in 0..TOLD_PER_TURN {
+            let Some((change, view)) = self.core.foresight.news.pop_front() else {
+                return;
+            };
             self.call(now, |handler, io| handler.on_cohort(io, change, &view));
         }
     }
@@ -89,13 +103,18 @@ impl Core {
     }
 
     fn end_second(&mut self, now: Micros) {
-        let had_fault = self.foresight.fleet.own_fault(now).is_some();
-        self.foresight
-            .fleet
-            .end_second(&self.stats.lateness, &self.foresight.cohorts, now);
-        let news = match self.foresight.fleet.own_fault(now) {
-            Some(_) if !had_fault => self.foresight.cohorts.acquit(now),
-            _ => self.foresight.cohorts.expire(now),
+        let Foresight {
+            cohorts,
+            fleet,
+            is_at_fault,
+            ..
+        } = &mut self.foresight;
+        fleet.end_second(&self.stats.lateness, cohorts, now);
+        let had_fault = std::mem::replace(is_at_fault, fleet.own_fault(now).is_some());
+        // What was late before the fault was noticed is probably late because of it.
+        let news = match *is_at_fault && !had_fault {
+            true => cohorts.acquit(now),
+            false => cohorts.expire(now),
         };
         self.foresight.news.extend(news);
     }

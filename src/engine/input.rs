@@ -280,6 +280,7 @@ impl Core {
             || !self.ended_legs.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.is_empty()
+            || self.foresight.has_news()
             || self.inbox.has_leftovers()
     }
 

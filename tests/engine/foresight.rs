@@ -279,3 +279,28 @@ fn every_deliberate_bug_is_caught() {
         assert!(caught.is_err(), "{bug:?} was not caught");
     }
 }
+
+/// More alarms than the host is told of in one turn: the others follow without sleep.
+#[test]
+fn many_alarms_at_once_are_all_told() {
+    let mut net = net();
+    let mut dark = Vec::new();
+    for block in 0..100 {
+        dark.extend(connect(&mut net, block, 0..8));
+    }
+    net.advance(40 * S);
+    mute(&mut net, &dark);
+    net.advance(S);
+    for _ in 0..17 {
+        net.advance(S);
+        check_invariants(&net);
+    }
+    let alarms = told(&mut net).len();
+    assert_eq!(alarms, 100);
+    net.stall(30 * S);
+    net.advance(2 * S);
+    let cleared = told(&mut net).split_off(alarms);
+    assert_eq!(cleared.len(), 100);
+    assert!(cleared.iter().all(|told| told.1 == CohortChange::Cleared));
+    assert_eq!(net.with_io(|_, io| io.cohorts_alarmed()), 0);
+}
