@@ -24,6 +24,14 @@ impl NetworkBlock {
         NetworkBlock { bits }
     }
 
+    /// Returns the first address of the block.
+    pub const fn first_address(self) -> IpAddr {
+        match self.bits & IS_V6 {
+            0 => IpAddr::V4(Ipv4Addr::from_bits((self.bits as u32) << 8)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(((self.bits ^ IS_V6) as u128) << 80)),
+        }
+    }
+
     /// Returns the block as a number below 2^49, different for each block.
     pub(crate) const fn to_bits(self) -> u64 {
         self.bits
@@ -37,13 +45,9 @@ impl NetworkBlock {
 
 impl fmt::Display for NetworkBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bits & IS_V6 {
-            0 => write!(f, "{}/24", Ipv4Addr::from_bits((self.bits as u32) << 8)),
-            _ => {
-                let bits = u128::from(self.bits ^ IS_V6) << 80;
-                write!(f, "{}/48", Ipv6Addr::from_bits(bits))
-            }
-        }
+        let address = self.first_address();
+        let prefix = if address.is_ipv4() { 24 } else { 48 };
+        write!(f, "{address}/{prefix}")
     }
 }
 
@@ -73,6 +77,7 @@ mod tests {
             let found = NetworkBlock::of(address);
             assert_eq!(found.to_string(), block);
             assert_eq!(NetworkBlock::from_bits(found.to_bits()), found);
+            assert_eq!(NetworkBlock::of(found.first_address()), found);
             assert!(found.to_bits() < 1 << 49);
         }
     }

@@ -222,9 +222,18 @@ impl Cohorts {
         self.entry(which).map(|entry| view_of(entry, now))
     }
 
-    /// Returns a snapshot of each cohort.
-    pub(crate) fn views(&self, now: Micros) -> impl Iterator<Item = CohortView> {
-        self.entries.iter().map(move |entry| view_of(entry, now))
+    /// Returns whether the cohort has an alarm.
+    pub(crate) fn is_alarmed(&self, which: CohortRef) -> bool {
+        self.alarmed > 0
+            && self
+                .entry(which)
+                .is_some_and(|entry| entry.cohort.alarmed_since().is_some())
+    }
+
+    /// Returns a snapshot of each cohort from this place of the table on. A cohort keeps its place.
+    pub(crate) fn views_from(&self, first: usize, now: Micros) -> impl Iterator<Item = CohortView> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        entries.iter().map(move |entry| view_of(entry, now))
     }
 
     /// Returns how many connections are members of cohorts, for tests.

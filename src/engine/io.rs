@@ -17,7 +17,7 @@ use crate::engine::stats::Stats;
 use crate::engine::timers::TimerPurpose;
 use crate::engine::verdict::Verdict;
 use crate::engine::view::{ConnView, HealthView, Outlook};
-use crate::health::Policy;
+use crate::health::{Policy, Risk};
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
@@ -275,7 +275,23 @@ impl Io<'_> {
 
     /// Returns all cohorts, at most 4 096, in no order.
     pub fn cohorts(&self) -> impl Iterator<Item = CohortView> {
-        self.core.foresight.cohorts.views(self.now)
+        self.cohorts_from(0)
+    }
+
+    /// Returns the cohorts from this place of their table on. A cohort keeps its place, so that a
+    /// host may look at some in each turn.
+    pub fn cohorts_from(&self, first: usize) -> impl Iterator<Item = CohortView> {
+        self.core.foresight.cohorts.views_from(first, self.now)
+    }
+
+    /// Returns the risk that the next heartbeats of an open connection are late: by its own latest
+    /// heartbeats ([`ConnView::late_history`]), or high while its cohort has an alarm.
+    pub fn risk(&self, id: ConnId) -> Option<Risk> {
+        let conn = self.core.table.get(id).filter(|conn| conn.is_open())?;
+        match self.core.foresight.cohorts.is_alarmed(conn.cohort) {
+            true => Some(Risk::High),
+            false => Some(conn.lates.risk()),
+        }
     }
 
     /// Returns how many cohorts have an alarm.

@@ -43,14 +43,14 @@ pub use crate::host::PostSigner;
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, AppRegistry, AppRegistryError,
     BLOCKS_MAX, BlockPlace, BlockPosition, BootId, CLOSED_MAX, ClassInfo, Classes, ClientCheck,
-    ClientReport, ClosedConn, ClosedEvent, ClosedReceiver, ConnPage, ConnRow, ConnState,
-    ConnectLimit, Credentials, EndFacts, EndKind, EndVerdict, Event, EventKind, EventReceiver,
-    EventSubject, Evidence, Filter, HISTORIES_MAX, History, HistoryReason, HoldEnd, Identity,
-    JudgedEnd, KernelView, NotHeld, OTHER_USER_AGENT, PAGE_MAX, PackedReport, PackedTries,
-    PageRequest, PairTarget, Position, Product, Proxies, ReportCounts, ReportMode, ReportOutcome,
-    ReportReceiver, ReportSource, ReportedConn, RequestDecision, ResetReason, RowWords, Search,
-    SessionCounts, Sort, StateChange, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
-    USER_AGENTS_MAX, WebOrigin, is_url,
+    ClientReport, ClosedConn, ClosedEvent, ClosedReceiver, CohortFilter, CohortPage, CohortScan,
+    ConnPage, ConnRow, ConnState, ConnectLimit, Credentials, EndFacts, EndKind, EndVerdict, Event,
+    EventKind, EventReceiver, EventSubject, Evidence, Filter, HISTORIES_MAX, History,
+    HistoryReason, HoldEnd, Identity, JudgedEnd, KernelView, NotHeld, OTHER_USER_AGENT, PAGE_MAX,
+    PackedReport, PackedTries, PageRequest, PairTarget, Position, Product, Proxies, ReportCounts,
+    ReportMode, ReportOutcome, ReportReceiver, ReportSource, ReportedConn, RequestDecision,
+    ResetReason, RowWords, Search, SessionCounts, Sort, StateChange, Subprotocols, TokenFault,
+    USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{LivingConn, LivingScan, ipv6_literal};
 pub(crate) use crate::host::{LogValue, normalize_user_agent};

@@ -7,7 +7,9 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::bridge::{PairForecast, PulseSessionRow, Route, RouteStats, SessionLimits, UpstreamRow};
-use crate::engine::{Class, Config, ConnView, Io, Outlook, PhaseView, ReconfigureError, Stats};
+use crate::engine::{
+    Class, Config, ConnView, FleetView, Io, Outlook, PhaseView, ReconfigureError, Stats,
+};
 use crate::host::{
     AgentCount, BlockPlace, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory,
     History, Identity, LogIdentity, LogValue, OrDash, PairTarget, ReportMode, SessionCounts,
@@ -123,6 +125,8 @@ pub struct ConnSnapshot {
     pub row: ConnRow,
     /// What will happen to the connection if nothing more is sent or received.
     pub outlook: Outlook,
+    /// The latest heartbeats of all connections together.
+    pub fleet: FleetView,
     /// What will become of its pair, if it is one leg of it.
     pub pair: Option<PairForecast>,
     /// Its session, if it has one that outlives its client's connection.
@@ -244,15 +248,9 @@ impl Gateway {
         Some(ConnSnapshot {
             now: io.now(),
             wall: UnixMillis::now(),
-            row: ConnRow {
-                id,
-                user: identity.map(|i| i.user.clone()),
-                package: identity.and_then(Identity::package).map(Box::from),
-                user_agent: self.user_agents.get(id).cloned(),
-                target: self.target(id, view.partner),
-                view,
-            },
+            row: ConnRow::of(self, io, id, view),
             outlook,
+            fleet: io.fleet(),
             pair,
             session: self
                 .products

@@ -4,11 +4,12 @@ use super::identity::Identity;
 use super::pair_target::PairTarget;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::engine::{Class, ConnView, Io, PhaseView};
-use crate::health::HealthState;
+use crate::engine::{Class, CohortView, ConnView, FleetView, Io, PhaseView};
+use crate::health::{HealthState, Risk};
 use crate::query::SliceCost;
 use ipnet::IpNet;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The most connections on one page.
@@ -20,8 +21,11 @@ const SLOT_NS: u32 = 150;
 /// CPU time to find where the pair of a connection leads, in ns.
 const TARGET_NS: u32 = 150;
 
+/// CPU time to find the risk of a connection, in ns.
+const RISK_NS: u32 = 50;
+
 /// CPU time to make a row, in ns.
-const ROW_NS: u32 = 500;
+const ROW_NS: u32 = 600;
 
 /// CPU time to sort one entry of the page after all slots were looked at, in ns.
 const SORT_NS: u32 = 60;
@@ -45,6 +49,8 @@ pub struct Filter {
     pub route: Option<String>,
     /// The same for this address of an upstream.
     pub upstream: Option<String>,
+    /// Only open connections of this risk or a higher one.
+    pub least_risk: Option<Risk>,
 }
 
 /// The state of a connection, in one word.
@@ -72,6 +78,10 @@ pub enum Sort {
     Age,
     /// The connections with the most unsent bytes first.
     Pending,
+    /// The highest risk first, and of the same risk those with the most late heartbeats.
+    /// Connections that are not open come last. A risk changes as time passes, so that a connection
+    /// may be on two pages, or on none.
+    Risk,
 }
 
 /// A position in a sorted list of connections. A page begins after such a position. It stays valid
@@ -112,6 +122,12 @@ pub struct ConnRow {
     pub user_agent: Option<Arc<str>>,
     /// Where its pair leads, if it is one leg of it, or is to become one.
     pub target: Option<PairTarget>,
+    /// The client's address, if nothing proves the user.
+    pub address: Option<IpAddr>,
+    /// The risk that the next heartbeats are late, if it is open ([`Io::risk`]).
+    pub risk: Option<Risk>,
+    /// The connections that probably share its path, if it is open and was accepted.
+    pub cohort: Option<CohortView>,
     /// The state and the counters of the connection.
     pub view: ConnView,
 }
@@ -126,6 +142,8 @@ pub struct ConnPage {
     /// The connections in order, each with its position: a page that was cut short continues after
     /// the position of its last row.
     pub rows: Vec<(Position, ConnRow)>,
+    /// The latest heartbeats of all connections together.
+    pub fleet: FleetView,
     /// How many connections match the filter, on all pages.
     pub matched: usize,
     /// The position after which the next page begins, if there is one.
@@ -222,10 +240,8 @@ impl Search {
         io: &Io<'_>,
         slice_cost: &mut SliceCost,
     ) -> Option<ConnPage> {
-        let slot_ns = match self.query.filter.is_of_pairs() {
-            true => SLOT_NS + TARGET_NS,
-            false => SLOT_NS,
-        };
+        let target_ns = TARGET_NS * u32::from(self.query.filter.is_of_pairs());
+        let slot_ns = SLOT_NS + target_ns + RISK_NS * u32::from(self.query.is_of_risk());
         while self.slot < io.slots() {
             if slice_cost.is_spent() {
                 return None;
@@ -255,17 +271,9 @@ impl Search {
             // The connection may have ended since.
             if let Some(mut view) = io.view(place.id) {
                 view.partner = view.partner.or_else(|| peers.session_partner(place.id));
-                let identity = peers.identity(place.id);
-                let package = identity.and_then(Identity::package).map(Box::from);
-                let row = ConnRow {
-                    id: place.id,
-                    user: identity.map(|i| i.user.clone()),
-                    package,
-                    user_agent: peers.user_agent(place.id).cloned(),
-                    target: peers.target(place.id, view.partner),
-                    view,
-                };
-                self.page.rows.push((place, row));
+                self.page
+                    .rows
+                    .push((place, ConnRow::of(peers, io, place.id, view)));
             }
         }
         if chosen.len() > 0 {
@@ -273,6 +281,7 @@ impl Search {
         }
         self.page.now = io.now();
         self.page.wall = UnixMillis::now();
+        self.page.fleet = io.fleet();
         self.page.next = self.last.filter(|_| self.more);
         Some(std::mem::take(&mut self.page))
     }
@@ -284,12 +293,19 @@ impl Search {
         let filter = &self.query.filter;
         let user_agent = || peers.user_agent(id).map(|name| &**name);
         let target = || peers.target(id, view.partner);
-        if !filter.admits(&view, peers.identity(id), user_agent) || !filter.admits_pair(target) {
+        let risk = match self.query.is_of_risk() {
+            true => io.risk(id),
+            false => None,
+        };
+        if (filter.least_risk.is_some() && risk < filter.least_risk)
+            || !filter.admits(&view, peers.identity(id), user_agent)
+            || !filter.admits_pair(target)
+        {
             return;
         }
         self.page.matched += 1;
         let place = Position {
-            key: self.query.key(&view),
+            key: self.query.key(&view, risk),
             id,
         };
         if self.query.after.is_some_and(|after| place <= after) {
@@ -303,15 +319,42 @@ impl Search {
     }
 }
 
+impl ConnRow {
+    /// Makes the row of a connection with this view.
+    pub(crate) fn of(peers: &impl Directory, io: &Io<'_>, id: ConnId, view: ConnView) -> Self {
+        let identity = peers.identity(id);
+        ConnRow {
+            id,
+            user: identity.map(|i| i.user.clone()),
+            package: identity.and_then(Identity::package).map(Box::from),
+            user_agent: peers.user_agent(id).cloned(),
+            target: peers.target(id, view.partner),
+            address: identity.and_then(|i| i.address.as_deref().copied()),
+            risk: io.risk(id),
+            cohort: io.cohort(id),
+            view,
+        }
+    }
+}
+
 impl PageRequest {
+    /// Returns whether the risk of each connection must be known.
+    fn is_of_risk(&self) -> bool {
+        self.sort == Sort::Risk || self.filter.least_risk.is_some()
+    }
+
     /// Returns the sort key, smallest first. It uses absolute times, not durations, so that
     /// positions do not move while time passes.
-    fn key(&self, view: &ConnView) -> u64 {
+    fn key(&self, view: &ConnView, risk: Option<Risk>) -> u64 {
         let key = match self.sort {
             Sort::Silence => view.heard.0,
             Sort::Age => view.since.0,
             Sort::Rtt => u64::MAX - u64::from(view.health.rtt.srtt_us().unwrap_or(0)),
             Sort::Pending => u64::MAX - view.pending as u64,
+            Sort::Risk => {
+                let risk = risk.map_or(0, |risk| risk as u64 + 1);
+                u64::MAX - (risk << 8 | u64::from(view.late_history.count()))
+            }
         };
         if self.reverse { u64::MAX - key } else { key }
     }

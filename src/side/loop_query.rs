@@ -2,8 +2,8 @@
 
 use crate::engine::Io;
 use crate::gateway::{
-    ConnPage, Gateway, GatewayQueries, LivingConn, LivingScan, PageRequest, Progress, Search,
-    Snapshot,
+    CohortFilter, CohortPage, CohortScan, ConnPage, Gateway, GatewayQueries, LivingConn,
+    LivingScan, PageRequest, Progress, Search, Snapshot,
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,6 +45,15 @@ pub(super) async fn search(
 ) -> Result<ConnPage, QueryError> {
     let mut search = Search::new(query);
     sliced(queries, move |gateway, io| search.step(gateway, io)).await
+}
+
+/// Looks at all cohorts, some in each turn.
+pub(super) async fn cohorts(
+    queries: &GatewayQueries,
+    filter: CohortFilter,
+) -> Result<CohortPage, QueryError> {
+    let mut scan = CohortScan::new(filter);
+    sliced(queries, move |_, io| scan.step(io)).await
 }
 
 /// Returns a sample of the open connections, found in some turns.

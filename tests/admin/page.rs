@@ -89,7 +89,7 @@ fn the_page_needs_no_token_and_its_data_does() {
     }
     paths.sort();
     paths.dedup();
-    assert_eq!(paths.len(), 15, "{paths:?}");
+    assert_eq!(paths.len(), 16, "{paths:?}");
     for path in [
         "/page",
         "/page/",

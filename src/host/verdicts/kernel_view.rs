@@ -36,7 +36,7 @@ impl KernelView {
     ];
 
     /// Reads the evidence.
-    pub(super) fn of(evidence: Option<SilenceEvidence>) -> Self {
+    pub(crate) fn of(evidence: Option<SilenceEvidence>) -> Self {
         let kernel = evidence.and_then(|evidence| evidence.kernel);
         let Some(kernel) = kernel.filter(|kernel| !kernel.proxy) else {
             return KernelView::Nothing;

@@ -4,7 +4,7 @@ use crate::base::cause::{Cause, EndCode};
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Traffic};
 use crate::gateway::{Classes, ConnState, Snapshot};
-use crate::health::{HealthState, Rtt};
+use crate::health::{HealthState, Risk, Rtt};
 use crate::side::admin::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +29,18 @@ pub(super) enum StateName {
     Suspect,
     /// A close frame, or the refusal of its request, is being sent.
     Closing,
+}
+
+/// The risk that one of the next heartbeats of an open connection is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RiskName {
+    /// None of the latest four heartbeats was late.
+    Low,
+    /// One of the latest four heartbeats was late, but none of the latest two.
+    Raised,
+    /// One of the latest two heartbeats was late, or the cohort has an alarm.
+    High,
 }
 
 /// The traffic of a connection: bytes on the wire, and data messages.
@@ -141,6 +153,33 @@ impl From<HealthState> for StateName {
         match state {
             HealthState::Healthy => StateName::Healthy,
             HealthState::Suspect => StateName::Suspect,
+        }
+    }
+}
+
+impl RiskName {
+    /// Returns the word for it.
+    pub(super) fn word(self) -> &'static str {
+        Risk::from(self).name()
+    }
+}
+
+impl From<Risk> for RiskName {
+    fn from(risk: Risk) -> Self {
+        match risk {
+            Risk::Low => RiskName::Low,
+            Risk::Raised => RiskName::Raised,
+            Risk::High => RiskName::High,
+        }
+    }
+}
+
+impl From<RiskName> for Risk {
+    fn from(name: RiskName) -> Self {
+        match name {
+            RiskName::Low => Risk::Low,
+            RiskName::Raised => Risk::Raised,
+            RiskName::High => Risk::High,
         }
     }
 }

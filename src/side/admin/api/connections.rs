@@ -1,13 +1,18 @@
 //! Connections: a filtered page of them, or one with all its details.
 
-use super::common::{ClassName, ClockReading, RttBody, StateName, TrafficBody, address, rfc3339};
+use super::common::{
+    ClassName, ClockReading, RiskName, RttBody, StateName, TrafficBody, address, rfc3339,
+};
 use super::explain::{self, Explanation};
+use super::foresight::ForesightBody;
 use super::page_entries::PageEntries;
+use super::recent_losses::recent_losses;
 use crate::base::id::ConnId;
 use crate::engine::ConnView;
 use crate::gateway::{
     self, Classes, ConnRow, ConnState, Filter, History, HistoryReason, PageRequest, Position,
 };
+use crate::health::Risk;
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{PathParam, Problem, QueryParams};
 use crate::side::loop_query;
@@ -45,8 +50,10 @@ pub(super) struct ConnectionParams {
     /// The same for this address of an upstream (exact match).
     #[param(example = "10.0.0.1:3000")]
     upstream: Option<String>,
-    /// What comes first: the longest silence, the longest RTT, the oldest connection, or the most
-    /// unsent bytes.
+    /// Only open connections of this risk or a higher one.
+    risk: Option<RiskName>,
+    /// What comes first: the longest silence, the longest RTT, the oldest connection, the most
+    /// unsent bytes, or the highest risk.
     sort: Option<SortName>,
     /// `desc`: the order that `sort` describes; `asc`: the reverse.
     order: Option<Order>,
@@ -64,6 +71,7 @@ pub(super) enum SortName {
     Rtt,
     Age,
     Pending,
+    Risk,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -95,6 +103,8 @@ pub(super) struct ConnectionBody {
     #[schema(value_type = Option<ClassName>)]
     class: Option<&'static str>,
     state: StateName,
+    /// The risk that one of the next heartbeats is late. Null if it is not open.
+    risk: Option<RiskName>,
     user: Option<String>,
     package: Option<String>,
     /// The `User-Agent` of its request, cut to 128 bytes, with every byte that is not visible ASCII
@@ -215,7 +225,7 @@ pub(super) async fn list(
     Ok(Json(ConnectionList {
         matched: page.matched,
         connections: connections.into_vec(),
-        next: next.map(|position| format!("{:x}-{}", position.key, position.id)),
+        next: next.map(position_text),
     }))
 }
 
@@ -247,8 +257,10 @@ pub(super) async fn one(
         wall: portrait.wall,
         engine: portrait.now,
     };
+    let losses: u32 = recent_losses(&admin, [&portrait.row]).into_iter().sum();
+    let foresight = ForesightBody::of(&admin.classes, &portrait.row, &portrait.fleet, losses);
     Ok(Json(ConnectionDetail {
-        explain: explain::explain(&portrait, &now),
+        explain: explain::explain(&portrait, foresight, &now),
         connection: ConnectionBody::of(&admin.classes, portrait.row, &now),
         taken: portrait.how.map(|how| how.name()),
         history: portrait.history.map(HistoryBody::from),
@@ -320,12 +332,14 @@ impl ConnectionParams {
                 address,
                 route: self.route,
                 upstream: self.upstream,
+                least_risk: self.risk.map(Risk::from),
             },
             sort: match self.sort {
                 None | Some(SortName::Silence) => gateway::Sort::Silence,
                 Some(SortName::Rtt) => gateway::Sort::Rtt,
                 Some(SortName::Age) => gateway::Sort::Age,
                 Some(SortName::Pending) => gateway::Sort::Pending,
+                Some(SortName::Risk) => gateway::Sort::Risk,
             },
             reverse: self.order == Some(Order::Asc),
             after,
@@ -334,7 +348,13 @@ impl ConnectionParams {
     }
 }
 
-fn parse_position(text: &str) -> Result<Position, Problem> {
+/// Returns a position as `next` of a page has it.
+pub(super) fn position_text(position: Position) -> String {
+    format!("{:x}-{}", position.key, position.id)
+}
+
+/// Parses the position of a page.
+pub(super) fn parse_position(text: &str) -> Result<Position, Problem> {
     let parts = text.split_once('-');
     let position = parts.and_then(|(key, id)| {
         Some(Position {
@@ -353,6 +373,7 @@ impl ConnectionBody {
             id: row.id.to_string(),
             class: view.class.map(|class| classes.name(class)),
             state: ConnState::of(&view).into(),
+            risk: row.risk.map(RiskName::from),
             user: row.user.map(String::from),
             package: row.package.map(String::from),
             user_agent: row.user_agent.as_deref().map(String::from),

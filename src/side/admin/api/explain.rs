@@ -2,6 +2,7 @@
 
 use super::common::{ClockReading, PredictedTime};
 use super::explain_pair::PairExplanation;
+use super::foresight::ForesightBody;
 use super::pulse_session_entry::PulseSessionEntry;
 use super::silence_evidence::{SilenceEvidenceBody, describe_late};
 use crate::base::cause::{Cause, EndCode};
@@ -48,6 +49,8 @@ pub(super) struct Explanation {
     silence_evidence: Option<SilenceEvidenceBody>,
     /// Heartbeats that were late since the connection opened.
     late_heartbeats: u32,
+    /// The risk that one of its next heartbeats is late, with the reasons. Null if it is not open.
+    foresight: Option<ForesightBody>,
     /// The heartbeat policy that applies to the connection.
     policy: AppliedPolicy,
 }
@@ -83,7 +86,11 @@ struct AppliedPolicy {
     own: bool,
 }
 
-pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanation {
+pub(super) fn explain(
+    portrait: &ConnSnapshot,
+    foresight: Option<ForesightBody>,
+    now: &ClockReading,
+) -> Explanation {
     let (view, outlook) = (&portrait.row.view, &portrait.outlook);
     let why = state_reason(view, outlook, now);
     let next_ping = outlook.next_ping.map(|at| now.future(at));
@@ -107,6 +114,9 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
     let policy = &outlook.policy;
     let mut text = vec![why.clone()];
     describe_late(view, &mut text);
+    if let Some(foresight) = &foresight {
+        foresight.describe(&mut text);
+    }
     let evidence = view.silence_evidence.as_ref();
     match portrait.row.user_agent.as_deref() {
         None => {}
@@ -161,6 +171,7 @@ pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanatio
         kernel: if view.proxied { "proxy" } else { "peer" },
         silence_evidence: evidence.map(|evidence| SilenceEvidenceBody::of(evidence, now)),
         late_heartbeats: view.late_heartbeats,
+        foresight,
         policy: AppliedPolicy {
             heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
             connection_timeout_ms: policy.connection_timeout.as_millis(),

@@ -1,6 +1,8 @@
 //! The gateway second by second: one document, shared by all pages that are open.
 
 use super::alerts::AlertBody;
+use super::at_risk::AtRiskList;
+use super::cohorts::CohortList;
 use super::common::{ClassName, ClockReading, by_class, drained_classes, rfc3339};
 use super::connections::ConnectionBody;
 use super::overview::{LastMinute, StateCounts};
@@ -83,6 +85,10 @@ pub(super) struct LiveDocument {
     upstreams_total: usize,
     /// Why connections ended, the most frequent verdicts of the last 10 minutes first.
     verdicts: Vec<VerdictBody>,
+    /// The ten connections of the highest risk; null if none is at risk.
+    at_risk: Option<AtRiskList>,
+    /// The ten most alarming cohorts of those with late heartbeats now.
+    cohorts: CohortList,
     /// The sessions that outlive their connections; null if none can be asked for, and none is
     /// left.
     pulse: Option<PulseOverview>,
@@ -170,6 +176,13 @@ impl LiveBuilder {
         });
         let (held, engine_now) = held.await?;
         let snapshot = loop_query::snapshot(&admin.queries).await?;
+        let cohorts = CohortList::warm(admin, LISTED_PEERS).await?;
+        let classes = &snapshot.stats.classes;
+        let is_any_at_risk = classes.iter().any(|c| c.risk_raised + c.risk_high > 0);
+        let at_risk = match is_any_at_risk || cohorts.has_alarm() {
+            true => Some(AtRiskList::highest(admin, LISTED_PEERS).await?),
+            false => None,
+        };
         let pulse = snapshot
             .has_pulse
             .then(|| PulseOverview::of(&snapshot.pulse, held, engine_now));
@@ -206,6 +219,8 @@ impl LiveBuilder {
             upstreams_total: snapshot.upstreams_total,
             upstreams: UpstreamEntry::first(snapshot.upstreams, LISTED_UPSTREAMS, &reading),
             verdicts: verdicts::lately(admin),
+            at_risk,
+            cohorts,
             pulse,
         })
     }

@@ -3,10 +3,12 @@
 
 mod actions;
 mod alerts;
+mod at_risk;
 mod blocks;
 mod causes;
 mod client_side;
 mod closed_connections;
+mod cohorts;
 mod common;
 mod connections;
 mod ended_groups;
@@ -14,6 +16,7 @@ mod ended_summary;
 mod events;
 mod explain;
 mod explain_pair;
+mod foresight;
 mod http_requests;
 mod incidents;
 mod live_document;
@@ -22,6 +25,7 @@ mod page_entries;
 mod policies;
 mod pulse_session_entry;
 mod pulse_sessions;
+mod recent_losses;
 mod reload;
 mod routes;
 mod sessions;

@@ -2,9 +2,9 @@
 
 use super::actions::ALL;
 use super::{
-    actions, alerts, blocks, causes, closed_connections, common, connections, ended_summary,
-    events, http_requests, incidents, live_document, overview, policies, pulse_sessions, reload,
-    sessions, troubled, upstreams, verdicts, webhooks,
+    actions, alerts, at_risk, blocks, causes, closed_connections, cohorts, common, connections,
+    ended_summary, events, http_requests, incidents, live_document, overview, policies,
+    pulse_sessions, reload, sessions, troubled, upstreams, verdicts, webhooks,
 };
 use crate::gateway::Classes;
 use crate::side::admin::admin_state::AdminState;
@@ -38,7 +38,7 @@ const BODY_MAX: usize = 16 * 1024;
     paths(probes::healthz, probes::readyz),
     // Types that only parameters use.
     components(schemas(
-        common::ClassName, common::StateName,
+        common::ClassName, common::StateName, common::RiskName,
         connections::SortName, connections::Order,
     )),
     modifiers(&Bearer),
@@ -70,6 +70,8 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState
         .routes(routes!(troubled::list))
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))
+        .routes(routes!(at_risk::list))
+        .routes(routes!(cohorts::list))
         .routes(routes!(http_requests::list))
         .routes(routes!(pulse_sessions::list))
         .routes(routes!(pulse_sessions::end))

@@ -10,6 +10,7 @@ import * as pulse from './pulse.js';
 import * as verdicts from './verdicts.js';
 import * as ended from './ended.js';
 import * as upstreams from './upstreams.js';
+import * as foresight from './foresight.js';
 
 /** A document that is older is old: they come each second. */
 const OLD = 3_000;
@@ -102,6 +103,7 @@ const listener = new Listener({
     lists.blocked(told.blocked);
     upstreams.render(told.upstreams, told.upstreams_total);
     pulse.render(told.pulse);
+    foresight.render(told.at_risk, told.cohorts);
     verdicts.render(told.verdicts);
     fresh();
     if (first) slow();
@@ -140,13 +142,14 @@ document.addEventListener('visibilitychange', () => {
   else if (state === 'paused') listener.start();
 });
 
-const how = { open: detail.open, announce, toast, endedOf: lists.endedOf, endedWith: lists.endedWith, endsOf: ended.open };
+const how = { open: detail.open, announce, toast, endedOf: lists.endedOf, endedWith: lists.endedWith, connectedWith: lists.connectedWith, endsOf: ended.open };
 live.build(how);
 chart.build();
 lists.build(how);
 upstreams.build(how);
 pulse.build(how);
 verdicts.build();
+foresight.build(how);
 ended.build(how);
 detail.build(how);
 setInterval(fresh, 500);

@@ -40,7 +40,7 @@ const fn asset(path: &'static str, kind: &'static str, text: &'static str) -> As
 }
 
 /// All files of the page, before the names of the classes are filled in.
-const ASSETS: [Asset; 15] = [
+const ASSETS: [Asset; 16] = [
     asset("/", HTML, include_str!("index.html")),
     asset("/page/style.css", CSS, include_str!("style.css")),
     asset("/page/icon.svg", SVG, include_str!("icon.svg")),
@@ -55,6 +55,7 @@ const ASSETS: [Asset; 15] = [
     asset("/page/upstreams.js", SCRIPT, include_str!("upstreams.js")),
     asset("/page/pulse.js", SCRIPT, include_str!("pulse.js")),
     asset("/page/verdicts.js", SCRIPT, include_str!("verdicts.js")),
+    asset("/page/foresight.js", SCRIPT, include_str!("foresight.js")),
     asset("/page/ended.js", SCRIPT, include_str!("ended.js")),
 ];
 

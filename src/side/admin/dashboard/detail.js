@@ -130,9 +130,17 @@ function living({ connection, explain, history: life }) {
     ['Unsent', bytes(connection.pending_bytes)], ['Of an unfinished message', bytes(connection.held_bytes)],
     ['Pinged', `every ${span(policy.heartbeat_interval_ms)}, ${policy.heartbeat_mode}${policy.heartbeat_form === 'text' ? ', as a text' : ''}${policy.own ? ', a policy of its own' : ''}`],
     ['Alive by', policy.alive_by],
+    ...likely(explain),
   ]);
   history(part('history'), life);
 }
+
+/** Late heartbeats, and what they say about the next ones. */
+const likely = ({ late_heartbeats: late, foresight }) => (foresight == null ? [] : [
+  ['Late heartbeats', `${count(late)}; ${foresight.late_of_latest_16} of the latest 16`],
+  ['Risk', `${foresight.risk}, ${foresight.late_soon_percent} % miss one of the next four`],
+  ...(foresight.cohort == null ? [] : [['Network', `${foresight.cohort.block}, ${plural(foresight.cohort.connections, 'connection')}${foresight.cohort.alarmed_for_ms == null ? '' : ', stopped answering'}`]]),
+]);
 
 /** Parts stay where they are from second to second. */
 function layout(names) {

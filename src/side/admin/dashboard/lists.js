@@ -274,6 +274,7 @@ function look(of, values) {
     form.elements.user.focus({ preventScroll: true });
   });
 }
+export const connectedWith = values => look('open', values);
 export const connectedOf = user => look('open', { user });
 export const endedOf = (user, pkg) => look('closed', { user, package: pkg });
 export const endedWith = values => look('closed', values);

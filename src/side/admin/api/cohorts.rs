@@ -1,0 +1,235 @@
+//! Cohorts: the connections of one class in one part of the network, and whether their peers have
+//! stopped to answer together.
+
+use super::common::ClassName;
+use super::connections::{page_size, parse_address};
+use super::page_entries::PageEntries;
+use crate::base::network_block::NetworkBlock;
+use crate::engine::{Class, CohortView, FleetView};
+use crate::gateway::{Classes, CohortFilter};
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{Problem, QueryParams};
+use crate::side::loop_query;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CohortParams {
+    /// Only cohorts of this class.
+    class: Option<ClassName>,
+    /// Only the cohorts of this IP address, or of the blocks in this CIDR block.
+    #[param(example = "192.0.2.0/24")]
+    block: Option<String>,
+    /// `true`: only cohorts with an alarm.
+    alarmed: Option<bool>,
+    /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// The value of `next` in the previous page.
+    after: Option<String>,
+}
+
+/// A page of cohorts, the most alarming first. A score changes as time passes, so that a cohort may
+/// be on two pages, or on none.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CohortList {
+    /// How many cohorts there are, whether they match the filter or not; 4 096 at most. The one
+    /// that was not used for longest makes room for a new one.
+    total: usize,
+    /// How many of them have an alarm.
+    alarmed: usize,
+    /// How many match the filter, on all pages.
+    matched: usize,
+    fleet: FleetBody,
+    cohorts: Vec<CohortBody>,
+    /// The start of the next page: pass it as `after`. Null on the last page.
+    next: Option<String>,
+}
+
+/// The connections of one class in one part of the network, which probably share a path.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Cohort)]
+pub(super) struct CohortBody {
+    #[schema(value_type = ClassName)]
+    class: &'static str,
+    /// The part of the network: a /24 of IPv4, or a /48 of IPv6.
+    #[schema(example = "192.0.2.0/24")]
+    block: String,
+    /// Open connections.
+    connections: u32,
+    /// The share of heartbeats that are late as a rule, in percent; 2 until more is known.
+    #[schema(example = 2.0)]
+    usual_late_percent: f64,
+    /// The evidence that its peers have stopped to answer together, in percent of what raises the
+    /// alarm; up to 125.
+    score_percent: u32,
+    /// How many different peers had a late heartbeat since the score was 0: at most 5 are counted,
+    /// and an alarm needs 5.
+    late_peers: u8,
+    /// How long ago its latest late heartbeat was found, to a second. Null if there was none.
+    late_ago_ms: Option<u64>,
+    /// For how long there has been an alarm, to a second. Null if there is none.
+    alarmed_for_ms: Option<u64>,
+}
+
+/// The latest heartbeats of all accepted connections together, and whose fault late ones are.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Fleet)]
+pub(super) struct FleetBody {
+    /// How many heartbeats were judged: the last 1 000, or a few more.
+    judged: u64,
+    /// How many of them were late.
+    late: u64,
+    /// Whether more than 30 % of 1 000 were late, in two blocks or more, while this process was
+    /// punctual: the reason is in front of it.
+    is_late: bool,
+    /// Why late heartbeats do not count now: `stall` (the loop did not run), `lateness` (deadlines
+    /// are handled too late) or `upstreams` (servers do not answer either). Null if they do.
+    #[schema(example = "stall")]
+    own_fault: Option<&'static str>,
+}
+
+/// A position in the order of the list; the smallest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    /// 2^32 for no alarm and a score of 0; the more alarming, the less.
+    calm: u64,
+    class: Class,
+    block: NetworkBlock,
+}
+
+/// Cohorts, the most alarming first, one page at a time.
+#[utoipa::path(
+    get, path = "/api/v1/cohorts", tag = "connections", params(CohortParams),
+    responses(
+        (status = 200, body = CohortList), (status = 400, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn list(
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<CohortParams>,
+) -> Result<Json<CohortList>, Problem> {
+    let limit = page_size(params.limit)?;
+    let after = params.after.as_deref().map(Position::parse).transpose()?;
+    let class = params.class.map(|name| name.resolve(&admin.classes));
+    let filter = CohortFilter {
+        class: class.transpose()?,
+        block: params.block.as_deref().map(parse_address).transpose()?,
+        alarmed: params.alarmed == Some(true),
+        ..CohortFilter::default()
+    };
+    let list = CohortList::find(&admin, filter, after, limit).await?;
+    Ok(Json(list))
+}
+
+impl CohortList {
+    /// Asks the loop for the cohorts, and returns a page of them.
+    async fn find(
+        admin: &AdminState,
+        filter: CohortFilter,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Self, Problem> {
+        let mut page = loop_query::cohorts(&admin.queries, filter).await?;
+        page.cohorts.sort_by_key(Position::of);
+        let matched = page.cohorts.len();
+        let (mut entries, mut last, mut next) = (PageEntries::new(limit), None, None);
+        let is_behind = |view: &&CohortView| after.is_none_or(|after| Position::of(view) > after);
+        for view in page.cohorts.iter().filter(is_behind) {
+            if !entries.push(CohortBody::of(&admin.classes, view)) {
+                next = last;
+                break;
+            }
+            last = Some(Position::of(view));
+        }
+        Ok(CohortList {
+            total: page.total,
+            alarmed: page.alarmed,
+            matched,
+            fleet: page.fleet.into(),
+            cohorts: entries.into_vec(),
+            next: next.map(Position::text),
+        })
+    }
+
+    /// Returns the cohorts with late heartbeats now, at most `most`.
+    pub(super) async fn warm(admin: &AdminState, most: usize) -> Result<Self, Problem> {
+        let filter = CohortFilter {
+            least_score_percent: 1,
+            ..CohortFilter::default()
+        };
+        Self::find(admin, filter, None, most).await
+    }
+
+    /// Returns whether any cohort has an alarm.
+    pub(super) fn has_alarm(&self) -> bool {
+        self.alarmed > 0
+    }
+}
+
+impl CohortBody {
+    pub(super) fn of(classes: &Classes, view: &CohortView) -> Self {
+        CohortBody {
+            class: classes.name(view.class),
+            block: view.block.to_string(),
+            connections: view.connections,
+            usual_late_percent: f64::from(view.usual_late_permille) / 10.0,
+            score_percent: view.score_percent,
+            late_peers: view.late_peers,
+            late_ago_ms: view.late_ago.map(|ago| ago.as_millis()),
+            alarmed_for_ms: view.alarmed_for.map(|span| span.as_millis()),
+        }
+    }
+}
+
+impl From<FleetView> for FleetBody {
+    fn from(fleet: FleetView) -> Self {
+        FleetBody {
+            judged: fleet.judged,
+            late: fleet.late,
+            is_late: fleet.is_late,
+            own_fault: fleet.own_fault.map(|fault| fault.name()),
+        }
+    }
+}
+
+impl Position {
+    fn of(view: &CohortView) -> Self {
+        let is_alarmed = u64::from(view.alarmed_for.is_some());
+        let alarming = is_alarmed << 24 | u64::from(view.score_percent) << 8;
+        Position {
+            calm: (1 << 32) - (alarming | u64::from(view.late_peers)),
+            class: view.class,
+            block: view.block,
+        }
+    }
+
+    fn text(self) -> String {
+        let (class, block) = (self.class.0, self.block.to_bits());
+        format!("{:x}-{class:x}-{block:x}", self.calm)
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let numbers: Option<Vec<u64>> = text
+            .splitn(4, '-')
+            .map(|part| u64::from_str_radix(part, 16).ok())
+            .collect();
+        let position = numbers.and_then(|numbers| match numbers[..] {
+            [calm, class, block] => Some(Position {
+                calm,
+                class: Class(u8::try_from(class).ok()?),
+                block: NetworkBlock::from_bits(block),
+            }),
+            _ => None,
+        });
+        position.ok_or_else(|| {
+            Problem::bad_request("after must be the value of next in the previous page")
+        })
+    }
+}
