@@ -17,6 +17,7 @@ mod ends_kept;
 mod event_posts;
 mod events;
 mod explain;
+mod foresight;
 mod jobs;
 mod kicks;
 mod lists;

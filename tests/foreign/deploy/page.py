@@ -498,6 +498,53 @@ def upstreams_are_shown_and_drained(browser, binary, source):
     print("upstreams are shown, and one is drained and resumed")
 
 
+RISK = "return [...document.querySelectorAll('#risk-rows tbody tr')].map(row => [...row.querySelectorAll('td')].map(td => td.textContent))"
+
+
+def risks_are_shown(browser, binary, source):
+    """Eight peers of one block that do not answer, then a gateway that stands still itself."""
+    gateway = Gateway(binary)
+    peers = []
+    try:
+        gateway.act("PATCH", "policies/glasses", {"connection_timeout_ms": 600_000})
+        browser.go(gateway.url)
+        until(5, "it is live", lambda: browser.text("#link-text") == "live")
+        hidden = browser.run("return ['#risk', '#risk-link'].every(s => document.querySelector(s).hidden)")
+        expect(hidden, "nothing is at risk, and something is shown")
+        peers += [Peer(gateway.listen, f"/glasses-ws?user=silent{n}") for n in range(8)]
+        for peer in peers:
+            peer.frozen = True
+        until(15, "they are at risk", lambda: (browser.text("#risk-told") or "").startswith("8 connections at risk; 1 part of the network"))
+        until(15, "their block stopped answering", lambda: "1 part of the network stopped answering" in browser.text("#risk-told"))
+        rows = until(5, "the reasons", lambda: len(rows := browser.run(RISK)) == 8 and "stopped answering" in rows[0][3] and rows)
+        expect(all(row[2] == "high" and "latest 16 heartbeats" in row[3] for row in rows), rows)
+        for width, scheme in [(1280, "dark"), (360, "light")]:
+            browser.look(width, 800, scheme, width < 600)
+            wide = browser.run("return document.documentElement.scrollWidth")
+            expect(wide <= width, f"at {width} px it is {wide} px wide")
+            axe(browser, source, f"at risk, {width} px, {scheme}")
+        browser.look(1280, 900, "light")
+        browser.run("document.querySelector('#risk-rows button').focus()")
+        browser.press(ENTER)
+        until(5, "its risk in its details", lambda: re.search(r"Riskhigh, \d+ % miss one", browser.text("#detail .facts-of") or ""))
+        browser.press(ESCAPE)
+        browser.run("document.querySelector('#cohorts-rows button').focus()")
+        browser.press(ENTER)
+        until(5, "the connections of the block", lambda: (browser.text("#found-told") or "").startswith("1 to 8 of 8"))
+        gateway.process.child.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        gateway.process.child.send_signal(signal.SIGCONT)
+        until(5, "whose fault it is", lambda: "The fault is the gateway's" in (browser.text("#risk-fault") or ""))
+    except Exception:
+        print("-- pulsegate", *gateway.process.lines[-12:], sep="\n   ", file=sys.stderr)
+        raise
+    finally:
+        for peer in peers:
+            peer.leave()
+        gateway.process.stop()
+    print("connections at risk, their block and whose fault it is are shown")
+
+
 EMPTY = """
 const found = [];
 for (const grid of document.querySelectorAll('.dials, .gauges')) {
@@ -744,6 +791,7 @@ def scenario(browser, binary, swarm, source):
     descriptors_that_run_out_are_named(browser, binary)
     a_token_is_asked_for(browser, binary)
     upstreams_are_shown_and_drained(browser, binary, source)
+    risks_are_shown(browser, binary, source)
     it_comes_back(browser, binary)
     expect(not (wrong := browser.console()), f"the page's console: {wrong}")
 
