@@ -54,6 +54,11 @@ pub enum ClientEvent {
     /// A session was lost: the gateway or the service has ended, or the client was away for longer
     /// than the hold. What is sent from now on belongs to the next session.
     Reset(Unconfirmed),
+    /// The gateway expects that the connection may be lost soon (`true`), because answers to its
+    /// pings came late, or many clients of the same network are silent; or it expects that no more
+    /// (`false`). A host may save its work, or show a bad connection. A new connection is not at
+    /// risk at first.
+    AtRisk(bool),
     /// A message came: text or binary.
     Message(Message),
     /// At most a half of the buffer is used again, after more was.

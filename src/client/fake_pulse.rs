@@ -5,9 +5,9 @@ use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::{ConnMap, Ending, Handler, Io, Message, Reply, Request, Upgrade, Verdict};
 use crate::pulse::{
-    BIG_BYTES, Bye, ClientFrame, FrameEffect, Hello, LedgerEntry, LedgerFull, OpaqueToken,
-    PulseSession, PulseText, Refused, ResumeToken, SessionEnd, SessionLoss, ShortControl,
-    bye_frame, end_frame, escaped, hello_frame, refused_frame,
+    BIG_BYTES, Bye, ClientFrame, FrameEffect, Hello, LedgerEntry, LedgerFull, LinkRisk,
+    OpaqueToken, PulseSession, PulseText, Refused, ResumeToken, SessionEnd, SessionLoss,
+    ShortControl, bye_frame, end_frame, escaped, hello_frame, refused_frame,
 };
 
 /// How often the gateway looks at its sessions.
@@ -34,6 +34,8 @@ struct FakeSession {
     conn: Option<ConnId>,
     ping_at: Micros,
     pings: u64,
+    /// What the next ping says of the risk of a loss.
+    risk: Option<LinkRisk>,
     /// The end of the hold, while there is no connection.
     held_until: Option<Micros>,
 }
@@ -158,6 +160,13 @@ impl FakePulse {
         self.sessions.iter_mut().for_each(|session| *session = None);
     }
 
+    /// Lets the next ping of a session say how likely a loss of the connection is.
+    pub fn hint(&mut self, session: usize, risk: LinkRisk) {
+        if let Some(Some(session)) = self.sessions.get_mut(session) {
+            session.risk = Some(risk);
+        }
+    }
+
     fn queue(
         &mut self,
         io: &mut Io<'_>,
@@ -186,6 +195,7 @@ impl FakePulse {
             conn: None,
             ping_at: Micros::ZERO,
             pings: 0,
+            risk: None,
             held_until: None,
         }));
         self.attach(io, conn, number, offer, None);
@@ -313,7 +323,10 @@ impl FakePulse {
             if session.ping_at <= now {
                 session.ping_at = now + interval;
                 session.pings += 1;
-                let ping = session.pulse.ping(session.pings);
+                let ping = match session.risk.take() {
+                    Some(risk) => session.pulse.ping_with_risk(session.pings, risk),
+                    None => session.pulse.ping(session.pings),
+                };
                 io.send(conn, Message::text(ping.as_str()));
             }
         }

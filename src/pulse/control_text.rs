@@ -1,10 +1,11 @@
 //! Control frames as text.
 
 use super::limits::ESCAPE;
+use super::link_risk::LinkRisk;
 use serde::Serialize;
 use std::fmt::{self, Write};
 
-/// The longest of the short frames: two numbers of 16 digits, and their names.
+/// The longest of the short frames: two numbers of 16 digits, their names, and one hint.
 const SHORT_MAX: usize = 64;
 
 /// Returns a control frame as it is sent. `frame` must be a type whose fields always serialize.
@@ -48,6 +49,14 @@ impl ShortControl {
     pub fn ping_with_hint(number: u64, rx: u64, first_ms: u64) -> Self {
         Self::write(format_args!(
             "\u{1}{{\"ping\":{number},\"rx\":{rx},\"first_ms\":{first_ms}}}"
+        ))
+    }
+
+    /// `{"ping":N,"rx":N,"risk":"high"}`: a ping that also says how likely a loss is now.
+    pub fn ping_with_risk(number: u64, rx: u64, risk: LinkRisk) -> Self {
+        Self::write(format_args!(
+            "\u{1}{{\"ping\":{number},\"rx\":{rx},\"risk\":\"{}\"}}",
+            risk.word()
         ))
     }
 

@@ -3,6 +3,7 @@
 use super::closing_frames::{Bye, Refused, SessionEnd};
 use super::hello::Hello;
 use super::invalid_control::{InvalidControl, check_control_length, no_rx, only_kind};
+use super::link_risk::LinkRisk;
 use super::number::some_number;
 use crate::base::json_fields::{Object, present};
 use serde::Deserialize;
@@ -22,6 +23,8 @@ pub enum GatewayFrame {
         /// The time over which first tries are spread now, in milliseconds, if it has changed much
         /// since the client was told.
         first_ms: Option<u64>,
+        /// How likely a loss of the connection is, if that has changed since the client was told.
+        risk: Option<LinkRisk>,
     },
     /// `{"probe":N,"rx":N}`: the answer to a probe.
     Probe {
@@ -54,6 +57,8 @@ struct Fields {
     ping: Option<u64>,
     #[serde(default, deserialize_with = "some_number")]
     first_ms: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    risk: Option<LinkRisk>,
     #[serde(default, deserialize_with = "some_number")]
     probe: Option<u64>,
     #[serde(default, deserialize_with = "present")]
@@ -92,11 +97,13 @@ impl GatewayFrame {
                 ping: Some(number),
                 rx,
                 first_ms,
+                risk,
                 ..
             } => GatewayFrame::Ping {
                 number,
                 rx: rx.ok_or_else(no_rx)?,
                 first_ms,
+                risk,
             },
             Fields {
                 probe: Some(number),
@@ -167,6 +174,27 @@ mod tests {
                     number,
                     rx,
                     first_ms: None,
+                    risk: None,
+                },
+            ),
+            (
+                ShortControl::ping_with_risk(u64::from(u32::MAX), NUMBER_MAX, LinkRisk::High)
+                    .as_str()
+                    .to_owned(),
+                GatewayFrame::Ping {
+                    number: u64::from(u32::MAX),
+                    rx: NUMBER_MAX,
+                    first_ms: None,
+                    risk: Some(LinkRisk::High),
+                },
+            ),
+            (
+                "\u{1}{\"ping\":1,\"rx\":1,\"risk\":\"a later word\"}".to_owned(),
+                GatewayFrame::Ping {
+                    number: 1,
+                    rx: 1,
+                    first_ms: None,
+                    risk: Some(LinkRisk::Other),
                 },
             ),
             (
@@ -177,6 +205,7 @@ mod tests {
                     number: u64::from(u32::MAX),
                     rx: NUMBER_MAX,
                     first_ms: Some(3_600_000),
+                    risk: None,
                 },
             ),
             (

@@ -16,6 +16,7 @@ mod gateway_frame;
 mod hello;
 mod invalid_control;
 mod limits;
+mod link_risk;
 mod number;
 mod received_count;
 mod report;
@@ -42,6 +43,7 @@ pub use self::limits::{
     ACK_BYTES, ACK_MESSAGES, BIG_BYTES, CONTROL_BYTES_MAX, ESCAPE, LEDGER_MARGIN_BYTES, NUMBER_MAX,
     PULSE_VERSION, REPORT_BYTES_MAX,
 };
+pub use self::link_risk::LinkRisk;
 pub use self::received_count::ReceivedCount;
 pub use self::report::{
     ClientRuntime, ClientStart, EndedReport, NetworkChange, PageState, PingCounts,

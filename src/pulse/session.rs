@@ -5,6 +5,7 @@
 
 use super::client_frame::ClientFrame;
 use super::control_text::ShortControl;
+use super::link_risk::LinkRisk;
 use super::received_count::ReceivedCount;
 use super::resume_token::{ResumeToken, TokenPair};
 use super::sent_messages::{InvalidAck, LedgerEntry, LedgerFull, SentMessages};
@@ -201,6 +202,11 @@ impl PulseSession {
         }
         self.told_first_ms = first_ms;
         ShortControl::ping_with_hint(number, self.received.tell(), first_ms)
+    }
+
+    /// Returns the ping of this number, with the risk of a loss.
+    pub fn ping_with_risk(&mut self, number: u64, risk: LinkRisk) -> ShortControl {
+        ShortControl::ping_with_risk(number, self.received.tell(), risk)
     }
 
     /// Returns the acknowledgement that is due, if one is.

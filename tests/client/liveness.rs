@@ -2,7 +2,7 @@
 
 use pulsegate::Message;
 use pulsegate::client::{ClientPhase, FakePulse};
-use pulsegate::pulse::ShortControl;
+use pulsegate::pulse::{LinkRisk, ShortControl};
 use pulsegate::testing::OnDial;
 use std::io::ErrorKind;
 
@@ -121,4 +121,25 @@ fn a_big_message_takes_its_time() {
     assert_eq!(rig.phase(), ClientPhase::Open);
     rig.advance(60);
     assert_eq!(rig.phase(), ClientPhase::Suspended);
+}
+
+#[test]
+fn a_host_is_told_that_a_loss_is_likely_when_that_changes() {
+    let mut rig = Rig::open();
+    let told = |rig: &mut Rig, risk: LinkRisk| {
+        rig.gateway().hint(0, risk);
+        rig.advance(15_100);
+        rig.names()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(told(&mut rig, LinkRisk::Low), none, "so it is at first");
+    assert_eq!(told(&mut rig, LinkRisk::High), ["at risk: true"]);
+    assert_eq!(told(&mut rig, LinkRisk::High), none);
+    assert_eq!(told(&mut rig, LinkRisk::Other), ["at risk: false"]);
+    assert_eq!(told(&mut rig, LinkRisk::High), ["at risk: true"]);
+    // A new connection is not at risk.
+    rig.client(|clients, io, id| clients.reconnect(io, id));
+    rig.advance(100);
+    assert_eq!(rig.names(), ["suspended", "connecting", "resumed"]);
+    assert_eq!(told(&mut rig, LinkRisk::Low), none);
 }

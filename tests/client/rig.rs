@@ -209,6 +209,7 @@ fn name(event: &ClientEvent) -> String {
         }
         ClientEvent::Reset(_) => "reset".to_owned(),
         ClientEvent::Message(message) => format!("message {message}"),
+        ClientEvent::AtRisk(is_high) => format!("at risk: {is_high}"),
         ClientEvent::Drained => "drained".to_owned(),
         ClientEvent::Closed { end, .. } => format!("closed {:?}", end.class),
         _ => "unknown".to_owned(),

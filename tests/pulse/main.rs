@@ -7,6 +7,7 @@ mod fleet;
 mod tokens;
 
 mod draining;
+mod hinting;
 mod holding;
 mod opening;
 mod refusing;

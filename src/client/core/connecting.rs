@@ -116,6 +116,7 @@ impl ClientCore {
             opened_at: None,
             phase_due: Some(now + self.options.open_timeout),
             is_up: false,
+            is_at_risk: false,
             dog: None,
             dog_due: None,
             end: None,

@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) dog: Option<SilenceWatchdog>,
     /// The time that the watchdog's timer is set for.
     pub(super) dog_due: Option<Micros>,
+    /// Whether the gateway has said that a loss is likely.
+    pub(super) is_at_risk: bool,
     /// The session's end, as the gateway announced it.
     pub(super) end: Option<SessionEnd>,
     pub(super) protocol: Option<Box<str>>,

@@ -5,7 +5,7 @@ use crate::base::time::Micros;
 use crate::client::connection_end::NO_CLOSE;
 use crate::client::event::ClientEvent;
 use crate::client::send_error::ClientSendError;
-use crate::pulse::{GatewayFrame, PulseText, SessionEnd, ShortControl, escaped};
+use crate::pulse::{GatewayFrame, LinkRisk, PulseText, SessionEnd, ShortControl, escaped};
 use crate::wire::Message;
 use std::borrow::Cow;
 
@@ -155,9 +155,13 @@ impl ClientCore {
                 number,
                 rx,
                 first_ms,
+                risk,
             } => {
                 if let Some(first_ms) = first_ms {
                     self.schedule.hinted(first_ms);
+                }
+                if let Some(risk) = risk {
+                    self.on_risk(risk);
                 }
                 if let Some(dog) = self.dog() {
                     dog.pinged(now);
@@ -185,6 +189,17 @@ impl ClientCore {
             GatewayFrame::Unknown => {}
         }
         true
+    }
+
+    /// Tells the host whether a loss is likely, if that has changed.
+    fn on_risk(&mut self, risk: LinkRisk) {
+        let is_high = risk == LinkRisk::High;
+        if let Some(conn) = &mut self.conn
+            && conn.is_at_risk != is_high
+        {
+            conn.is_at_risk = is_high;
+            self.tell_host(ClientEvent::AtRisk(is_high));
+        }
     }
 
     fn on_ack(&mut self, rx: u64) -> bool {

@@ -7,7 +7,10 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::{HeartbeatText, Io, Message, SendOutcome};
-use crate::pulse::{BIG_BYTES, LedgerEntry, PulseSession, ShortControl, end_frame, escaped};
+use crate::health::Risk;
+use crate::pulse::{
+    BIG_BYTES, LedgerEntry, LinkRisk, PulseSession, ShortControl, end_frame, escaped,
+};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -34,6 +37,8 @@ pub(crate) struct ClientLeg {
     pub(crate) is_blocked: bool,
     /// Whether it is not read, because what it sends has no room.
     pub(crate) is_paused: bool,
+    /// Whether the client was told that the risk of a loss is high.
+    is_told_high: bool,
     /// What the first frame said was received, of those that may still wait for the client.
     said: Option<u64>,
     acks: AckWatch,
@@ -47,6 +52,7 @@ impl ClientLeg {
             is_open: false,
             is_blocked: false,
             is_paused: false,
+            is_told_high: false,
             said: None,
             acks: AckWatch::NOTHING,
         }
@@ -172,9 +178,10 @@ impl ClientLeg {
 
     /// Returns the heartbeat: a ping that also says what was received. It overtakes what waits for
     /// the client. So it says no more than the first frame that waits: what a client is told must
-    /// not go back.
+    /// not go back. A change of the risk of a loss is said before anything else, because the client
+    /// may not hear the next ping.
     pub(crate) fn ping(
-        &self,
+        &mut self,
         io: &Io<'_>,
         pulse: &mut PulseSession,
         (number, first_ms): (u64, u64),
@@ -183,10 +190,26 @@ impl ClientLeg {
         if is_flushed {
             pulse.note_flushed(number);
         }
-        match self.said.filter(|_| !is_flushed) {
-            Some(said) => ShortControl::ping(number, said),
-            None => pulse.ping_with_hint(number, first_ms),
+        let said = self.said.filter(|_| !is_flushed);
+        match (said, self.change_of_risk(io)) {
+            (Some(said), Some(risk)) => ShortControl::ping_with_risk(number, said, risk),
+            (None, Some(risk)) => pulse.ping_with_risk(number, risk),
+            (Some(said), None) => ShortControl::ping(number, said),
+            (None, None) => pulse.ping_with_hint(number, first_ms),
         }
+    }
+
+    /// Returns the risk of a loss that the client must be told, because it has changed.
+    fn change_of_risk(&mut self, io: &Io<'_>) -> Option<LinkRisk> {
+        let is_high = io.risk(self.id) == Some(Risk::High);
+        if is_high == self.is_told_high {
+            return None;
+        }
+        self.is_told_high = is_high;
+        Some(match is_high {
+            true => LinkRisk::High,
+            false => LinkRisk::Low,
+        })
     }
 
     /// Lets the client hear something, although there is nothing to say.

@@ -93,13 +93,18 @@ fn written(frame: &GatewayFrame) -> Value {
         GatewayFrame::Ping {
             number,
             rx,
-            first_ms: None,
-        } => json!({ "ping": number, "rx": rx }),
-        GatewayFrame::Ping {
-            number,
-            rx,
-            first_ms: Some(first_ms),
-        } => json!({ "ping": number, "rx": rx, "first_ms": first_ms }),
+            first_ms,
+            risk,
+        } => {
+            let mut ping = json!({ "ping": number, "rx": rx });
+            if let Some(first_ms) = first_ms {
+                ping["first_ms"] = json!(first_ms);
+            }
+            if let Some(risk) = risk {
+                ping["risk"] = json!(risk);
+            }
+            ping
+        }
         GatewayFrame::Probe { number, rx } => json!({ "probe": number, "rx": rx }),
         GatewayFrame::Ack(rx) => json!({ "rx": rx }),
         GatewayFrame::Bye(bye) => json!({ "bye": bye }),
