@@ -6,10 +6,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::gateway::{
-    Admission, AppRegistry, Credentials, Filter, GLASSES, Gateway, GatewayOptions, PageRequest,
-    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, ReportMode, Search, Sort,
+    Admission, AppRegistry, CohortFilter, CohortScan, Credentials, Filter, GLASSES, Gateway,
+    GatewayOptions, PageRequest, ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings,
+    ReportMode, Search, Sort,
 };
-use pulsegate::testing::Net;
+use pulsegate::testing::{Net, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -57,12 +58,15 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
 fn net() -> Net<Gateway> {
     let mut net = empty(Credentials::default(), Vec::new());
     for i in 0..CONNECTIONS {
+        // As many cohorts as there may be.
+        let [.., high, low] = (i % 4_096).to_be_bytes();
+        let peer = net.open_socket_from([10, high, low, 1].into());
         // Their order in memory differs from that of their names.
-        net.connect(&format!(
-            "/glasses-ws?user=user-{}@example.org",
-            i * 7_919 % CONNECTIONS
-        ));
+        let user = i * 7_919 % CONNECTIONS;
+        let request = upgrade_request(&format!("/glasses-ws?user=user-{user}@example.org"));
+        net.write(peer, request.as_bytes());
     }
+    net.settle();
     net.advance(16_000);
     net
 }
@@ -235,7 +239,13 @@ fn operator(c: &mut Criterion) {
         });
     });
     group.finish();
-    for sort in [Sort::Rtt, Sort::Silence, Sort::Age, Sort::Pending] {
+    for sort in [
+        Sort::Rtt,
+        Sort::Silence,
+        Sort::Age,
+        Sort::Pending,
+        Sort::Risk,
+    ] {
         let mut search = Search::new(PageRequest {
             sort,
             limit: 1_000,
@@ -256,6 +266,8 @@ fn operator(c: &mut Criterion) {
     worst("a search for a user", &mut net, |gateway, io| {
         search.step(gateway, io).is_none()
     });
+    let mut scan = CohortScan::new(CohortFilter::default());
+    worst("cohorts", &mut net, |_, io| scan.step(io).is_none());
     let mut after: Option<Box<str>> = None;
     worst("sessions", &mut net, |gateway, io| {
         let slice = gateway.session_slice(io, after.as_deref(), 1_000);

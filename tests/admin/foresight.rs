@@ -150,7 +150,7 @@ fn all_peers_of_a_block_that_stops_to_answer_are_at_risk() {
     assert!(cohort["alarmed_for_ms"].is_u64(), "{cohorts}");
     let all = gateway.api("/api/v1/cohorts?limit=1");
     assert_eq!(all["cohorts"][0]["block"], "127.0.9.0/24", "first: {all}");
-    // They answer again: the alarm is over, with nobody closed.
+    // They answer again: the alarm is over, and nothing was closed.
     let clients: Vec<_> = silent.into_iter().map(answering).collect();
     eventually("the alarm is over", || {
         let cohorts = gateway.api("/api/v1/cohorts");

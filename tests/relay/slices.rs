@@ -2,11 +2,14 @@
 
 use crate::fleet::Fleet;
 use crate::scenarios::OVERSHOOT;
-use pulsegate::Micros;
 use pulsegate::gateway::{
-    GLASSES, GatewaySlicedQuery, PageRequest, Progress, QUERY_UNITS, RelaySettings, SLICE_UNITS,
-    Search,
+    CohortFilter, CohortScan, Filter, GLASSES, Gateway, GatewaySlicedQuery, PageRequest, Progress,
+    QUERY_UNITS, RelaySettings, SLICE_UNITS, Search, Sort,
 };
+use pulsegate::health::Risk;
+use pulsegate::testing::upgrade_request;
+use pulsegate::{Io, Micros};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -74,6 +77,64 @@ fn a_slice_of_an_operators_question_stops_in_the_middle_of_a_session_of_1000_app
     }
     let expected: Vec<Box<str>> = (0..1_000).map(|n| format!("p.{n:04}").into()).collect();
     assert_eq!(packages, expected);
+}
+
+/// Calls `step` until it returns an answer; returns it, and after how many slices.
+fn sliced<T>(
+    fleet: &mut Fleet,
+    mut step: impl FnMut(&mut Gateway, &mut Io<'_>) -> Option<T>,
+) -> (T, u32) {
+    let mut slices = 0;
+    loop {
+        let before = fleet.work_units();
+        let found = fleet.net.with_io(&mut step);
+        let units = fleet.work_units() - before;
+        assert!(units <= u64::from(SLICE_UNITS) + OVERSHOOT, "{units} units");
+        slices += 1;
+        if let Some(found) = found {
+            return (found, slices);
+        }
+    }
+}
+
+#[test]
+fn cohorts_and_connections_at_risk_are_found_in_slices() {
+    let mut fleet = Fleet::start(RelaySettings::default(), None, Vec::new());
+    for n in 0..2_500_u16 {
+        let [high, low] = n.to_be_bytes();
+        let peer = fleet.net.open_socket_from([10, high, low, 1].into());
+        let request = upgrade_request(&format!("/glasses-ws?user=u{n:04}"));
+        fleet.net.write(peer, request.as_bytes());
+    }
+    fleet.net.settle();
+    let mut scan = CohortScan::new(CohortFilter::default());
+    let (page, slices) = sliced(&mut fleet, |_, io| scan.step(io));
+    assert_eq!((page.total, page.alarmed, slices), (2_500, 0, 2));
+    let blocks: BTreeSet<_> = page.cohorts.iter().map(|view| view.block).collect();
+    assert_eq!(blocks.len(), 2_500, "each is there once");
+    let mut scan = CohortScan::new(CohortFilter {
+        block: Some("10.3.0.0/16".parse().expect("a block")),
+        ..CohortFilter::default()
+    });
+    let (page, _) = sliced(&mut fleet, |_, io| scan.step(io));
+    assert_eq!((page.total, page.cohorts.len()), (2_500, 256));
+    let at_least = |least_risk| {
+        let mut search = Search::new(PageRequest {
+            filter: Filter {
+                least_risk: Some(least_risk),
+                ..Filter::default()
+            },
+            sort: Sort::Risk,
+            limit: 1_000,
+            ..PageRequest::default()
+        });
+        move |gateway: &mut Gateway, io: &mut Io<'_>| search.step(gateway, io)
+    };
+    let (page, slices) = sliced(&mut fleet, at_least(Risk::Low));
+    assert!(slices > 4, "{slices} slices");
+    assert_eq!((page.matched, page.rows.len()), (2_500, 1_000));
+    let (page, _) = sliced(&mut fleet, at_least(Risk::Raised));
+    assert_eq!(page.matched, 0, "nothing is at risk");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is likely to happen to a connection, with the reasons: as a document and in words.
 
-use super::cohorts::CohortBody;
+use super::cohort_entry::CohortBody;
 use super::common::RiskName;
 use crate::engine::FleetView;
 use crate::gateway::{Classes, ConnRow, KernelView};

@@ -8,6 +8,7 @@ mod blocks;
 mod causes;
 mod client_side;
 mod closed_connections;
+mod cohort_entry;
 mod cohorts;
 mod common;
 mod connections;
