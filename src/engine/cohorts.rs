@@ -231,7 +231,11 @@ impl Cohorts {
     }
 
     /// Returns a snapshot of each cohort from this place of the table on. A cohort keeps its place.
-    pub(crate) fn views_from(&self, first: usize, now: Micros) -> impl Iterator<Item = CohortView> {
+    pub(crate) fn views_from(
+        &self,
+        first: usize,
+        now: Micros,
+    ) -> impl ExactSizeIterator<Item = CohortView> {
         let entries = self.entries.get(first..).unwrap_or_default();
         entries.iter().map(move |entry| view_of(entry, now))
     }

@@ -274,13 +274,13 @@ impl Io<'_> {
     }
 
     /// Returns all cohorts, at most 4 096, in no order.
-    pub fn cohorts(&self) -> impl Iterator<Item = CohortView> {
+    pub fn cohorts(&self) -> impl ExactSizeIterator<Item = CohortView> {
         self.cohorts_from(0)
     }
 
     /// Returns the cohorts from this place of their table on. A cohort keeps its place, so that a
     /// host may look at some in each turn.
-    pub fn cohorts_from(&self, first: usize) -> impl Iterator<Item = CohortView> {
+    pub fn cohorts_from(&self, first: usize) -> impl ExactSizeIterator<Item = CohortView> {
         self.core.foresight.cohorts.views_from(first, self.now)
     }
 

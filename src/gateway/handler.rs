@@ -10,10 +10,10 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{
-    Class, Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong, Preamble, Reply,
-    Request, Response, ResponseVerdict, SilenceEvidence, TimerId, Verdict,
+    Class, CohortView, Ending, Handler, HeartbeatText, Io, Message, Overdue, PairEnd, Pong,
+    Preamble, Reply, Request, Response, ResponseVerdict, SilenceEvidence, TimerId, Verdict,
 };
-use crate::health::HealthChange;
+use crate::health::{CohortChange, HealthChange};
 use crate::host::{ClientCheck, Identity, LogValue, Product, RequestDecision};
 use std::net::SocketAddr;
 
@@ -170,6 +170,14 @@ impl Handler for Gateway {
     fn on_late(&mut self, _: &mut Io<'_>, id: ConnId, evidence: &SilenceEvidence) {
         let user = self.identities.get(id).map_or("", |i| &i.user);
         event_log::log_late(id, user, evidence);
+    }
+
+    fn on_cohort(&mut self, io: &mut Io<'_>, change: CohortChange, cohort: &CohortView) {
+        self.foresight.on_cohort(io, change, cohort, &self.classes);
+    }
+
+    fn peer_key(&self, id: ConnId) -> Option<u64> {
+        self.peer_number(id)
     }
 
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {

@@ -7,6 +7,7 @@ mod ended_legs;
 mod ends;
 mod event_log;
 mod events;
+mod foresight;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
@@ -25,6 +26,7 @@ mod request_checks;
 mod session_list;
 mod unserved;
 
+pub use self::foresight::{ALARMED_MAX, ForesightMark, ForesightSnapshot};
 pub use self::gateway::{Gateway, GatewayOptions, GatewayQueries, GatewaySlicedQuery, Watchdog};
 pub use self::kick_outcome::{KickOutcome, NotBlocked};
 pub use self::operator::{BlockSlice, ConnSnapshot, FLAPPING_MAX, Reconfiguration, Snapshot};

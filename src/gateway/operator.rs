@@ -1,5 +1,6 @@
 //! The queries and commands of operators. Every call is one slice of work for the loop.
 
+use super::foresight::ForesightSnapshot;
 use super::gateway::Gateway;
 use super::kick_outcome::{KickOutcome, NotBlocked};
 use super::log_ties::LogTies;
@@ -50,6 +51,8 @@ pub struct BlockSlice {
 pub struct Snapshot {
     /// Counters of the loop.
     pub stats: Stats,
+    /// What late heartbeats say about cohorts and about all connections.
+    pub foresight: ForesightSnapshot,
     /// The engine time of this snapshot.
     pub now: Micros,
     /// Users with a connection.
@@ -176,6 +179,7 @@ impl Gateway {
         pulse.add(self.products.relay.pulse_counts());
         Snapshot {
             stats: io.stats().clone(),
+            foresight: self.foresight(io),
             now: io.now(),
             sessions: self.products.relay.sessions.len(),
             blocked: self.products.relay.blocks.count(io.now()),

@@ -81,7 +81,8 @@ def labels():
         "code_class": {"1xx", "2xx", "3xx", "4xx", "5xx", "cut"},
         "how": {"first", "resume", "takeover"},
         "kind": {"start", "revival", "stop"},
-        "reason": {"overflow", "expired", "skipped", "ended"},
+        "reason": {"overflow", "expired", "skipped", "ended"} | {"stall", "lateness", "upstreams"},
+        "level": {"high", "raised"},
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
         "why": {
             "resumed", "expired", "hold_full", "upstream_lost", "crowded", "shed", "ended",

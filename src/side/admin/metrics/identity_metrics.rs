@@ -1,21 +1,28 @@
-//! The metrics of identities that were lost and came back.
+//! The metrics of identities that were lost, that came back, and that have persistent trouble.
 
 use super::writer::MetricsWriter;
+use crate::base::time::Timestamp;
 use crate::side::admin::admin_state::AdminState;
 use crate::side::watch::IdentityCounts;
 use std::fmt;
 
-/// The lost identities at one moment.
+/// The lost and the troubled identities at one moment.
 #[derive(Debug)]
 pub(super) struct IdentityMetrics {
     totals: IdentityCounts,
     missing: u64,
+    troubled: usize,
 }
 
 impl IdentityMetrics {
     pub(super) fn of(admin: &AdminState) -> Self {
         let (totals, missing) = admin.watchers.lost_identities();
-        IdentityMetrics { totals, missing }
+        let persistent = admin.watchers.troubled().persistent(Timestamp::now(), 0);
+        IdentityMetrics {
+            totals,
+            missing,
+            troubled: persistent.count,
+        }
     }
 
     pub(super) fn encode(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
@@ -33,6 +40,11 @@ impl IdentityMetrics {
             "pulsegate_identities_missing",
             "Identities that were lost within the last hour and have not come back",
             self.missing as i64,
+        )?;
+        writer.gauge(
+            "pulsegate_identities_troubled",
+            "Identities with persistent trouble, as in the alert persistent_trouble",
+            self.troubled as i64,
         )
     }
 }

@@ -8,6 +8,7 @@ mod alert_metrics;
 mod bridge;
 mod endpoint;
 mod event_metrics;
+mod foresight_metrics;
 mod identity_metrics;
 mod off_loop;
 mod pulse_metrics;

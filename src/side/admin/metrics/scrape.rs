@@ -46,6 +46,7 @@ impl Collector for Scrape {
         let mut writer = MetricsWriter(&mut encoder);
         self.connections(&mut writer)?;
         self.heartbeats(&mut writer)?;
+        self.foresight(&mut writer)?;
         self.traffic(&mut writer)?;
         self.relay(&mut writer)?;
         self.bridge(&mut writer)?;
