@@ -26,6 +26,8 @@ impl EffectiveValues {
             mass_death: number(const { row("ALERT_MASS_DEATH") })?,
             mass_death_percent: number(const { row("ALERT_MASS_DEATH_PERCENT") })?,
             mass_death_window: millis(const { row("ALERT_MASS_DEATH_WINDOW_MS") })?,
+            fleet_late: self.switch(const { row("ALERT_FLEET_LATE") })?,
+            cohort_late: number(const { row("ALERT_COHORT_LATE") })?,
             rtt_p99: millis(const { row("ALERT_RTT_MS") })?,
             rtt_for: millis(const { row("ALERT_RTT_FOR_MS") })?,
             flapping: number(const { row("ALERT_FLAPPING") })?,

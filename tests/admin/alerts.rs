@@ -4,19 +4,17 @@
 //! Whether each rule fires when it should is tested beside the rules, on invented looks
 //! (src/side/watch/alerts/tests).
 
+use crate::alert_receiver::Receiver;
 use crate::folder::Folder;
 use crate::sockets::{Client, Event, Gateway, eventually, upgrade};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// Settings that make everything happen soon. Ten losses are a mass death, and only what the tests
 /// cause is reported.
-const FAST: [(&str, &str); 9] = [
+const FAST: [(&str, &str); 11] = [
     ("ALERT_INTERVAL_MS", "50"),
     ("ALERT_WINDOW_MS", "1500"),
     ("ALERT_RESOLVE_MS", "300"),
@@ -26,95 +24,11 @@ const FAST: [(&str, &str); 9] = [
     ("ALERT_STALLS", "0"),
     ("ALERT_FDS_PERCENT", "0"),
     ("ALERT_MEMORY_PERCENT", "0"),
+    // The clients of these tests do not answer heartbeats.
+    ("ALERT_COHORT_LATE", "0"),
+    ("ALERT_FLEET_LATE", "0"),
     ("FLAPPING_LIMIT", "3"),
 ];
-
-/// A receiver for Alertmanager's webhooks; it answers 503 while the test sets it down.
-struct Receiver {
-    addr: SocketAddr,
-    is_down: Arc<AtomicBool>,
-    got: Arc<Mutex<Vec<Value>>>,
-    refused: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Receiver {
-    fn new() -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let receiver = Receiver {
-            addr: listener.local_addr().expect("an address"),
-            is_down: Arc::default(),
-            got: Arc::default(),
-            refused: Arc::default(),
-        };
-        let (is_down, got, refused) = (
-            receiver.is_down.clone(),
-            receiver.got.clone(),
-            receiver.refused.clone(),
-        );
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let Some(body) = read_body(&stream) else {
-                    continue;
-                };
-                let is_down = is_down.load(Ordering::SeqCst);
-                let (box_, status) = if is_down {
-                    (&refused, 503)
-                } else {
-                    (&got, 200)
-                };
-                box_.lock().expect("whole").push(body);
-                let answer = format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\n\r\n");
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        receiver
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/alerts?key=s3cret", self.addr)
-    }
-
-    /// Returns every alert that it received, in order: name and state.
-    fn told(&self) -> Vec<(String, String)> {
-        let got = self.got.lock().expect("whole");
-        let alerts = got.iter().flat_map(|body| body["alerts"].as_array());
-        let told = alerts.flatten().map(|alert| {
-            let word = |value: &Value| value.as_str().expect("a word").to_owned();
-            (word(&alert["labels"]["alertname"]), word(&alert["status"]))
-        });
-        told.collect()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, wanted: &[(&str, &str)]) {
-        let wanted: Vec<(String, String)> = wanted
-            .iter()
-            .map(|(name, state)| ((*name).to_owned(), (*state).to_owned()))
-            .collect();
-        eventually("the receiver is told", || {
-            (self.told().len() >= wanted.len()).then_some(())
-        });
-        assert_eq!(self.told(), wanted);
-    }
-}
-
-fn read_body(stream: &TcpStream) -> Option<Value> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    assert!(head.starts_with("POST /alerts?key=s3cret HTTP/1.1\r\n"));
-    let head = head.to_lowercase();
-    assert!(head.contains("content-type: application/json\r\n"));
-    let len = head.split_once("content-length: ")?.1.lines().next()?;
-    let mut body = vec![0; len.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    serde_json::from_slice(&body).ok()
-}
 
 pub(crate) fn start(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&[&FAST, more].concat())
@@ -153,8 +67,9 @@ fn assert_posts(gateway: &Gateway, got: &[Value], fired: &Value, resolved: &Valu
         assert_eq!(
             item["generatorURL"],
             format!(
-                "http://{}/api/v1/alerts",
-                gateway.admin.expect("there is one")
+                "http://{}/api/v1/alerts/{}",
+                gateway.admin.expect("there is one"),
+                fired["id"]
             )
         );
     }
@@ -201,7 +116,7 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
         "{resolved}"
     );
     receiver.wait_for(&[("mass_death", "firing"), ("mass_death", "resolved")]);
-    let got = receiver.got.lock().expect("whole").clone();
+    let got = receiver.posts();
     assert_posts(&gateway, &got, &fired, &resolved);
     gateway.line(&[
         "[WARN] alert state=firing name=mass_death class=glasses severity=critical value=",
@@ -272,7 +187,7 @@ fn one_peer_that_is_lost_again_and_again_is_no_mass_death() {
 #[test]
 fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
     let receiver = Receiver::new();
-    receiver.is_down.store(true, Ordering::SeqCst);
+    receiver.set_down(true);
     let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
     mass_death(&gateway);
     alert(&gateway, "mass_death", "resolved");
@@ -297,13 +212,13 @@ fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
     );
     assert_eq!(flapping["summary"], "org.flaps of ada reconnect too often");
     eventually("it was tried again", || {
-        (receiver.refused.lock().expect("whole").len() >= 2).then_some(())
+        (receiver.refused() >= 2).then_some(())
     });
     let sink = gateway.api("/api/v1/alerts")["sink"].clone();
     assert_eq!(sink["delivered"], 0);
     assert_eq!(sink["last_error"], "answered with status 503");
     gateway.line(&["[WARN] alert sink=down error=\"answered with status 503\""]);
-    receiver.is_down.store(false, Ordering::SeqCst);
+    receiver.set_down(false);
     receiver.wait_for(&[("mass_death", "resolved"), ("flapping", "firing")]);
     gateway.line(&["[INFO] alert sink=up"]);
     assert_eq!(gateway.lines(&["alert sink="]).len(), 2);

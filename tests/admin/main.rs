@@ -8,7 +8,9 @@ mod sockets;
 mod tokens;
 
 mod access;
+mod alert_receiver;
 mod alerts;
+mod cohorts;
 mod crowding;
 mod document;
 mod drains;

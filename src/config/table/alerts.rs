@@ -187,6 +187,27 @@ pub(super) const ADVANCED: &[Setting] = &[
         help: "The time within which the alert mass_death counts lost connections.",
     },
     Setting {
+        name: "ALERT_FLEET_LATE",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("1"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether the alert fleet_late fires when more than 30 % of the latest 1 000 \
+               heartbeats of all clients are late.",
+    },
+    Setting {
+        name: "ALERT_COHORT_LATE",
+        kind: CONNECTIONS_OR_NONE,
+        default: Fallback::Value("5"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The alert cohort_late fires when the peers of a class in one address block (/24, \
+               for IPv6 /48) with this many connections have stopped to answer together. 0 turns \
+               it off.",
+    },
+    Setting {
         name: "ALERT_RTT_MS",
         kind: TIME_OR_NONE,
         default: Fallback::Value("5000"),

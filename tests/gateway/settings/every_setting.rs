@@ -332,6 +332,8 @@ fn alerts() -> AlertSettings {
         mass_death: 21,
         mass_death_percent: 22,
         mass_death_window: Micros::from_millis(23),
+        fleet_late: false,
+        cohort_late: 38,
         rtt_p99: Micros::from_millis(24),
         rtt_for: Micros::from_millis(25),
         flapping: 26,

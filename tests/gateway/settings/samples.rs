@@ -121,6 +121,8 @@ pub const GIVEN: &[(&str, &str)] = &[
     ("ALERT_PERSISTENT_TROUBLE", "37"),
     ("ALERT_MASS_DEATH_PERCENT", "22"),
     ("ALERT_MASS_DEATH_WINDOW_MS", "23"),
+    ("ALERT_FLEET_LATE", "0"),
+    ("ALERT_COHORT_LATE", "38"),
     ("ALERT_RTT_MS", "24"),
     ("ALERT_RTT_FOR_MS", "25"),
     ("ALERT_FLAPPING", "26"),

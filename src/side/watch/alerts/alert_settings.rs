@@ -40,6 +40,11 @@ pub struct AlertSettings {
     pub mass_death_percent: u64,
     /// The window of `mass_death`; at least 10 ms.
     pub mass_death_window: Micros,
+    /// Whether `fleet_late` reports that the heartbeats of all clients are late.
+    pub fleet_late: bool,
+    /// Threshold of `cohort_late`: connections of a class in one address block whose peers have
+    /// stopped to answer together.
+    pub cohort_late: u64,
     /// Threshold of `rtt_high`: the 99th percentile of the round-trip time of heartbeats.
     pub rtt_p99: Micros,
     /// How long `rtt_p99` must be reached before the alert fires.
@@ -103,6 +108,8 @@ impl Default for AlertSettings {
             mass_death: 50,
             mass_death_percent: 2,
             mass_death_window: Micros::from_secs(20),
+            fleet_late: true,
+            cohort_late: 5,
             rtt_p99: Micros::from_secs(5),
             rtt_for: Micros::from_secs(300),
             flapping: 1,

@@ -3,7 +3,7 @@
 //!
 //! Pure: samples go in, events come out.
 
-use super::alert_rule::{AlertRule, ExplainedBy, Labels, Measurement, Severity};
+use super::alert_rule::{AlertRule, ExplainedBy, Extent, Labels, Measurement, Severity, Subject};
 use super::rule_input::RuleInput;
 use super::rule_table::RULES;
 use crate::base::bounded;
@@ -42,11 +42,21 @@ impl AlertState {
     }
 }
 
+/// What an alert was when it began. Receivers tell alerts apart by it, so it stays as it is when
+/// the alert goes on as one of another rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AlertOrigin {
+    pub(super) name: &'static str,
+    pub(super) severity: Severity,
+    pub(super) labels: Labels,
+}
+
 /// An alert, as other modules see it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::side) struct Alert {
     /// The number of the alert, from 1 in the order in which alerts fire; 0 before it has fired.
     pub(in crate::side) id: u64,
+    pub(super) origin: AlertOrigin,
     pub(in crate::side) name: &'static str,
     pub(in crate::side) labels: Labels,
     pub(super) severity: Severity,
@@ -65,7 +75,7 @@ pub(in crate::side) struct Alert {
 /// A report about an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum AlertEvent {
-    /// The alert has begun to fire, or is resolved.
+    /// The alert has begun to fire, goes on as one of another rule, or is resolved.
     Changed(Alert),
     /// The alert still fires and is reported again.
     Repeated(Alert),
@@ -86,12 +96,21 @@ enum Start {
 #[derive(Debug)]
 struct ActiveAlert {
     alert: Alert,
+    /// The connections that it is about; their largest number.
+    extent: Extent,
     /// When the value reached the threshold.
     above: Micros,
     /// When the value fell clearly below the threshold.
     below: Option<Micros>,
     /// When the alert was last reported.
     reported: Micros,
+}
+
+/// An alert that was resolved and may still explain others.
+#[derive(Debug)]
+struct ResolvedLately {
+    at: Micros,
+    extent: Extent,
 }
 
 /// All alerts.
@@ -101,8 +120,8 @@ pub(super) struct AlertTable {
     active: BTreeMap<(usize, Labels), ActiveAlert>,
     /// The resolved alerts, oldest first.
     resolved: VecDeque<Alert>,
-    /// When alerts were resolved that may still explain others.
-    lately: BTreeMap<(usize, Labels), Micros>,
+    /// The alerts that were resolved and may still explain others.
+    lately: BTreeMap<(usize, Labels), ResolvedLately>,
     /// Alerts for which there was no room.
     pub(super) refused: u64,
     /// Alerts that have fired since the start.
@@ -126,7 +145,8 @@ impl AlertTable {
             if let Some(measurements) = measurements {
                 self.resolve_missing(nth, &measurements, is_on, input, &mut events);
                 for measurement in measurements {
-                    let start = self.start(rule, explanations, &measurement.labels, input);
+                    let subject = (&measurement.labels, &measurement.extent);
+                    let start = self.start(rule, explanations, subject, input);
                     self.apply(nth, rule, measurement, start, input, &mut events);
                 }
             }
@@ -177,6 +197,7 @@ impl AlertTable {
             value,
             threshold,
             summary,
+            extent,
         } = measurement;
         let (now, key) = (input.sample.now, (nth, labels));
         if !self.active.contains_key(&key) {
@@ -189,6 +210,11 @@ impl AlertTable {
             }
             let alert = Alert {
                 id: 0,
+                origin: AlertOrigin {
+                    name: rule.name,
+                    severity: rule.severity,
+                    labels: key.1.clone(),
+                },
                 name: rule.name,
                 labels: key.1.clone(),
                 severity: rule.severity,
@@ -202,6 +228,7 @@ impl AlertTable {
             };
             let active = ActiveAlert {
                 alert,
+                extent: extent.clone(),
                 above: now,
                 below: None,
                 reported: now,
@@ -215,6 +242,8 @@ impl AlertTable {
             return self.resolve_after(key, input.settings.resolve, input, events);
         }
         active.below = None;
+        active.extent.connections = active.extent.connections.max(extent.connections);
+        active.extent.blocks = extent.blocks;
         let alert = &mut active.alert;
         (alert.value, alert.threshold, alert.summary) = (value, threshold, summary);
         if alert.state != AlertState::Pending {
@@ -223,12 +252,49 @@ impl AlertTable {
         if value < threshold || start == Start::Explained {
             self.active.remove(&key);
         } else if start == Start::Free && now - active.above >= (rule.hold)(input) {
+            self.fire(&key, now, events);
+        }
+    }
+
+    /// Lets a pending alert fire. It takes the place of the alert that goes on as this one, if there
+    /// is one.
+    fn fire(&mut self, key: &(usize, Labels), now: Micros, events: &mut Vec<AlertEvent>) {
+        let continued = self.take_continued(key);
+        let Some(active) = self.active.get_mut(key) else {
+            return;
+        };
+        if let Some(before) = continued {
+            active.above = before.above;
+            active.alert.id = before.alert.id;
+            active.alert.since = before.alert.since;
+            active.alert.origin = before.alert.origin;
+        } else {
             self.fired += 1;
             active.alert.id = self.fired;
-            active.alert.state = AlertState::Firing;
-            active.reported = now;
-            events.push(AlertEvent::Changed(active.alert.clone()));
         }
+        active.alert.state = AlertState::Firing;
+        active.reported = now;
+        events.push(AlertEvent::Changed(active.alert.clone()));
+    }
+
+    /// Removes and returns the firing alert that goes on as the one with this key: of those about the
+    /// same network blocks, the one about the most connections.
+    fn take_continued(&mut self, key: &(usize, Labels)) -> Option<ActiveAlert> {
+        let name = RULES[key.0].continues?;
+        let extent = &self.active.get(key)?.extent;
+        let mut most: Option<(&(usize, Labels), &ActiveAlert)> = None;
+        for (of, active) in &self.active {
+            let is_continued = active.alert.name == name
+                && active.alert.state == AlertState::Firing
+                && active.extent.shares_block(extent);
+            let is_larger =
+                most.is_none_or(|(_, most)| active.extent.connections > most.extent.connections);
+            if is_continued && is_larger {
+                most = Some((of, active));
+            }
+        }
+        let key = most?.0.clone();
+        self.active.remove(&key)
     }
 
     /// Ends the firing alerts of a rule at once that others explain. Their trouble is not over, but
@@ -245,7 +311,10 @@ impl AlertTable {
             .iter()
             .filter(|((of, _), active)| *of == nth && active.alert.state == AlertState::Firing);
         let explained: Vec<_> = firing
-            .filter_map(|(key, _)| Some((key.clone(), self.explained(explanations, &key.1)?)))
+            .filter_map(|(key, active)| {
+                let other = self.explained(explanations, (&key.1, &active.extent))?;
+                Some((key.clone(), other))
+            })
             .collect();
         for (key, other) in explained {
             if let Some(active) = self.active.get_mut(&key) {
@@ -280,10 +349,13 @@ impl AlertTable {
         if !is_clear || was_posted && resolve > Micros::ZERO {
             return;
         }
-        if let Some(ActiveAlert { mut alert, .. }) = self.active.remove(&key) {
+        if let Some(ActiveAlert {
+            mut alert, extent, ..
+        }) = self.active.remove(&key)
+        {
             // One that another alert reports, or whose rule is off, explains nothing more.
             if resolve > Micros::ZERO && self.lately.len() < ACTIVE_MAX {
-                self.lately.insert(key, now);
+                self.lately.insert(key, ResolvedLately { at: now, extent });
             }
             alert.state = AlertState::Resolved;
             alert.resolved_at = Some(input.sample.wall);
@@ -310,47 +382,64 @@ impl AlertTable {
             .iter()
             .map(|rule| rule.looks_back.max(rule.posted_every.unwrap_or_default()));
         let span = input.settings.resolve.max(spans.max().unwrap_or_default());
-        self.lately.retain(|_, at| input.sample.now - *at < span);
+        let now = input.sample.now;
+        self.lately.retain(|_, resolved| now - resolved.at < span);
     }
 
-    /// Returns whether an alert with these labels may begin to fire.
+    /// Returns whether an alert about this subject may begin to fire.
     fn start(
         &self,
         rule: &AlertRule,
         explanations: &[ExplainedBy],
-        labels: &Labels,
+        subject: Subject<'_>,
         input: &RuleInput<'_>,
     ) -> Start {
-        let explains = |name: &str, of: &Labels| {
+        let explains = |name: &str, of: Subject<'_>| {
             let mut by = explanations.iter();
-            by.any(|by| by.fits(name, of, labels))
+            by.any(|by| by.fits(name, of, subject))
         };
+        let within = |at: Micros, span: Micros| input.sample.now - at < span;
         let span = input.settings.resolve.max(rule.looks_back);
-        let is_recent = |at: Micros| input.sample.now - at < span;
-        let mut lately = self.lately.iter().filter(|(_, at)| is_recent(**at));
-        let mut active = self.active.values().map(|active| &active.alert);
         let was_posted = rule.posted_every.is_some_and(|every| {
-            let mut resolved = self.lately.iter();
-            resolved.any(|((nth, of), at)| {
-                RULES[*nth].name == rule.name && of == labels && input.sample.now - *at < every
+            let mut lately = self.lately.iter();
+            lately.any(|((nth, of), resolved)| {
+                RULES[*nth].name == rule.name && of == subject.0 && within(resolved.at, every)
             })
         });
+        let mut lately = self.lately.iter();
         let is_explained = was_posted
-            || self.explained(explanations, labels).is_some()
-            || lately.any(|((nth, of), _)| explains(RULES[*nth].name, of));
+            || self.explained(explanations, subject).is_some()
+            || lately.any(|((nth, of), resolved)| {
+                within(resolved.at, span) && explains(RULES[*nth].name, (of, &resolved.extent))
+            });
+        let mut active = self.active.iter();
         match is_explained {
             true => Start::Explained,
-            false if active.any(|alert| explains(alert.name, &alert.labels)) => Start::Waits,
+            false
+                if active.any(|((nth, of), active)| {
+                    explains(RULES[*nth].name, (of, &active.extent))
+                }) =>
+            {
+                Start::Waits
+            }
             false => Start::Free,
         }
     }
 
-    /// Returns the name of a firing alert that explains one with these labels.
-    fn explained(&self, explanations: &[ExplainedBy], labels: &Labels) -> Option<&'static str> {
+    /// Returns the name of a firing alert that explains one about this subject.
+    fn explained(
+        &self,
+        explanations: &[ExplainedBy],
+        subject: Subject<'_>,
+    ) -> Option<&'static str> {
         let mut by = explanations.iter();
         let by = by.find(|by| {
-            let mut firing = self.firing();
-            firing.any(|alert| by.fits(alert.name, &alert.labels, labels))
+            let mut active = self.active.values();
+            active.any(|active| {
+                let alert = &active.alert;
+                alert.state == AlertState::Firing
+                    && by.fits(alert.name, (&alert.labels, &active.extent), subject)
+            })
         });
         by.map(|by| by.rule)
     }

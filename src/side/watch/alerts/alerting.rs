@@ -160,9 +160,13 @@ fn log_alert(alert: &Alert) {
         .iter()
         .map(|(key, value)| format!(" {key}={}", LogValue(value)))
         .collect();
+    let before = match alert.origin.name {
+        name if name == alert.name => String::new(),
+        name => format!(" before={name}"),
+    };
     log::log!(
         level,
-        "alert state={} name={}{labels} severity={} value={:.1} threshold={} summary={}",
+        "alert state={} name={}{before}{labels} severity={} value={:.1} threshold={} summary={}",
         alert.state.name(),
         alert.name,
         alert.severity.name(),

@@ -3,13 +3,13 @@
 use super::alerting::Alerts;
 use super::sample::{Counters, Observed, Sample};
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::GatewayQueries;
+use crate::gateway::{ForesightMark, ForesightSnapshot, GatewayQueries};
 use crate::side::down_app::DownApp;
 use crate::side::{loop_query, process};
 use std::time::Duration;
 
-/// The longest sleep before the settings are read again: they may change while the task waits for
-/// the next evaluation.
+/// The longest sleep before the task looks around: the settings may change while it waits for the
+/// next evaluation, and what late heartbeats say is told at once.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
@@ -24,13 +24,17 @@ pub(in crate::side) async fn run(
     collect_records: impl Fn() -> Observed,
 ) {
     let mut evaluated_at: Option<Micros> = None;
+    let mut mark: Option<ForesightMark> = None;
     loop {
         let settings = alerts.settings();
         if let Some(evaluated_at) = evaluated_at {
             let left = (evaluated_at + settings.interval - Timestamp::now().raw).as_duration();
             if !left.is_zero() {
                 tokio::time::sleep(left.min(SLEEP_MAX)).await;
-                continue;
+                let waits_on = left > SLEEP_MAX && settings.on;
+                if !(waits_on && has_changed(queries, mark).await) {
+                    continue;
+                }
             }
         }
         evaluated_at = Some(Timestamp::now().raw);
@@ -54,8 +58,17 @@ pub(in crate::side) async fn run(
             trouble,
             ..sample
         };
+        let foresight = sample.counters.as_ref().map(|now| &now.foresight);
+        mark = foresight.map(ForesightSnapshot::mark).or(mark);
         alerts.evaluate(&settings, &sample);
     }
+}
+
+/// Returns whether late heartbeats say something else than at the last evaluation. A loop that does
+/// not answer says nothing.
+async fn has_changed(queries: &GatewayQueries, mark: Option<ForesightMark>) -> bool {
+    let asked = loop_query::query(queries, |gateway, io| gateway.foresight_mark(io));
+    asked.await.is_ok_and(|now| Some(now) != mark)
 }
 
 async fn take_sample(queries: &GatewayQueries) -> Sample {

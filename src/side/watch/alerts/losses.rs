@@ -7,14 +7,13 @@
 use super::agents::{AgentTally, CommonAgent};
 use crate::base::bounded;
 use crate::base::cause::Cause;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
 use crate::engine::Class;
 use crate::gateway::{Classes, ClosedConn, OTHER_USER_AGENT};
-use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The number of losses that are kept: as many as the queue of ended connections holds.
@@ -37,7 +36,7 @@ pub(super) struct Loss {
     pub(super) class: usize,
     /// A hash of the identity; equal for all connections of one identity.
     pub(super) identity: u64,
-    pub(super) block: IpNet,
+    pub(super) block: NetworkBlock,
     pub(super) cause: Cause,
     /// The user agent, if it is known and the connection has an identity.
     pub(super) agent: Option<Arc<str>>,
@@ -63,8 +62,8 @@ pub(super) struct MassDeath {
     pub(super) class: usize,
     /// How many of the lost connections were of that class.
     pub(super) of_class: u64,
-    /// The number of address blocks that the lost connections came from.
-    pub(super) blocks: usize,
+    /// The address blocks that the lost connections came from.
+    pub(super) blocks: Vec<NetworkBlock>,
     /// The most frequent cause, and the number of connections that ended for it.
     pub(super) cause: (Cause, u64),
     /// The user agents of the lost connections.
@@ -75,7 +74,7 @@ pub(super) struct MassDeath {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Group {
     Class(usize),
-    Block(IpNet),
+    Block(NetworkBlock),
 }
 
 /// The thresholds of the alert `mass_death`.
@@ -103,7 +102,7 @@ impl Losses {
                     at: closed.at.raw,
                     class: class.0.into(),
                     identity,
-                    block: block_of(address),
+                    block: NetworkBlock::of(address),
                     cause: closed.end.cause,
                     agent: agent.filter(|name| **name != *OTHER_USER_AGENT),
                 });
@@ -166,7 +165,7 @@ impl Losses {
     ) -> Vec<MassDeath> {
         let since = now - (interval + limits.window);
         let all: u64 = limits.live.iter().sum();
-        let mut by_block: HashMap<IpNet, Vec<&Loss>> = HashMap::new();
+        let mut by_block: HashMap<NetworkBlock, Vec<&Loss>> = HashMap::new();
         for loss in &self.latest {
             by_block.entry(loss.block).or_default().push(loss);
         }
@@ -210,7 +209,7 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
     Some(MassDeath {
         of: Group::Class(most.class),
         count: found.iter().map(|mass| mass.count).sum(),
-        blocks: found.iter().map(|mass| mass.blocks).sum(),
+        blocks: distinct(found.iter().flat_map(|mass| mass.blocks.iter().copied())),
         agents: found.iter().map(|mass| &mass.agents).sum(),
         ..most
     })
@@ -267,9 +266,6 @@ fn find_mass_death(
         .collect();
     let by_class = |class| lost.iter().filter(|d| d.class == class).count();
     let class = (0..limits.live.len()).max_by_key(|class| by_class(*class))?;
-    let mut blocks: Vec<IpNet> = lost.iter().map(|d| d.block).collect();
-    blocks.sort_unstable();
-    blocks.dedup();
     let with = |cause: Cause| {
         let is = |d: &&&Loss| d.cause == cause;
         lost.iter().filter(is).count() as u64
@@ -284,10 +280,17 @@ fn find_mass_death(
         needed,
         class,
         of_class: by_class(class) as u64,
-        blocks: blocks.len(),
+        blocks: distinct(lost.iter().map(|d| d.block)),
         cause: (cause, with(cause)),
         agents: lost.iter().map(|d| d.agent.as_ref()).collect(),
     })
+}
+
+fn distinct(blocks: impl Iterator<Item = NetworkBlock>) -> Vec<NetworkBlock> {
+    let mut blocks: Vec<NetworkBlock> = blocks.collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    blocks
 }
 
 impl MassDeath {
@@ -309,11 +312,11 @@ impl MassDeath {
             "some"
         };
         let whose = match self.of {
-            Group::Class(class) if self.blocks == 1 => format!("of class {}", name(class)),
+            Group::Class(class) if self.blocks.len() == 1 => format!("of class {}", name(class)),
             Group::Class(class) => format!(
                 "of class {} from {} address blocks",
                 name(class),
-                self.blocks
+                self.blocks.len()
             ),
             Group::Block(block) => format!("from {block}"),
         };
@@ -336,11 +339,4 @@ impl MassDeath {
             window.as_secs_f64()
         )
     }
-}
-
-/// Returns the block around an address: /24, or /48 for IPv6.
-pub(in crate::side::watch) fn block_of(address: IpAddr) -> IpNet {
-    let address = address.to_canonical();
-    let bits = if address.is_ipv4() { 24 } else { 48 };
-    IpNet::new_assert(address, bits).trunc()
 }

@@ -1,7 +1,7 @@
 //! The JSON of a post, in the format that Alertmanager posts to its webhook receivers (version 4),
 //! so any such receiver accepts it.
 
-use super::alert_rule::Severity;
+use super::alert_rule::{Labels, Severity};
 use super::alert_table::{Alert, AlertState};
 use crate::base::time::UnixMillis;
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(super) struct AlertSource {
     pub(super) url: String,
 }
 
-/// The body of a post: alerts of one name.
+/// The body of a post: alerts of one name, which also began with one name.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AlertPayload {
@@ -53,10 +53,10 @@ struct PayloadAlert {
     fingerprint: String,
 }
 
-/// Returns the body for alerts of one name.
+/// Returns the body for alerts of one name, which also began with one name: that is the group.
 pub(super) fn body(alerts: &[Alert], source: &AlertSource) -> Vec<u8> {
     let items: Vec<PayloadAlert> = alerts.iter().map(|alert| item(alert, source)).collect();
-    let name = alerts.first().map_or("", |alert| alert.name);
+    let name = alerts.first().map_or("", |alert| alert.origin.name);
     let fires = alerts.iter().any(|a| a.state == AlertState::Firing);
     let payload = AlertPayload {
         version: "4",
@@ -75,21 +75,16 @@ pub(super) fn body(alerts: &[Alert], source: &AlertSource) -> Vec<u8> {
 }
 
 fn item(alert: &Alert, source: &AlertSource) -> PayloadAlert {
-    let mut labels = BTreeMap::from([
-        ("alertname", alert.name.to_owned()),
-        ("instance", source.instance.clone()),
-        ("severity", alert.severity.name().to_owned()),
-    ]);
-    let own = alert.labels.iter();
-    labels.extend(own.map(|(key, value)| (*key, value.to_string())));
+    let origin = &alert.origin;
+    let identity = all_labels(origin.name, origin.severity, &origin.labels, source);
     PayloadAlert {
         // Only firing and resolved alerts are posted.
         status: match alert.state {
             AlertState::Pending | AlertState::Firing => "firing",
             AlertState::Resolved => "resolved",
         },
-        fingerprint: format!("{:016x}", fingerprint(&labels)),
-        labels,
+        fingerprint: format!("{:016x}", fingerprint(&identity)),
+        labels: all_labels(alert.name, alert.severity, &alert.labels, source),
         annotations: BTreeMap::from([
             ("action", alert.action.to_owned()),
             ("summary", alert.summary.clone()),
@@ -100,9 +95,25 @@ fn item(alert: &Alert, source: &AlertSource) -> PayloadAlert {
             .map_or_else(|| NOT_ENDED.to_owned(), rfc3339),
         generator_url: match &*source.url {
             "" => String::new(),
-            url => format!("{url}/api/v1/alerts"),
+            url => format!("{url}/api/v1/alerts/{}", alert.id),
         },
     }
+}
+
+/// Returns the labels of an alert, with those that its name, its severity and the gateway make.
+fn all_labels(
+    name: &str,
+    severity: Severity,
+    own: &Labels,
+    source: &AlertSource,
+) -> BTreeMap<&'static str, String> {
+    let mut labels = BTreeMap::from([
+        ("alertname", name.to_owned()),
+        ("instance", source.instance.clone()),
+        ("severity", severity.name().to_owned()),
+    ]);
+    labels.extend(own.iter().map(|(key, value)| (*key, value.to_string())));
+    labels
 }
 
 fn rfc3339(at: UnixMillis) -> String {

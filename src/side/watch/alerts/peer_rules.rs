@@ -1,7 +1,7 @@
 //! The measurements of the rules about connections and their peers.
 
 use super::agents::AgentTally;
-use super::alert_rule::{Measurement, labels};
+use super::alert_rule::{Extent, Measurement, labels};
 use super::losses::{MassDeath, MassDeathLimits};
 use super::rule_input::RuleInput;
 use super::sample::{Fleet, percent};
@@ -36,15 +36,20 @@ pub(super) fn mass_death(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
                 mass.agents.common("losses", share).as_ref(),
             )
         },
+        extent: Extent {
+            connections: mass.count,
+            blocks: mass.blocks,
+        },
     };
     Some(found.into_iter().map(measurement).collect())
 }
 
 /// Returns one measurement for each class that is not being drained and has enough connections.
+/// `measure` returns how many connections it is about, the value, the threshold, and the summary.
 fn by_class(
     input: &RuleInput<'_>,
     fleet: &Fleet<'_>,
-    measure: impl Fn(usize, &'static str) -> Option<(f64, f64, String)>,
+    measure: impl Fn(usize, &'static str) -> Option<(u64, f64, f64, String)>,
 ) -> Vec<Measurement> {
     let classes = (0..fleet.most_live.len()).filter(|class| {
         let enough = fleet.most_live[*class] >= input.settings.min_connections;
@@ -53,12 +58,16 @@ fn by_class(
     });
     let measurement = |class: usize| {
         let name = fleet.class_name(class);
-        let (value, threshold, summary) = measure(class, name)?;
+        let (connections, value, threshold, summary) = measure(class, name)?;
         Some(Measurement {
             labels: labels([("class", name)]),
             value,
             threshold,
             summary,
+            extent: Extent {
+                connections,
+                ..Extent::default()
+            },
         })
     };
     classes.filter_map(measurement).collect()
@@ -92,7 +101,7 @@ pub(super) fn many_suspects(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
         );
         let agents = AgentTally::of_suspects(suspects, &fleet.now.agents[class]);
         let summary = with_common(summary, "suspects", &agents, fleet, class);
-        Some((value, threshold, summary))
+        Some((suspects, value, threshold, summary))
     }))
 }
 
@@ -114,7 +123,7 @@ pub(super) fn stale_closes(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             .losses
             .stale_agents(class, input.sample.now - s.window);
         let summary = with_common(summary, "losses", &agents, fleet, class);
-        Some((value, threshold, summary))
+        Some((stale, value, threshold, summary))
     }))
 }
 
@@ -165,6 +174,7 @@ pub(super) fn flapping(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             value: users.len() as f64,
             threshold,
             summary: format!("{what} of {}{more} reconnect too often", named.join(", ")),
+            ..Measurement::default()
         }
     };
     Some(groups.into_iter().map(measurement).collect())
@@ -180,6 +190,7 @@ pub(super) fn app_down(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             LogValue(&app.package),
             app.last_error
         ),
+        ..Measurement::default()
     };
     Some(input.sample.down.iter().map(measurement).collect())
 }
@@ -203,6 +214,6 @@ pub(super) fn reconnect_storm(input: &RuleInput<'_>) -> Option<Vec<Measurement>>
             s.window.as_secs_f64(),
             fleet.most_live[class]
         );
-        Some((value, threshold, summary))
+        Some((both, value, threshold, summary))
     }))
 }

@@ -6,7 +6,9 @@ use super::super::verdicts::VerdictGrowth;
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Histogram};
-use crate::gateway::{AgentCount, Classes, HandshakeStats, Identity, Snapshot, UpstreamRow};
+use crate::gateway::{
+    AgentCount, Classes, ForesightSnapshot, HandshakeStats, Identity, Snapshot, UpstreamRow,
+};
 use crate::side::down_app::DownApp;
 use crate::side::process::MemoryUse;
 use std::collections::{BTreeMap, VecDeque};
@@ -79,6 +81,8 @@ pub(super) struct Counters {
     pub(super) handshakes: BTreeMap<(Arc<str>, String), HandshakeStats>,
     /// The most frequent user agents of open connections.
     pub(super) agents: Vec<Vec<AgentCount>>,
+    /// What late heartbeats say about cohorts and about all connections.
+    pub(super) foresight: ForesightSnapshot,
 }
 
 impl Counters {
@@ -101,6 +105,7 @@ impl Counters {
             refused: 0,
             handshakes: BTreeMap::new(),
             agents: vec![Vec::new(); classes.count()],
+            foresight: ForesightSnapshot::default(),
             classes,
         }
     }
@@ -117,6 +122,7 @@ impl From<&Snapshot> for Counters {
             places: (stats.places_taken(), snapshot.max_connections as u64),
             refused: stats.refused,
             handshakes: handshakes(&snapshot.upstreams),
+            foresight: snapshot.foresight.clone(),
             ..Counters::zero(snapshot.classes.clone())
         };
         let counted = stats.classes.iter().take(snapshot.classes.count());

@@ -2,9 +2,8 @@
 //! longer pauses. Meanwhile only the newest state of each alert is kept, and nothing else waits for
 //! the receiver.
 
-use super::alert_rule::Labels;
 use super::alert_settings::{AlertSettings, WebhookUrl};
-use super::alert_table::{Alert, AlertState};
+use super::alert_table::{Alert, AlertOrigin, AlertState};
 use super::payload::{self, AlertSource};
 use crate::gateway::LogValue;
 use crate::side::lock::lock;
@@ -42,10 +41,11 @@ pub(in crate::side) struct SinkStats {
     pub(in crate::side) last_error: Option<Box<str>>,
 }
 
-/// The waiting alerts, each with its position in the queue.
+/// The waiting alerts, each with its position in the queue. An alert that has become one of another
+/// rule is still the same.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: BTreeMap<(&'static str, Labels), (u64, Alert)>,
+    waiting: BTreeMap<AlertOrigin, (u64, Alert)>,
     sequence: u64,
     lost: u64,
 }
@@ -53,7 +53,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Queues an alert's new state; replaces an older state that still waits.
     pub(super) fn put(&mut self, alert: Alert) {
-        let key = (alert.name, alert.labels.clone());
+        let key = alert.origin.clone();
         self.sequence += 1;
         let sequence = self
             .waiting
@@ -77,13 +77,15 @@ impl Outbox {
         }
     }
 
-    /// Takes the alerts to post next, all of one name.
+    /// Takes the alerts to post next: all of one name, which also began with one name.
     pub(super) fn take(&mut self) -> Vec<Alert> {
+        let names = |alert: &Alert| (alert.origin.name, alert.name);
         let next = self.waiting.values().min_by_key(|(sequence, _)| *sequence);
-        let Some(name) = next.map(|(_, alert)| alert.name) else {
+        let Some(wanted) = next.map(|(_, alert)| names(alert)) else {
             return Vec::new();
         };
-        let those = self.waiting.iter().filter(|((of, _), _)| *of == name);
+        let those = self.waiting.iter();
+        let those = those.filter(|(_, (_, alert))| names(alert) == wanted);
         let mut those: Vec<_> = those
             .map(|(key, (sequence, _))| (*sequence, key.clone()))
             .collect();
@@ -97,10 +99,7 @@ impl Outbox {
     /// Queues alerts again that could not be posted, unless they have a newer state.
     pub(super) fn requeue(&mut self, alerts: Vec<Alert>) {
         for alert in alerts {
-            if !self
-                .waiting
-                .contains_key(&(alert.name, alert.labels.clone()))
-            {
+            if !self.waiting.contains_key(&alert.origin) {
                 self.put(alert);
             }
         }

@@ -28,6 +28,7 @@ fn by_upstream(
             value,
             threshold,
             summary,
+            ..Measurement::default()
         }
     };
     Some(rows.map(measurement).collect())

@@ -1,7 +1,7 @@
 //! The measurement of the rule about verdicts.
 
 use super::super::verdicts::VerdictGrowth;
-use super::alert_rule::{Measurement, labels};
+use super::alert_rule::{Extent, Measurement, labels};
 use super::rule_input::RuleInput;
 use crate::base::time::Micros;
 use crate::gateway::EndVerdict;
@@ -45,6 +45,10 @@ pub(super) fn verdict_jump(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
                 growth.recent,
                 verdict.meaning()
             ),
+            extent: Extent {
+                connections: growth.recent,
+                ..Extent::default()
+            },
         }
     });
     Some(measured.collect())

@@ -5,6 +5,7 @@ use super::end_sample::{EndSample, SampledEnd};
 use super::ended_traits::{EndedSummary, MINUTES_MAX, last_minutes, minute_of};
 use super::living_traits::LivingTraits;
 use super::returns::IdentityCounts;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::gateway::{Classes, ClosedConn};
 use crate::side::watch::alerts::{Alert, AlertState};
@@ -70,8 +71,9 @@ impl Incident {
         }
     }
 
-    /// Returns whether an end is one that the labels of the alert name: its route and upstream. The
-    /// class of `mass_death` is only that of most of the lost connections.
+    /// Returns whether an end is one that the labels of the alert name: its route and upstream, or
+    /// its network block and class. The class of `mass_death`, which names no block, is only that of
+    /// most of the lost connections.
     fn is_about(&self, classes: &Classes, record: &ClosedConn) -> bool {
         let class = record.end.class;
         let is_client = class.is_some_and(|class| !classes.is_upstream(class));
@@ -80,7 +82,12 @@ impl Incident {
             let wanted = self.alert.labels.get(label);
             wanted.is_none_or(|wanted| value == Some(&**wanted))
         };
+        let is_of_cohort = || {
+            let block = NetworkBlock::of(record.end.peer_addr.ip()).to_string();
+            is("block", Some(&block)) && is("class", class.map(|class| classes.name(class)))
+        };
         is_client
+            && (!self.alert.labels.contains_key("block") || is_of_cohort())
             && is("route", target.map(|target| &*target.route))
             && is("upstream", target.map(|target| &*target.upstream))
     }

@@ -1,11 +1,10 @@
 //! The traits by which connections are grouped.
 
-use super::super::alerts::block_of;
 use crate::base::cause::Cause;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
 use crate::engine::Class;
 use crate::gateway::{Classes, ClosedConn, EndVerdict, LivingConn, OTHER_USER_AGENT, PairTarget};
-use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ pub(in crate::side) enum TraitValue {
     Upstream(Arc<str>),
     Route(Arc<str>),
     /// The /24 of the peer's address, or /48 for IPv6.
-    Block(IpNet),
+    Block(NetworkBlock),
     UserAgent(Arc<str>),
     Class(Class),
     Verdict(EndVerdict),
@@ -189,7 +188,7 @@ fn shared(of: Shared<'_>) -> [Option<TraitValue>; 7] {
         upstream.map(|target| TraitValue::Upstream(target.upstream.clone())),
         of.target
             .map(|target| TraitValue::Route(target.route.clone())),
-        Some(TraitValue::Block(block_of(of.address))),
+        Some(TraitValue::Block(NetworkBlock::of(of.address))),
         agent.map(|name| TraitValue::UserAgent(name.clone())),
         Some(TraitValue::Class(of.class)),
         Some(TraitValue::Rtt(rtt_band(of.srtt_us))),

@@ -6,6 +6,7 @@ use super::super::super::watchers::Watchers;
 use super::super::alerting::Alerts;
 use super::fleet_harness::{FleetHarness, S, lost};
 use super::upstreams;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::Timestamp;
 use crate::engine::Class;
 use crate::gateway::{
@@ -147,7 +148,7 @@ fn a_block_that_30_000_have_in_common_is_named() {
     let first = &incident.summary.traits[0];
     assert_eq!(
         first.value,
-        TraitValue::Block("10.200.7.0/24".parse().expect("a block"))
+        TraitValue::Block(NetworkBlock::of([10, 200, 7, 1].into()))
     );
     assert!((0.88..=0.9).contains(&first.share), "{first:?}");
     assert_eq!(first.living, Some(0.03));

@@ -4,10 +4,11 @@ use super::super::alert_rule::Labels;
 use super::super::alert_settings::AlertSettings;
 use super::super::alert_table::{Alert, AlertEvent, AlertState};
 use super::super::alerting::Evaluator;
-use super::super::losses::{Loss, block_of};
+use super::super::losses::Loss;
 use super::super::sample::{Counters, Sample};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
 use crate::gateway::{APP, Classes, ClosedConn, GLASSES, Identity, RELAY_CLASSES};
@@ -153,7 +154,7 @@ impl FleetHarness {
                 at,
                 class,
                 identity: self.losses,
-                block: block_of(address),
+                block: NetworkBlock::of(address),
                 cause,
                 agent: agent.map(Arc::from),
             });

@@ -8,6 +8,7 @@ mod ends_kept;
 mod fleet_harness;
 mod healthy;
 mod identities;
+mod late_story;
 mod mass_death;
 mod persistent_trouble;
 mod posts;

@@ -2,7 +2,7 @@
 
 use super::super::alert_rule::Severity;
 use super::super::alert_table::AlertState::{Firing, Resolved};
-use super::super::alert_table::{Alert, AlertState};
+use super::super::alert_table::{Alert, AlertOrigin, AlertState};
 use super::super::payload::{self, AlertSource};
 use super::super::sink::{BATCH_MAX, Outbox, WAITING_MAX};
 use super::fleet_harness::labels;
@@ -12,6 +12,11 @@ use serde_json::Value;
 fn alert(name: &'static str, package: &str, state: AlertState) -> Alert {
     Alert {
         id: 1,
+        origin: AlertOrigin {
+            name,
+            severity: Severity::Warning,
+            labels: labels([("package", package)]),
+        },
         name,
         labels: labels([("package", package)]),
         severity: Severity::Warning,
@@ -90,7 +95,7 @@ fn the_body_is_alertmanagers() {
             "annotations": { "action": "Do something.", "summary": format!("{package} is down") },
             "startsAt": "2025-06-15T15:06:40.000Z",
             "endsAt": ends,
-            "generatorURL": "http://127.0.0.1:9002/api/v1/alerts",
+            "generatorURL": "http://127.0.0.1:9002/api/v1/alerts/1",
             "fingerprint": fingerprint(nth),
         })
     };
@@ -117,4 +122,40 @@ fn the_body_is_alertmanagers() {
     let body = payload::body(&alerts[1..], &source);
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["status"], "resolved");
+}
+
+/// A receiver sees one incident: its fingerprint and its group stay, and what it is called changes.
+#[test]
+fn an_alert_that_has_become_another_is_the_same_for_receivers() {
+    let before = alert("cohort_late", "org.a", Firing);
+    let after = Alert {
+        name: "mass_death",
+        severity: Severity::Critical,
+        labels: labels([("class", "app")]),
+        ..before.clone()
+    };
+    let post = |alert: &Alert| -> Value {
+        let body = payload::body(std::slice::from_ref(alert), &AlertSource::default());
+        serde_json::from_slice(&body).expect("JSON")
+    };
+    let (old, new) = (post(&before), post(&after));
+    for same in ["groupKey", "groupLabels"] {
+        assert_eq!(old[same], new[same]);
+    }
+    let (old, new) = (&old["alerts"][0], &new["alerts"][0]);
+    assert_eq!(old["fingerprint"], new["fingerprint"]);
+    assert_eq!(
+        new["labels"],
+        serde_json::json!({
+            "alertname": "mass_death", "class": "app", "instance": "", "severity": "critical",
+        })
+    );
+    // What waits is replaced, and is posted apart from alerts that have not changed.
+    let mut outbox = Outbox::default();
+    outbox.put(before.clone());
+    outbox.put(alert("cohort_late", "org.b", Firing));
+    outbox.put(after.clone());
+    assert_eq!(outbox.take(), [after]);
+    outbox.requeue(vec![before]);
+    assert_eq!(outbox.take().len(), 2);
 }

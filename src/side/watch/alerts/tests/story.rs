@@ -9,7 +9,12 @@ use crate::base::cause::Cause;
 use crate::gateway::{EndVerdict, UpstreamCondition};
 
 /// Sets how many connections of a class ended with a verdict, in the last 10 minutes and before.
-fn ended(fleet: &mut FleetHarness, class: usize, verdict: EndVerdict, [recent, before]: [u64; 2]) {
+pub(super) fn ended(
+    fleet: &mut FleetHarness,
+    class: usize,
+    verdict: EndVerdict,
+    [recent, before]: [u64; 2],
+) {
     fleet.sample.verdicts = vec![VerdictGrowth {
         class,
         verdict,
@@ -20,14 +25,14 @@ fn ended(fleet: &mut FleetHarness, class: usize, verdict: EndVerdict, [recent, b
 }
 
 /// Lets the clients of a class come back at once: as many are opened as ended.
-fn come_back(fleet: &mut FleetHarness, class: usize, many: u64) {
+pub(super) fn come_back(fleet: &mut FleetHarness, class: usize, many: u64) {
     let counters = fleet.counters();
     counters.live[class] += many;
     counters.opened[class] += many;
 }
 
 /// Lets half an hour pass; the ends with the verdict leave the last 10 minutes meanwhile.
-fn pass(fleet: &mut FleetHarness, class: usize, verdict: EndVerdict, many: u64) {
+pub(super) fn pass(fleet: &mut FleetHarness, class: usize, verdict: EndVerdict, many: u64) {
     fleet.evaluate_times(59);
     ended(fleet, class, verdict, [0, many]);
     fleet.evaluate_times(120);
