@@ -106,13 +106,20 @@ impl Health {
 
     /// Takes the answer to the latest ping. Returns its RTT, if it gives one.
     fn take_rtt(&mut self, now: Micros) -> Option<Micros> {
-        let is_measured = self.is_awaiting_pong();
-        self.heartbeat = Heartbeat::None;
-        if !is_measured {
+        let answered = std::mem::replace(&mut self.heartbeat, Heartbeat::None);
+        if !answered.is_measured() {
             return None;
         }
         let rtt = self.waited(now);
-        self.rtt.sample(rtt.0);
+        let is_late = answered == Heartbeat::Late;
+        self.rtt.sample(
+            if is_late {
+                rtt.min(self.late_limit())
+            } else {
+                rtt
+            }
+            .0,
+        );
         Some(rtt)
     }
 
@@ -308,16 +315,14 @@ impl Health {
     /// time that answers of this peer take, with four times its variation, as RFC 6298 §2 has it
     /// for segments, but at least 2 s and at most half of the interval.
     pub fn late_after(&self, policy: &Policy) -> Micros {
-        let usual =
-            self.rtt.srtt_us().map_or(0, u64::from) + 4 * self.rtt.rttvar_us().map_or(0, u64::from);
-        let early = match sabotage::on(Bug::LateEarly) {
-            true => Micros::from_millis(300),
-            false => Micros::ZERO,
-        };
-        Micros(usual)
-            .max(LATE_MIN)
+        let early = Micros::from_millis(300 * u64::from(sabotage::on(Bug::LateEarly)));
+        self.late_limit()
             .min(Micros(policy.heartbeat_interval.0 / 2))
             - early
+    }
+
+    fn late_limit(&self) -> Micros {
+        self.rtt.usual_at_most().max(LATE_MIN)
     }
 
     /// Returns whether the latest heartbeat was sent at this time (µs, cut to 32 bits), is not

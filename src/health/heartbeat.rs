@@ -13,7 +13,13 @@ pub(super) enum Heartbeat {
     Unmeasured,
     /// The kernel took it at `ping_sent`, and its pong will give an RTT.
     Sent,
-    /// The same, and it was found late.
+    /// The same, and it was found late. Of its RTT, the smoothed one gets at most the time after
+    /// which it was late.
+    ///
+    /// What comes after that time is mostly an outage, or TCP's back-off after one, and no property
+    /// of the path (Karn's algorithm leaves out such segments, RFC 6298 §3). If all of it counted,
+    /// the next heartbeats would be late only after half of the interval. If none of it counted,
+    /// the heartbeats of a path that has become slower would be late for ever.
     Late,
 }
 

@@ -1,5 +1,7 @@
 //! Round-trip time, smoothed as in TCP (RFC 6298 §2, with α = 1/8, β = 1/4).
 
+use crate::base::time::Micros;
+
 /// Smoothed round-trip time and its variation, in µs; both saturate at 71 minutes (`u32::MAX` µs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rtt {
@@ -26,6 +28,12 @@ impl Rtt {
         };
         self.rttvar = blend(self.rttvar, self.srtt.abs_diff(rtt), 4);
         self.srtt = blend(self.srtt, rtt, 8).max(1);
+    }
+
+    /// Returns the time within which answers usually come: SRTT + 4 · RTTVAR, as the retransmission
+    /// timeout of RFC 6298 §2 without its clock granularity. Zero without a measurement.
+    pub(super) fn usual_at_most(self) -> Micros {
+        Micros(u64::from(self.srtt) + 4 * u64::from(self.rttvar))
     }
 
     /// Returns the smoothed round-trip time in µs, once there is a measurement.

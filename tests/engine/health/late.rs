@@ -160,6 +160,29 @@ fn a_peer_whose_answers_usually_take_long_has_more_time() {
     assert_eq!(end, Some(late));
 }
 
+/// Otherwise a death right after an outage would be flagged only after half of the interval.
+#[test]
+fn an_outage_gives_the_next_heartbeats_little_more_time() {
+    let mut net = Net::new(one_class(timed(15, 45)), Host::default());
+    let peer = net.connect("/");
+    net.set_latency(peer, 80);
+    beat(&mut net, peer, 8);
+    net.advance(S);
+    net.set_latency(peer, 12_000);
+    beat(&mut net, peer, 9);
+    net.advance(13 * S);
+    assert_eq!((lates(&mut net).len(), evidence(&mut net, peer)), (1, None));
+    net.mute(peer);
+    let sent = beat(&mut net, peer, 10);
+    net.advance(8 * S);
+    let late = lates(&mut net)[1];
+    let most = Micros::from_millis(2_750);
+    assert!(
+        (sent + TWO_SECONDS..=sent + most).contains(&late.at),
+        "{late:?}"
+    );
+}
+
 #[test]
 fn what_the_kernel_says_of_a_stopped_peer_and_of_a_cut_link() {
     for (is_cut, proxied) in [(false, false), (true, false), (false, true), (true, true)] {
