@@ -12,8 +12,9 @@ use crate::link::{Link, LinkState};
 /// Seconds between two polls of the recordings: the median.
 pub const POLL: f64 = 14.0;
 
-/// Rounds of the fit.
+/// The fit ends after this many rounds, or when a round changes no parameter by more than this.
 const ROUNDS: usize = 2_000;
+const PRECISION: f64 = 1e-6;
 
 /// RTTs in seconds, lowest, mean and highest, as on the recordings.
 const CALM_RTT: [f64; 3] = [0.07, 0.08, 0.11];
@@ -59,7 +60,10 @@ impl BurstModel {
             for sequence in sequences {
                 model.count(sequence, &mut counts);
             }
-            model = counts.model();
+            let former = std::mem::replace(&mut model, counts.model());
+            if model.distance(&former) < PRECISION {
+                break;
+            }
         }
         model
     }
@@ -129,6 +133,13 @@ impl BurstModel {
             at += POLL - 1.0 + 2.0 * rng.f64();
         }
         Link::new(states, at)
+    }
+
+    /// Returns the largest difference between two parameters.
+    fn distance(&self, other: &BurstModel) -> f64 {
+        let all = |model: &BurstModel| [model.enter, model.leave, model.miss[0], model.miss[1]];
+        let pairs = all(self).into_iter().zip(all(other));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
     /// Returns the probability of what was seen in each state.

@@ -3,22 +3,43 @@
 /// The claims of all parts that have run.
 #[derive(Default)]
 pub struct Claims {
-    all: Vec<(String, bool)>,
+    all: Vec<Claim>,
+}
+
+struct Claim {
+    what: String,
+    is_met: bool,
+    /// Whether the program fails if the claim is missed.
+    is_required: bool,
 }
 
 impl Claims {
-    /// Records whether a claim is met. `what` contains the measured figure.
-    pub fn check(&mut self, is_met: bool, what: String) {
-        self.all.push((what, is_met));
+    /// Records a claim that must be met. `what` contains the measured figure.
+    pub fn require(&mut self, is_met: bool, what: String) {
+        self.add(is_met, what, true);
     }
 
-    /// Prints all claims. Returns whether each is met.
+    /// Records a claim that is known to be missed: its figure is all that can be said.
+    pub fn state(&mut self, is_met: bool, what: String) {
+        self.add(is_met, what, false);
+    }
+
+    fn add(&mut self, is_met: bool, what: String, is_required: bool) {
+        self.all.push(Claim {
+            what,
+            is_met,
+            is_required,
+        });
+    }
+
+    /// Prints all claims. Returns whether those are met that must be.
     pub fn print(&self) -> bool {
         println!("\n## Claims\n");
-        for (what, is_met) in &self.all {
-            let word = if *is_met { "met" } else { "MISSED" };
-            println!("- {word}: {what}");
+        for Claim { what, is_met, .. } in &self.all {
+            println!("- {}: {what}", if *is_met { "met" } else { "MISSED" });
         }
-        self.all.iter().all(|(_, is_met)| *is_met)
+        self.all
+            .iter()
+            .all(|claim| claim.is_met || !claim.is_required)
     }
 }

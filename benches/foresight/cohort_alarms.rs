@@ -83,7 +83,7 @@ pub fn run(options: &Options, model: &BurstModel, claims: &mut Claims) {
             format!("{bound:.3}"),
         ]);
         if let Some(most) = case.most.filter(|_| !options.is_short) {
-            claims.check(
+            claims.require(
                 rate <= most,
                 format!(
                     "{rate:.3} false alarms (≤ {most}) in 30 days with 1 000 cohorts of {}, {}; \

@@ -46,7 +46,7 @@ pub fn run(options: &Options, model: &BurstModel, claims: &mut Claims) {
         let mut row = vec![format!("{peers} of {CONNECTIONS}"), runs.to_string()];
         row.extend(quantiles);
         table.row(row);
-        claims.check(
+        claims.require(
             at(0.5) <= most,
             format!(
                 "{peers} peers of one block go dark: alarm after {:.2} s, p50 (≤ {most}); p90 \

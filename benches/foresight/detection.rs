@@ -88,7 +88,11 @@ impl Detector {
 
 /// Links of one kind, and how much of them is replayed.
 struct Source {
-    name: String,
+    name: &'static str,
+    /// What the links do, in a sentence.
+    about: &'static str,
+    /// Whether TCP's back-off may keep an answer back for longer than any outage lasts.
+    backs_off: bool,
     links: Vec<Link>,
     replays: u64,
     deaths_a_replay: u64,
@@ -111,39 +115,48 @@ pub fn run(options: &Options, traces: Option<&Traces>, model: &BurstModel, claim
     for source in sources(options, traces, model) {
         let outcomes = replay(options, &source);
         report(options, &source, &outcomes);
-        judge(&source.name, &outcomes, claims);
+        judge(&source, &outcomes, claims);
     }
 }
 
 fn sources(options: &Options, traces: Option<&Traces>, model: &BurstModel) -> Vec<Source> {
     let mut sources = Vec::new();
     if let Some(traces) = traces {
-        let polls = |name: &str, loses| Source {
-            name: name.to_string(),
+        let polls = |name, about, loses| Source {
+            name,
+            about,
+            backs_off: loses,
             links: traces
                 .recordings
                 .iter()
                 .map(|polls| Link::of_polls(polls, loses))
                 .collect(),
-            replays: options.size(8, 200),
-            deaths_a_replay: 4,
+            replays: options.size(6, 200),
+            deaths_a_replay: options.size(20, 4),
         };
-        sources.push(polls("cellular polls", false));
-        sources.push(polls("cellular polls, sent again by TCP", true));
+        let about = "After a poll that was lost whole, heartbeats wait until the link works again.";
+        sources.push(polls("cellular polls", about, false));
+        let about = "Heartbeats are lost as the poll's pings were; TCP sends them again, and doubles \
+                     its timeout each time.";
+        sources.push(polls("cellular polls with TCP's back-off", about, true));
         sources.push(Source {
-            name: "delivery gaps".to_string(),
+            name: "delivery gaps",
+            about: "Heartbeats and answers wait for the end of a gap.",
+            backs_off: false,
             links: traces.gap_traces.iter().map(Link::of_gaps).collect(),
             replays: options.size(16, 400),
-            deaths_a_replay: 4,
+            deaths_a_replay: options.size(20, 4),
         });
     }
     let hours = options.size(4.0, 24.0);
     let link = |index| model.link(hours * 3_600.0, &mut options.rng("link", index));
     sources.push(Source {
-        name: "burst model".to_string(),
+        name: "burst model",
+        about: "As the first, but the polls are lost as the fitted model says.",
+        backs_off: false,
         links: parallel::map(options.size(8, 100), link),
         replays: 1,
-        deaths_a_replay: options.size(8, 40),
+        deaths_a_replay: options.size(100, 40),
     });
     sources
 }
@@ -153,7 +166,7 @@ fn replay(options: &Options, source: &Source) -> Vec<Vec<Outcome>> {
     let count = source.links.len() as u64 * source.replays;
     let replays = parallel::map(count, |index| {
         let link = &source.links[(index / source.replays) as usize];
-        let mut rng = options.rng(&source.name, index);
+        let mut rng = options.rng(source.name, index);
         replay_once(link, source.deaths_a_replay, &mut rng)
     });
     let merge = |replays: &[Vec<Outcome>]| {
@@ -250,20 +263,22 @@ fn report(options: &Options, source: &Source, outcomes: &[Vec<Outcome>]) {
     }
     let late = total(outcomes, 0);
     table.print(&format!(
-        "{}: {} links, {:.0} hours of connections replayed, {} deaths",
+        "**{}**: {} links, {:.0} hours of connections, {} deaths. {}",
         source.name,
         source.links.len(),
         late.observed / 3_600.0,
-        late.detection_times.len()
+        late.detection_times.len(),
+        source.about
     ));
 }
 
-fn judge(source: &str, outcomes: &[Vec<Outcome>], claims: &mut Claims) {
+fn judge(source: &Source, outcomes: &[Vec<Outcome>], claims: &mut Claims) {
+    let name = source.name;
     let late = total(outcomes, 0);
     let (p50, p99) = (late.detection(0.5), late.detection(0.99));
-    claims.check(
+    claims.require(
         p50 <= 10.0 && p99 <= 18.0,
-        format!("{source}: death to late p50 {p50:.1} s (≤ 10), p99 {p99:.1} s (≤ 18)"),
+        format!("{name}: death to late p50 {p50:.1} s (≤ 10), p99 {p99:.1} s (≤ 18)"),
     );
     let is_better = |index: &usize| {
         let baseline = total(outcomes, *index);
@@ -273,20 +288,21 @@ fn judge(source: &str, outcomes: &[Vec<Outcome>], claims: &mut Claims) {
         .filter(is_better)
         .map(|index| DETECTORS[index].0)
         .collect();
-    claims.check(
+    claims.require(
         better.is_empty(),
-        format!("{source}: no baseline has a smaller p50 of T_D and fewer mistakes {better:?}"),
+        format!("{name}: no baseline has a smaller p50 of T_D and fewer mistakes {better:?}"),
     );
     let excess = |(duration, outage): &(f64, f64)| duration - outage;
     let excesses: Vec<f64> = late.mistakes.iter().map(excess).collect();
     let worst = quantile(&excesses, 1.0);
     let longer = excesses.iter().filter(|excess| **excess > INTERVAL).count();
-    claims.check(
-        longer == 0,
-        format!(
-            "{source}: a mistake lasts no longer than the outage and one interval: {longer} of {} \
-             do; the most is the outage and {worst:.1} s",
-            excesses.len()
-        ),
+    let what = format!(
+        "{name}: a mistake lasts no longer than the outage and one interval: {longer} of {} do; \
+         the largest difference to the outage is {worst:.1} s (≤ {INTERVAL})",
+        excesses.len()
     );
+    match source.backs_off {
+        true => claims.state(longer == 0, what),
+        false => claims.require(longer == 0, what),
+    }
 }

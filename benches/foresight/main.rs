@@ -8,8 +8,8 @@
 //!
 //! Recordings of cellular networks are read from `../shared/traces`, or from the folder that
 //! `FORESIGHT_TRACES` names. Without them the parts run on models alone. All that is random follows
-//! from the seed, which is printed. A claim that is missed is printed as such, and in a full run
-//! the program fails.
+//! from the seed, which is printed. All claims are printed at the end. The program fails if one is
+//! missed that was met when it was written.
 
 mod burst_model;
 mod claims;

@@ -171,7 +171,7 @@ fn report(options: &Options, name: &str, all: &Recordings, scores: &[usize]) {
     let sum = Tally::sum(&bases[0]);
     let base_rate = sum.misses / sum.samples;
     table.print(&format!(
-        "{name}: {} recordings, {} samples, base rate {base_rate:.3}",
+        "**{name}**: {} recordings, {} samples, base rate {base_rate:.3}",
         all.len(),
         sum.samples
     ));
@@ -308,7 +308,7 @@ fn calibrate(options: &Options, all: &Recordings, claims: &mut Claims) {
         ]);
     }
     table.print("Calibration: the share of samples with a miss within the next four polls");
-    claims.check(
+    claims.require(
         worst <= 0.05 && fewest >= 50.0,
         format!(
             "predicted and observed differ by at most {:.1} points (≤ 5) in 5 bins of at least \
