@@ -136,8 +136,8 @@ fn sources(options: &Options, traces: Option<&Traces>, model: &BurstModel) -> Ve
         };
         let about = "After a poll that was lost whole, heartbeats wait until the link works again.";
         sources.push(polls("cellular polls", about, false));
-        let about = "Heartbeats are lost as the poll's pings were; TCP sends them again, and doubles \
-                     its timeout each time.";
+        let about = "Heartbeats are lost as the poll's pings were. TCP sends them again, and \
+                     doubles its timeout each time.";
         sources.push(polls("cellular polls with TCP's back-off", about, true));
         sources.push(Source {
             name: "delivery gaps",

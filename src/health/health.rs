@@ -111,15 +111,11 @@ impl Health {
             return None;
         }
         let rtt = self.waited(now);
-        let is_late = answered == Heartbeat::Late;
-        self.rtt.sample(
-            if is_late {
-                rtt.min(self.late_limit())
-            } else {
-                rtt
-            }
-            .0,
-        );
+        let counted = match answered {
+            Heartbeat::Late => rtt.min(self.late_limit()),
+            _ => rtt,
+        };
+        self.rtt.sample(counted.0);
         Some(rtt)
     }
 
@@ -316,9 +312,8 @@ impl Health {
     /// for segments, but at least 2 s and at most half of the interval.
     pub fn late_after(&self, policy: &Policy) -> Micros {
         let early = Micros::from_millis(300 * u64::from(sabotage::on(Bug::LateEarly)));
-        self.late_limit()
-            .min(Micros(policy.heartbeat_interval.0 / 2))
-            - early
+        let half = Micros(policy.heartbeat_interval.0 / 2);
+        self.late_limit().min(half) - early
     }
 
     fn late_limit(&self) -> Micros {
