@@ -516,8 +516,8 @@ def risks_are_shown(browser, binary, source):
             peer.frozen = True
         until(15, "they are at risk", lambda: (browser.text("#risk-told") or "").startswith("8 connections at risk; 1 part of the network"))
         until(15, "their block stopped answering", lambda: "1 part of the network stopped answering" in browser.text("#risk-told"))
-        rows = until(5, "the reasons", lambda: len(rows := browser.run(RISK)) == 8 and "stopped answering" in rows[0][3] and rows)
-        expect(all(row[2] == "high" and "latest 16 heartbeats" in row[3] for row in rows), rows)
+        rows = until(5, "the reasons", lambda: len(rows := browser.run(RISK)) == 8 and "its network is silent" in rows[0][3] and rows)
+        expect(all(row[2] == "high" and "of 16 late" in row[3] for row in rows), rows)
         for width, scheme in [(1280, "dark"), (360, "light")]:
             browser.look(width, 800, scheme, width < 600)
             wide = browser.run("return document.documentElement.scrollWidth")

@@ -1,6 +1,6 @@
 // What is likely to happen: connections at risk, parts of the network that stop answering, and whose fault that is.
 
-import { $, Table, className, column, count, el, mark, plural, say, setWord, show, span, visible, whoColumn } from './dom.js';
+import { $, Table, className, column, count, el, mark, plural, say, setWord, show, span, visible, whoColumn, words } from './dom.js';
 
 const FAULTS = {
   stall: 'the loop did not run for a while',
@@ -9,6 +9,15 @@ const FAULTS = {
 };
 /** The shape before each risk. */
 const SHAPES = { raised: 'suspect', high: 'firing' };
+
+/** The reasons in few words; the whole sentences are in the details. */
+const SHORT = {
+  late_heartbeats: ({ late_of_latest_16: late }) => `${late} of 16 late`,
+  cohort_alarm: () => 'its network is silent',
+  path_gone: () => 'path gone',
+  proxy_kernel: () => 'behind a proxy',
+  often_lost: ({ losses_last_hour: losses }) => `lost ${count(losses)} times in an hour`,
+};
 
 let connections, cohorts;
 /** The cohort that the button of a row finds. */
@@ -25,7 +34,14 @@ export function build({ open, connectedWith }) {
         say(cell.firstChild, risk ?? 'closing');
       },
     },
-    column('Why', 'pattern', ({ foresight }) => visible((foresight?.reasons ?? []).map(({ text }) => text).join('; ')) || '–'),
+    {
+      head: 'Why', cls: 'pattern',
+      fill(cell, { foresight }) {
+        const reasons = foresight?.reasons ?? [];
+        mark(cell, 'title', visible(reasons.map(({ text }) => text).join('; ')));
+        say(cell, reasons.map(({ reason }) => SHORT[reason]?.(foresight) ?? words(reason)).join('; ') || '–');
+      },
+    },
     column('Late soon', 'n mid', ({ foresight }) => (foresight ? `${foresight.late_soon_percent} %` : '–')),
     column('Address', 'address some', item => item.peer),
   ], true);
