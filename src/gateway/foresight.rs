@@ -1,15 +1,13 @@
 //! What late heartbeats say, for operators: of cohorts, and of all connections.
 
-use super::gateway::Gateway;
-use crate::base::id::ConnId;
 use crate::engine::{CohortView, FleetView, Io, OwnFault};
 use crate::health::CohortChange;
-use crate::host::{Classes, LineBudget};
+use crate::host::{Classes, Identity, LineBudget};
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-/// The most cohorts with an alarm of which a [`Snapshot`](super::Snapshot) has more than the number.
+/// The most cohorts with an alarm that a [`Snapshot`](super::Snapshot) has; it counts the others.
 pub const ALARMED_MAX: usize = 20;
 
 /// What late heartbeats say about cohorts and about all connections, at one moment.
@@ -36,9 +34,9 @@ pub struct ForesightMark {
     own_fault: Option<OwnFault>,
 }
 
-/// What the gateway keeps for foresight.
+/// What the gateway keeps of cohorts, beside the engine.
 #[derive(Debug, Default)]
-pub(super) struct Foresight {
+pub(super) struct CohortWatch {
     /// Alarms that have begun, and alarms that have ended.
     changes: u64,
     lines: LineBudget,
@@ -57,7 +55,40 @@ impl ForesightSnapshot {
     }
 }
 
-impl Foresight {
+impl CohortWatch {
+    /// Returns a number for the peer with this identity.
+    pub(super) fn peer_number(&self, identity: &Identity) -> u64 {
+        self.hasher.hash_one(identity)
+    }
+
+    /// Returns what late heartbeats say. Cohorts are looked through only if one has an alarm.
+    pub(super) fn snapshot(&self, io: &Io<'_>) -> ForesightSnapshot {
+        let cohorts_alarmed = io.cohorts_alarmed();
+        let mut alarmed: Vec<CohortView> = Vec::new();
+        if cohorts_alarmed > 0 {
+            alarmed.extend(io.cohorts().filter(|cohort| cohort.alarmed_for.is_some()));
+            alarmed.sort_unstable_by_key(|cohort| Reverse(cohort.connections));
+            alarmed.truncate(ALARMED_MAX);
+        }
+        ForesightSnapshot {
+            fleet: io.fleet(),
+            cohorts: io.cohorts().len(),
+            cohorts_alarmed,
+            alarmed,
+            changes: self.changes,
+        }
+    }
+
+    /// Returns the mark of [`snapshot`](Self::snapshot), without looking at cohorts.
+    pub(super) fn mark(&self, io: &Io<'_>) -> ForesightMark {
+        let fleet = io.fleet();
+        ForesightMark {
+            changes: self.changes,
+            is_fleet_late: fleet.is_late,
+            own_fault: fleet.own_fault,
+        }
+    }
+
     /// Counts and logs that the peers of a cohort have stopped to answer, or answer again.
     pub(super) fn on_cohort(
         &mut self,
@@ -88,42 +119,6 @@ impl Foresight {
                 cohort.usual_late_permille,
                 io.cohorts_alarmed(),
             );
-        }
-    }
-}
-
-impl Gateway {
-    /// Returns a number for the peer of a connection with an identity.
-    pub(super) fn peer_number(&self, id: ConnId) -> Option<u64> {
-        let identity = self.identities.get(id)?;
-        Some(self.foresight.hasher.hash_one(identity))
-    }
-
-    /// Returns what late heartbeats say. Cohorts are looked through only if one has an alarm.
-    pub fn foresight(&self, io: &Io<'_>) -> ForesightSnapshot {
-        let cohorts_alarmed = io.cohorts_alarmed();
-        let mut alarmed: Vec<CohortView> = Vec::new();
-        if cohorts_alarmed > 0 {
-            alarmed.extend(io.cohorts().filter(|cohort| cohort.alarmed_for.is_some()));
-            alarmed.sort_unstable_by_key(|cohort| Reverse(cohort.connections));
-            alarmed.truncate(ALARMED_MAX);
-        }
-        ForesightSnapshot {
-            fleet: io.fleet(),
-            cohorts: io.cohorts().len(),
-            cohorts_alarmed,
-            alarmed,
-            changes: self.foresight.changes,
-        }
-    }
-
-    /// Returns the mark of [`foresight`](Self::foresight), without looking at cohorts.
-    pub fn foresight_mark(&self, io: &Io<'_>) -> ForesightMark {
-        let fleet = io.fleet();
-        ForesightMark {
-            changes: self.foresight.changes,
-            is_fleet_late: fleet.is_late,
-            own_fault: fleet.own_fault,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::ended_legs::EndedLegs;
 use super::event_log::EventLog;
-use super::foresight::Foresight;
+use super::foresight::CohortWatch;
 use super::products::Products;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -76,7 +76,7 @@ pub struct Gateway {
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
     pub(super) event_log: EventLog,
-    pub(super) foresight: Foresight,
+    pub(super) cohort_watch: CohortWatch,
     pub(super) throttle_log: ThrottleLog,
     ignored_forwarding: IgnoredForwarding,
     pub(super) queries: QueryReceiver<Gateway>,
@@ -134,7 +134,7 @@ impl Gateway {
             identities: ConnMap::new(),
             user_agents: UserAgents::default(),
             event_log: EventLog::new(options.stats_interval, options.log_dropped, classes.clone()),
-            foresight: Foresight::default(),
+            cohort_watch: CohortWatch::default(),
             throttle_log: ThrottleLog::default(),
             ignored_forwarding: IgnoredForwarding::default(),
             queries: QueryReceiver::default(),

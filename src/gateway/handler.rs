@@ -173,11 +173,13 @@ impl Handler for Gateway {
     }
 
     fn on_cohort(&mut self, io: &mut Io<'_>, change: CohortChange, cohort: &CohortView) {
-        self.foresight.on_cohort(io, change, cohort, &self.classes);
+        self.cohort_watch
+            .on_cohort(io, change, cohort, &self.classes);
     }
 
     fn peer_key(&self, id: ConnId) -> Option<u64> {
-        self.peer_number(id)
+        let identity = self.identities.get(id)?;
+        Some(self.cohort_watch.peer_number(identity))
     }
 
     fn on_overdue(&mut self, io: &mut Io<'_>, id: ConnId, cause: Cause) -> Overdue {

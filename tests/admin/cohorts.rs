@@ -1,4 +1,4 @@
-//! A block of peers goes dark, on real sockets: what the gateway tells by itself, and when it is over.
+//! A block of peers goes dark, on real sockets: what the gateway tells by itself, and when it ends.
 
 use crate::alert_receiver::Receiver;
 use crate::alerts::alert;
@@ -177,5 +177,38 @@ fn a_block_that_dies_is_one_alert_that_becomes_worse() {
         assert_eq!(post["groupKey"], posts[0]["groupKey"]);
     }
     gateway.line(&["alert state=firing name=mass_death before=cohort_late class=glasses"]);
+    gateway.end();
+}
+
+/// Returns the heartbeats that were late by a fault of peers.
+fn lates(gateway: &Gateway) -> f64 {
+    let metrics = gateway.metrics();
+    let excused = metrics.get("pulsegate_heartbeats_late_excused_total");
+    metrics.sum("pulsegate_heartbeats_late_total") - excused
+}
+
+/// Opens connections that answer no heartbeat, and waits until each has had late ones.
+fn mute(gateway: &Gateway, users: std::ops::Range<usize>) -> Vec<Client> {
+    let before = lates(gateway);
+    let many = users.len() as f64;
+    let open = |n| Client::open(gateway.addr, &format!("/glasses-ws?user=user{n}"));
+    let clients = users.map(open).collect();
+    eventually("they are late", || {
+        (lates(gateway) >= before + 2.0 * many).then_some(())
+    });
+    clients
+}
+
+#[test]
+fn a_user_that_comes_back_is_the_same_peer() {
+    let gateway = Gateway::start(&[&SETTINGS[..], &[("FLAPPING_LIMIT", "0")]].concat());
+    // Four users with three connections each, one after the other: an alarm needs five peers.
+    for _ in 0..3 {
+        drop(mute(&gateway, 0..4));
+    }
+    assert_eq!(gateway.metrics().get("pulsegate_cohorts_late"), 0.0);
+    let clients = mute(&gateway, 0..5);
+    gateway.line(&["[WARN] cohort state=late class=glasses block=127.0.0.0/24 connections=5"]);
+    drop(clients);
     gateway.end();
 }

@@ -89,6 +89,13 @@ pub struct AlertSettings {
     pub storm_for: Micros,
 }
 
+impl AlertSettings {
+    /// Returns whether a rule about late heartbeats is on.
+    pub(super) fn watches_late(&self) -> bool {
+        self.on && (self.fleet_late || self.cohort_late > 0)
+    }
+}
+
 impl Default for AlertSettings {
     /// Returns the default settings.
     fn default() -> Self {

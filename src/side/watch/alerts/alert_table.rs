@@ -201,7 +201,7 @@ impl AlertTable {
         } = measurement;
         let (now, key) = (input.sample.now, (nth, labels));
         if !self.active.contains_key(&key) {
-            if value < threshold || start == Start::Explained {
+            if value < threshold || start == Start::Explained || self.goes_on(&key) {
                 return;
             }
             if self.active.len() >= ACTIVE_MAX {
@@ -256,8 +256,14 @@ impl AlertTable {
         }
     }
 
-    /// Lets a pending alert fire. It takes the place of the alert that goes on as this one, if there
-    /// is one.
+    /// Returns whether the alert that began with this key goes on as one of another rule. One with
+    /// the same fingerprint must not begin.
+    fn goes_on(&self, (nth, labels): &(usize, Labels)) -> bool {
+        let mut origins = self.active.values().map(|active| &active.alert.origin);
+        origins.any(|origin| origin.name == RULES[*nth].name && origin.labels == *labels)
+    }
+
+    /// Lets a pending alert fire. If an alert goes on as this one, this one takes its place.
     fn fire(&mut self, key: &(usize, Labels), now: Micros, events: &mut Vec<AlertEvent>) {
         let continued = self.take_continued(key);
         let Some(active) = self.active.get_mut(key) else {
@@ -277,8 +283,8 @@ impl AlertTable {
         events.push(AlertEvent::Changed(active.alert.clone()));
     }
 
-    /// Removes and returns the firing alert that goes on as the one with this key: of those about the
-    /// same network blocks, the one about the most connections.
+    /// Removes and returns the firing alert that goes on as the one with this key: of those about
+    /// the same network blocks, the one about the most connections.
     fn take_continued(&mut self, key: &(usize, Labels)) -> Option<ActiveAlert> {
         let name = RULES[key.0].continues?;
         let extent = &self.active.get(key)?.extent;

@@ -31,7 +31,7 @@ pub(in crate::side) async fn run(
             let left = (evaluated_at + settings.interval - Timestamp::now().raw).as_duration();
             if !left.is_zero() {
                 tokio::time::sleep(left.min(SLEEP_MAX)).await;
-                let waits_on = left > SLEEP_MAX && settings.on;
+                let waits_on = left > SLEEP_MAX && settings.watches_late();
                 if !(waits_on && has_changed(queries, mark).await) {
                     continue;
                 }

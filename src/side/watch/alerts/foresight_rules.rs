@@ -19,8 +19,8 @@ pub(super) fn fleet_late(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     let value = percent(fleet.late, fleet.judged);
     let summary = format!(
         "{} of the latest {} heartbeats of all clients were late, {value:.1} % (threshold \
-         {FLEET_LATE_PERCENT} %), in several address blocks: the cause is in front of this gateway, \
-         not the peers",
+         {FLEET_LATE_PERCENT} %), in several address blocks: the cause is in front of this \
+         gateway, not the peers",
         fleet.late, fleet.judged
     );
     Measurement::single(value, FLEET_LATE_PERCENT, summary)

@@ -72,8 +72,8 @@ impl Incident {
     }
 
     /// Returns whether an end is one that the labels of the alert name: its route and upstream, or
-    /// its network block and class. The class of `mass_death`, which names no block, is only that of
-    /// most of the lost connections.
+    /// its network block and class. The class of `mass_death`, which names no block, is only that
+    /// of most of the lost connections.
     fn is_about(&self, classes: &Classes, record: &ClosedConn) -> bool {
         let class = record.end.class;
         let is_client = class.is_some_and(|class| !classes.is_upstream(class));

@@ -139,6 +139,24 @@ fn a_block_goes_dark_and_dies() {
     assert_ne!(fingerprint(&next), fingerprint(first));
 }
 
+/// While its alert goes on as a mass death, which is about other blocks by now, the block goes dark
+/// again.
+#[test]
+fn what_goes_on_does_not_begin_a_second_time() {
+    let mut fleet = FleetHarness::new();
+    go_dark(&mut fleet, 0, 7, 100);
+    fleet.evaluate();
+    fleet.lose(0, 100, 7, Cause::STALE);
+    fleet.evaluate_times(4);
+    fleet.lose(0, 100, 8, Cause::STALE);
+    fleet.evaluate_times(4);
+    fleet.lose(0, 100, 9, Cause::STALE);
+    fleet.evaluate();
+    fleet.expect_reports(&[("cohort_late", Firing), ("mass_death", Firing)]);
+    all_answer(&mut fleet);
+    fleet.expect_resolved("mass_death");
+}
+
 /// Both classes of a block are one trouble.
 #[test]
 fn a_block_with_two_classes_dies() {
