@@ -167,7 +167,7 @@ fn a_block_that_goes_dark_raises_one_alarm_and_answers_end_it() {
     assert_eq!(net.engine().len(), 20 * 21, "nothing is closed");
 }
 
-/// An alarm ends even if nobody is left whose heartbeat could end it.
+/// An alarm ends even if no connection is left whose heartbeat could end it.
 fn the_alarm_of_a_block_that_has_gone_ends() {
     let mut net = net();
     let dark = connect(&mut net, 1, 0..40);

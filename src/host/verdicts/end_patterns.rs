@@ -2,9 +2,9 @@
 
 use crate::base::bounded;
 use crate::base::id::Class;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The ages that are remembered.
 const AGES_MAX: usize = 64;
@@ -36,25 +36,6 @@ struct EndedAt {
     class: Class,
     at: Micros,
     age: Micros,
-}
-
-/// The addresses of one network: a /24 of IPv4, a /48 of IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NetworkBlock(IpAddr);
-
-impl NetworkBlock {
-    pub(super) const fn of(address: IpAddr) -> Self {
-        NetworkBlock(match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, _] = v4.octets();
-                IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
-            }
-            IpAddr::V6(v6) => {
-                let [a, b, c, ..] = v6.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
-            }
-        })
-    }
 }
 
 /// Returns whether two spans differ by at most this many percent of the second one.

@@ -1,10 +1,11 @@
 //! Judges each end when it happens.
 
 use super::end_facts::{EndFacts, EndKind};
-use super::end_patterns::{EndPatterns, NetworkBlock};
+use super::end_patterns::EndPatterns;
 use super::judged_end::JudgedEnd;
 use super::kernel_view::KernelView;
 use super::stall_watch::StallWatch;
+use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
 use crate::engine::Ending;
 use crate::host::classes::Classes;
