@@ -26,6 +26,10 @@ const LOOKED_AT: usize = 16;
 /// A cohort with fewer connections raises no alarm, so it makes room first.
 const USEFUL: u32 = 5;
 
+/// After this time without a late heartbeat nothing is warm: a second more than cohorts wait, whose
+/// times are whole seconds.
+const QUIET: Micros = Micros::from_secs(Cohort::QUIET_SECS as u64 + 1);
+
 const WORDS: usize = COHORTS_MAX / 64;
 
 /// A connection's reference to its cohort. The default refers to none.
@@ -75,6 +79,8 @@ pub(crate) struct Cohorts {
     hand: usize,
     /// How many alarms there are now.
     alarmed: usize,
+    /// When the latest heartbeat was found late.
+    late_at: Micros,
 }
 
 impl Default for Cohorts {
@@ -85,6 +91,7 @@ impl Default for Cohorts {
             warm: [0; WORDS],
             hand: 0,
             alarmed: 0,
+            late_at: Micros::ZERO,
         }
     }
 }
@@ -149,6 +156,7 @@ impl Cohorts {
         let entry = self.entry_mut(which)?;
         entry.used = seconds(now);
         let change = entry.cohort.on_late(peer, seconds(now));
+        self.late_at = now;
         self.note(which.index(), change, now)
     }
 
@@ -193,9 +201,10 @@ impl Cohorts {
         self.entries.len()
     }
 
-    /// Returns whether any cohort has late heartbeats now.
-    pub(crate) fn is_any_warm(&self) -> bool {
-        self.warm.iter().any(|word| *word != 0)
+    /// Returns when late heartbeats have happened too long ago to mean anything, if there are some.
+    pub(crate) fn quiet_at(&self) -> Option<Micros> {
+        let is_any_warm = self.warm.iter().any(|word| *word != 0);
+        is_any_warm.then(|| self.late_at + QUIET)
     }
 
     /// Returns how many network blocks had a late heartbeat since this time, at most `most`.

@@ -287,7 +287,7 @@ impl<H: Handler> Engine<H> {
         }
         let memory = self.core.shortage_due().map(|due| due - now);
         let late = self.core.late.next_due().map(|due| due - now);
-        let cohorts = self.core.cohorts_due().map(|due| due - now);
+        let cohorts = self.core.foresight.due().map(|due| due - now);
         [self.core.wheel.sleep_time(now), memory, late, cohorts]
             .into_iter()
             .flatten()

@@ -31,6 +31,12 @@ pub(crate) struct Foresight {
 }
 
 impl Foresight {
+    /// Returns when late heartbeats must be forgotten, even if no connection has a deadline.
+    pub(crate) fn due(&self) -> Option<Micros> {
+        let quiet_at = self.cohorts.quiet_at()?;
+        Some(quiet_at.max(self.fleet.second_end()))
+    }
+
     /// Returns whether the host must still be told of changes.
     pub(crate) fn has_news(&self) -> bool {
         !self.news.is_empty()
@@ -117,13 +123,6 @@ impl Core {
             false => cohorts.expire(now),
         };
         self.foresight.news.extend(news);
-    }
-
-    /// Returns when the second ends in which something of cohorts must be judged even if no
-    /// connection has a deadline.
-    pub(crate) fn cohorts_due(&self) -> Option<Micros> {
-        let waits = self.foresight.cohorts.is_any_warm();
-        waits.then(|| self.foresight.fleet.second_end())
     }
 }
 

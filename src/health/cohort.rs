@@ -20,11 +20,10 @@ const ALARM: Score = 384;
 const MOST: Score = ALARM + ALARM / 4;
 
 /// The number of different peers with a late heartbeat that an alarm needs.
-const PEERS: usize = 5;
+const PEERS: u8 = 5;
 
-/// An alarm ends after this many seconds without a late heartbeat: the peers have gone, or they
-/// have no heartbeats.
-const QUIET_SECS: u32 = 60;
+/// The number of peers that are told apart: as many as late heartbeats that raise the alarm.
+const PEERS_KEPT: usize = 8;
 
 /// Late heartbeats count as usual after this many seconds in which the score was never zero.
 /// Otherwise the alarm of a network that has become worse would never end.
@@ -51,14 +50,14 @@ const WEIGHTS: [(u32, Score, Score); 9] = [
     (250, 11, 7),
 ];
 
-/// What is known of the heartbeats of one cohort. 48 bytes.
+/// What is known of the heartbeats of one cohort. 60 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cohort {
     /// Heartbeats and late ones among them, up to the last time that the score was zero.
     heartbeats: u32,
     lates: u32,
     /// The first peers with a late heartbeat since the score was zero.
-    peers: [u32; PEERS],
+    peers: [u32; PEERS_KEPT],
     peer_count: u8,
     is_alarmed: bool,
     score: Score,
@@ -82,6 +81,10 @@ pub enum CohortChange {
 }
 
 impl Cohort {
+    /// An alarm ends after this many seconds without a late heartbeat: the peers have gone, or they
+    /// have no heartbeats.
+    pub(crate) const QUIET_SECS: u32 = 60;
+
     /// Records a late heartbeat of this peer at this second of engine time. A peer that comes back
     /// with another connection is the same one.
     pub fn on_late(&mut self, peer: u32, now: u32) -> Option<CohortChange> {
@@ -89,19 +92,19 @@ impl Cohort {
             self.begin(now);
         }
         let (late, _) = self.weights();
-        self.score = (self.score + late).min(MOST);
+        let weight = match self.is_new(peer) {
+            true => late,
+            // Late heartbeats of one peer come in bursts, so a further one says less. It is half,
+            // rounded up, so that two of each of five peers suffice.
+            false => late.div_ceil(2),
+        };
+        self.score = (self.score + weight).min(MOST);
         self.late_at = now;
         self.new_lates = self.new_lates.saturating_add(1);
-        let known = &self.peers[..usize::from(self.peer_count)];
-        if known.len() < PEERS && (!known.contains(&peer) || sabotage::on(Bug::OnePeerIsACohort)) {
-            self.peers[known.len()] = peer;
-            self.peer_count += 1;
-        }
         if now.saturating_sub(self.zero_at) >= USUAL_AFTER_SECS {
             self.take_as_usual();
         }
-        let has_all = usize::from(self.peer_count) == PEERS;
-        if self.is_alarmed || self.score < ALARM || !has_all {
+        if self.is_alarmed || self.score < ALARM || self.peer_count < PEERS {
             return None;
         }
         self.is_alarmed = true;
@@ -135,7 +138,7 @@ impl Cohort {
 
     /// Ends what began too long ago to mean anything at this second of engine time.
     pub fn expire(&mut self, now: u32) -> Option<CohortChange> {
-        let is_quiet = now.saturating_sub(self.late_at) >= QUIET_SECS;
+        let is_quiet = now.saturating_sub(self.late_at) >= Self::QUIET_SECS;
         if self.score == 0 || !is_quiet {
             return None;
         }
@@ -167,7 +170,7 @@ impl Cohort {
         u32::from(self.score) * 100 / u32::from(ALARM)
     }
 
-    /// Returns how many different peers had a late heartbeat since the score was zero, at most 5.
+    /// Returns how many different peers had a late heartbeat since the score was zero, at most 8.
     pub fn late_peers(&self) -> u8 {
         self.peer_count
     }
@@ -183,6 +186,20 @@ impl Cohort {
         let all = u64::from(self.heartbeats) + u64::from(self.lates) + u64::from(heartbeats);
         let late = (u64::from(self.lates) + u64::from(lates)) * 1_000;
         late.div_ceil(all) as u32
+    }
+
+    /// Returns whether this is the first late heartbeat of a peer since the score was zero, and
+    /// remembers the peer if there is room.
+    fn is_new(&mut self, peer: u32) -> bool {
+        let known = &self.peers[..usize::from(self.peer_count)];
+        if known.contains(&peer) && !sabotage::on(Bug::OnePeerIsACohort) {
+            return false;
+        }
+        if let Some(place) = self.peers.get_mut(usize::from(self.peer_count)) {
+            *place = peer;
+            self.peer_count += 1;
+        }
+        true
     }
 
     fn weights(&self) -> (Score, Score) {

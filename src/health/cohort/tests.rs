@@ -13,8 +13,13 @@ impl Model {
         if self.score == 0.0 {
             self.peers.clear();
         }
-        self.score = (self.score + (0.5 / usual).ln()).min(30.0);
-        if !self.peers.contains(&peer) {
+        let weight = match self.peers.contains(&peer) {
+            // Half of it, rounded up to 1/16 nat.
+            true => 26.0 / 16.0,
+            false => (0.5 / usual).ln(),
+        };
+        self.score = (self.score + weight).min(30.0);
+        if !self.peers.contains(&peer) && self.peers.len() < 8 {
             self.peers.push(peer);
         }
         self.is_alarmed |= self.score >= 24.0 && self.peers.len() >= 5;
@@ -77,19 +82,29 @@ fn it_raises_the_alarms_of_the_plain_model() {
 }
 
 #[test]
-fn eight_late_heartbeats_of_five_peers_raise_the_alarm_and_answers_end_it() {
+fn eight_peers_that_are_late_raise_the_alarm_and_answers_end_it() {
     let mut cohort = Cohort::default();
     for n in 0..7 {
-        assert_eq!(cohort.on_late(n % 5, 100), None);
+        assert_eq!(cohort.on_late(n, 100), None);
     }
-    assert_eq!((cohort.score_percent(), cohort.late_peers()), (92, 5));
-    assert_eq!(cohort.on_late(0, 103), Some(CohortChange::Alarmed));
+    assert_eq!((cohort.score_percent(), cohort.late_peers()), (92, 7));
+    assert_eq!(cohort.on_late(7, 103), Some(CohortChange::Alarmed));
     assert_eq!(cohort.on_late(9, 104), None, "it was told");
     assert_eq!(cohort.alarmed_since(), Some(103));
     let answers = (1..100).find(|_| cohort.on_answered() == Some(CohortChange::Cleared));
     assert_eq!(answers, Some(42));
     assert_eq!((cohort.alarmed_since(), cohort.late_peers()), (None, 0));
     assert_eq!(cohort.usual_late_permille(), 20, "an outage is not usual");
+}
+
+/// Each of five peers that die has two late heartbeats before it is closed, with the usual timeout
+/// of three intervals.
+#[test]
+fn a_cohort_of_five_that_dies_raises_the_alarm_before_its_peers_are_closed() {
+    let mut cohort = Cohort::default();
+    let changes = (0..10).map(|n| cohort.on_late(n % 5, 100 + 3 * n));
+    let changes: Vec<_> = changes.collect();
+    assert_eq!(changes.iter().position(Option::is_some), Some(9));
 }
 
 #[test]
@@ -178,8 +193,8 @@ fn an_alarm_that_lasts_becomes_usual() {
 }
 
 #[test]
-fn it_has_48_bytes() {
-    assert_eq!(size_of::<Cohort>(), 48);
+fn it_has_60_bytes() {
+    assert_eq!(size_of::<Cohort>(), 60);
 }
 
 #[test]

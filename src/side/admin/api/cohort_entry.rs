@@ -23,7 +23,7 @@ pub(super) struct CohortBody {
     /// The evidence that its peers have stopped to answer together, in percent of what raises the
     /// alarm; up to 125.
     score_percent: u32,
-    /// How many different peers had a late heartbeat since the score was 0: at most 5 are counted,
+    /// How many different peers had a late heartbeat since the score was 0: at most 8 are counted,
     /// and an alarm needs 5.
     late_peers: u8,
     /// How long ago its latest late heartbeat was found, to a second. Null if there was none.
