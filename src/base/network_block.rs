@@ -24,6 +24,13 @@ impl NetworkBlock {
         NetworkBlock { bits }
     }
 
+    /// Returns the block that is written so ([`Display`](fmt::Display)).
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, _) = text.split_once('/')?;
+        let block = NetworkBlock::of(address.parse().ok()?);
+        (block.to_string() == text).then_some(block)
+    }
+
     /// Returns the first address of the block.
     pub const fn first_address(self) -> IpAddr {
         match self.bits & IS_V6 {
@@ -79,6 +86,24 @@ mod tests {
             assert_eq!(NetworkBlock::from_bits(found.to_bits()), found);
             assert_eq!(NetworkBlock::of(found.first_address()), found);
             assert!(found.to_bits() < 1 << 49);
+        }
+    }
+
+    #[test]
+    fn a_block_is_read_as_it_is_written() {
+        for text in ["192.0.2.0/24", "2001:db8:1::/48", "0.0.0.0/24"] {
+            let block = NetworkBlock::parse(text).expect("a block");
+            assert_eq!(block.to_string(), text);
+        }
+        for text in [
+            "192.0.2.1/24",
+            "192.0.2.0/16",
+            "2001:db8:1::/64",
+            "x/24",
+            "192.0.2.0",
+            "",
+        ] {
+            assert_eq!(NetworkBlock::parse(text), None, "{text}");
         }
     }
 }

@@ -66,6 +66,12 @@ pub enum Bug {
     OwnStallBlamed,
     /// A connection that has ended stays a member of its cohort.
     MemberStaysCounted,
+    /// Connections that die after an idle gap do not count.
+    GapDeathsIgnored,
+    /// A longer interval does not make the connection timeout longer.
+    PaceWithoutTimeout,
+    /// A connection that explores counts for ever.
+    ExplorersLeak,
     /// A stall of the loop counts as silence of the peers.
     StallBlamed,
     /// A connection is parked although a fragmented message is in progress.

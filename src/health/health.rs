@@ -11,6 +11,8 @@ use super::state::{HealthAction, HealthChange, HealthState};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 
+mod lateness;
+
 /// The health of one open connection.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -31,10 +33,6 @@ pub struct Health {
 
 /// With a longer interval no RTT is measured, because 32 bits of µs hold only 71 minutes.
 const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
-
-/// A heartbeat is not late before this time, unless half of the interval is shorter. A lost segment
-/// of a fast connection is sent again within it, several times.
-const LATE_MIN: Micros = Micros::from_secs(2);
 
 /// The number of latest pings whose pongs are recognized as answers to ours.
 const OWN_PINGS: u32 = 16;
@@ -271,7 +269,7 @@ impl Health {
     /// Records that the kernel took the ping. `late`: it had to wait behind other bytes, so its
     /// interval starts only now.
     pub fn on_ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
-        let measurable = policy.heartbeat_interval < RTT_MAX_INTERVAL;
+        let measurable = policy.heartbeat_interval <= RTT_MAX_INTERVAL;
         self.heartbeat = if measurable {
             Heartbeat::Sent
         } else {
@@ -305,44 +303,6 @@ impl Health {
             Heartbeat::Late => self.heartbeat = Heartbeat::None,
             _ => {}
         }
-    }
-
-    /// Returns how long the heartbeat that was just sent may be unanswered before it is late: the
-    /// time that answers of this peer take, with four times its variation, as RFC 6298 §2 has it
-    /// for segments, but at least 2 s and at most half of the interval.
-    pub fn late_after(&self, policy: &Policy) -> Micros {
-        let early = Micros::from_millis(300 * u64::from(sabotage::on(Bug::LateEarly)));
-        let half = Micros(policy.heartbeat_interval.0 / 2);
-        self.late_limit().min(half) - early
-    }
-
-    fn late_limit(&self) -> Micros {
-        self.rtt.usual_at_most().max(LATE_MIN)
-    }
-
-    /// Returns whether the latest heartbeat was sent at this time (µs, cut to 32 bits), is not
-    /// answered, and was not found late before. A peer that was heard since is not late.
-    pub fn may_be_late(&self, sent: u32) -> bool {
-        self.unanswered > 0 && self.ping_sent == sent && self.heartbeat.is_unjudged()
-    }
-
-    /// Records that the latest heartbeat is late. Returns how long it has been unanswered; `None`
-    /// if the peer was heard since, or if it was found late before.
-    pub fn mark_late(&mut self, now: Micros) -> Option<Micros> {
-        if self.unanswered == 0 || !self.heartbeat.is_unjudged() {
-            return None;
-        }
-        self.heartbeat = match self.heartbeat {
-            _ if sabotage::on(Bug::LateTwice) => self.heartbeat,
-            Heartbeat::Sent => Heartbeat::Late,
-            _ => Heartbeat::None,
-        };
-        Some(self.waited(now))
-    }
-
-    /// Returns the time since the latest heartbeat was sent.
-    fn waited(&self, now: Micros) -> Micros {
-        Micros(u64::from((now.0 as u32).wrapping_sub(self.ping_sent)))
     }
 
     /// Returns the payload of the latest ping, by which its pong is recognized: eight letters from

@@ -8,6 +8,9 @@ use crate::health::PAYLOAD_LEN;
 const BARE_HEADER: usize = 2;
 const MASKED_HEADER: usize = BARE_HEADER + 4;
 
+/// The length of a server's ping, in bytes.
+pub(crate) const PING_LEN: u32 = (BARE_HEADER + PAYLOAD_LEN) as u32;
+
 /// The frame of a heartbeat.
 pub(crate) struct Ping {
     bytes: [u8; MASKED_HEADER + PAYLOAD_LEN],
