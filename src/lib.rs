@@ -206,9 +206,9 @@ pub use base::{cause, time};
 pub use base::id::{ConnId, InvalidConnId};
 pub use cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 pub use engine::{
-    Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap, ConnView, Dial,
-    DialAddress, DialError, DialRequest, DialRequestFault, Ending, Handler, HealthView,
-    HeartbeatText, Io, LinkRules, Message, Outlook, PairEnd, PhaseView, Pong, Preamble,
+    AdaptiveCadence, Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap,
+    ConnView, Dial, DialAddress, DialError, DialRequest, DialRequestFault, Ending, Handler,
+    HealthView, HeartbeatText, Io, LinkRules, Message, Outlook, PairEnd, PhaseView, Pong, Preamble,
     PreparedMessage, QueueFull, ReconfigureError, Remote, Reply, Request, Response, ResponseFault,
     ResponseVerdict, SendError, SendOutcome, SetPolicyError, TimerId, Traffic, Upgrade, Verdict,
 };

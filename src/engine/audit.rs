@@ -23,7 +23,7 @@ impl<H: Handler> Engine<H> {
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         let (mut opening, mut closing, mut unidentified) = (0, 0, 0);
         let (mut dialing, mut linked) = (0, 0);
-        let (mut risks, mut members) = ([0; Risk::ALL.len()], 0);
+        let (mut risks, mut members, mut explorers) = ([0; Risk::ALL.len()], 0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
             counted += u64::from(conn.flags.has(Flag::Upgraded) && !ended(&conn.phase));
@@ -57,6 +57,11 @@ impl<H: Handler> Engine<H> {
                 suspects += u64::from(conn.health.state() == HealthState::Suspect);
                 risks[conn.lates.risk() as usize] += 1;
                 members += u64::from(core.foresight.cohorts.view(conn.cohort, now).is_some());
+                if conn.policy.pace().explored().is_some() {
+                    let explores = core.foresight.cohorts.cadence(conn.cohort).is_some();
+                    explorers += u64::from(explores);
+                }
+                core.check_pace(conn).map_err(|e| format!("{id} {e}"))?;
                 if let Some(input) = input {
                     held += input.held;
                     check_input(input).map_err(|e| format!("{id} {e}"))?;
@@ -115,6 +120,11 @@ impl<H: Handler> Engine<H> {
                 "members of cohorts",
                 core.foresight.cohorts.members(),
                 members,
+            ),
+            (
+                "connections that explore",
+                core.foresight.cohorts.explorers(),
+                explorers,
             ),
             ("opening", stats.opening(), opening),
             ("dialing", stats.dialing(), dialing),

@@ -3,6 +3,7 @@
 use crate::base::id::Class;
 use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
+use crate::health::SavedCadence;
 
 /// The connections of one class in one part of the network, which probably share a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,35 @@ pub struct CohortView {
     pub late_ago: Option<Micros>,
     /// For how long there has been an alarm; to a second. `None` if there is none.
     pub alarmed_for: Option<Micros>,
+    /// What was learned about idle gaps; `None` if intervals do not adapt.
+    pub cadence: Option<CadenceView>,
+}
+
+/// What a cohort has learned about idle gaps, where intervals adapt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CadenceView {
+    /// The longest idle gap that is safe: fewer than one of 100 connections die after it because of
+    /// it. `None` until enough is known.
+    pub safe: Option<Micros>,
+    /// The longer gap that some connections try.
+    pub exploring: Option<Micros>,
+    /// How many connections try it.
+    pub explorers: u16,
+    /// After which time a longer gap may be tried; zero: now.
+    pub pause: Micros,
+}
+
+/// What a cohort has learned about idle gaps, to be kept until another process restores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a host restores it")]
+pub struct SavedCohort {
+    /// The class.
+    pub class: Class,
+    /// The part of the network.
+    pub block: NetworkBlock,
+    /// What was learned.
+    pub cadence: SavedCadence,
 }
 
 /// Why this process itself is probably the reason for late heartbeats.

@@ -8,9 +8,10 @@ use crate::base::id::Class;
 use crate::base::network_block::NetworkBlock;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::cohort_view::CohortView;
-use crate::health::{Cohort, CohortChange};
+use crate::engine::cohort_view::{CadenceView, CohortView, SavedCohort};
+use crate::health::{Cadence, Cohort, CohortChange, GapBucket, Pace};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The most cohorts. With their keys they take 350 KiB.
 pub(crate) const COHORTS_MAX: usize = 1 << 12;
@@ -56,6 +57,8 @@ struct Entry {
     /// The class, above the bits of the network block.
     key: u64,
     cohort: Cohort,
+    /// What was learned about idle gaps, if intervals adapt.
+    cadence: Option<Box<Cadence>>,
     /// Open connections.
     members: u32,
     /// When a connection joined, or a heartbeat was counted, the last time: seconds of engine time.
@@ -118,6 +121,74 @@ impl Cohorts {
     pub(crate) fn leave(&mut self, which: CohortRef) {
         if let Some(entry) = self.entry_mut(which) {
             entry.members -= 1;
+        }
+    }
+
+    /// Returns what was learned about idle gaps, and the number of connections.
+    pub(crate) fn cadence_mut(&mut self, which: CohortRef) -> Option<(&mut Cadence, u32)> {
+        let entry = self.entry_mut(which)?;
+        let members = entry.members;
+        Some((entry.cadence.get_or_insert_default(), members))
+    }
+
+    /// Returns what was learned about idle gaps.
+    pub(crate) fn cadence(&self, which: CohortRef) -> Option<&Cadence> {
+        self.entry(which)?.cadence.as_deref()
+    }
+
+    /// Returns what the cohorts with these numbers have learned, and whether there are further
+    /// ones.
+    pub(crate) fn saved(&self, range: Range<usize>, now: Micros) -> (Vec<SavedCohort>, bool) {
+        let entries = self.entries.iter().take(range.end).skip(range.start);
+        let saved = entries.filter_map(|entry| {
+            let (class, block) = parts_of(entry.key);
+            let cadence = entry.cadence.as_ref()?.save(seconds(now))?;
+            Some(SavedCohort {
+                class,
+                block,
+                cadence,
+            })
+        });
+        (saved.collect(), range.end < self.entries.len())
+    }
+
+    /// Restores what a cohort has learned. Returns whether there is room for it, and it is valid. A
+    /// cohort that is here already keeps what it knows.
+    pub(crate) fn restore(&mut self, saved: &SavedCohort, now: Micros) -> bool {
+        let key = key_of(saved.class, saved.block);
+        let is_known = self.by_key.contains_key(&key);
+        if is_known || self.entries.len() == COHORTS_MAX {
+            return is_known;
+        }
+        let Some(cadence) = Cadence::restore(&saved.cadence, seconds(now)) else {
+            return false;
+        };
+        let Some(index) = self.place(key) else {
+            return false;
+        };
+        self.entries[index].cadence = Some(Box::new(cadence));
+        true
+    }
+
+    /// Returns how many connections explore.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn explorers(&self) -> u64 {
+        let cadences = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.cadence.as_ref());
+        cadences
+            .map(|cadence| u64::from(cadence.exploration().explorers()))
+            .sum()
+    }
+
+    /// Counts a connection that no longer has this pace.
+    pub(crate) fn leave_pace(&mut self, which: CohortRef, pace: Pace) {
+        let cadence = self
+            .entry_mut(which)
+            .and_then(|entry| entry.cadence.as_mut());
+        if let Some(cadence) = cadence {
+            cadence.leave(pace);
         }
     }
 
@@ -325,6 +396,7 @@ impl Cohorts {
                 self.entries.push(Entry {
                     key,
                     cohort: Cohort::default(),
+                    cadence: None,
                     members: 0,
                     used: 0,
                     generation: 1,
@@ -338,7 +410,8 @@ impl Cohorts {
     }
 
     /// Gives the place of another cohort to a new one: of those looked at, one that cannot raise an
-    /// alarm, or else the one that was not used for longest. A cohort with an alarm keeps its place.
+    /// alarm, or else the one that was not used for longest. A cohort with an alarm keeps its
+    /// place.
     fn make_room(&mut self, key: u64) -> Option<usize> {
         let looked_at = (0..LOOKED_AT).map(|n| (self.hand + n) % COHORTS_MAX);
         let may_go = looked_at.filter(|index| {
@@ -360,6 +433,7 @@ impl Cohorts {
         *entry = Entry {
             key,
             cohort: Cohort::default(),
+            cadence: None,
             members: 0,
             used: 0,
             generation,
@@ -391,11 +465,22 @@ fn view_of(entry: &Entry, now: Micros) -> CohortView {
         late_peers: entry.cohort.late_peers(),
         late_ago: (late_at != 0).then(|| since(late_at)),
         alarmed_for: entry.cohort.alarmed_since().map(since),
+        cadence: entry.cadence.as_ref().map(|cadence| learned(cadence, now)),
+    }
+}
+
+pub(crate) fn learned(cadence: &Cadence, now: Micros) -> CadenceView {
+    let exploration = cadence.exploration();
+    CadenceView {
+        safe: cadence.safe().map(GapBucket::edge),
+        exploring: exploration.round().map(GapBucket::edge),
+        explorers: exploration.explorers(),
+        pause: Micros::from_secs(exploration.pause(seconds(now)).into()),
     }
 }
 
 /// Returns engine time in seconds. It begins with 1, so that 0 stands for "never".
-fn seconds(time: Micros) -> u32 {
+pub(crate) fn seconds(time: Micros) -> u32 {
     u32::try_from(time.0 / 1_000_000 + 1).unwrap_or(u32::MAX)
 }
 

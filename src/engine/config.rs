@@ -37,6 +37,36 @@ pub struct Config {
     pub max_buffered_bytes: usize,
     /// The most stale connections closed in a second, 0 for no limit. Default 5 000.
     pub stale_closes_per_second: u32,
+    /// How intervals of heartbeats adapt to what the connections of a network survive; `None`: not
+    /// at all (the default).
+    pub cadence: Option<AdaptiveCadence>,
+}
+
+/// How long an interval may become that adapts to what the connections of a network survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
+pub struct AdaptiveCadence {
+    /// The longest interval. Default 1 h.
+    pub interval_max: Micros,
+    /// A peer that is gone is found within this time, so no interval is longer than a third of it.
+    /// Default 45 s, with which no interval becomes longer than 15 s.
+    pub detect_within: Micros,
+}
+
+impl Default for AdaptiveCadence {
+    fn default() -> Self {
+        AdaptiveCadence {
+            interval_max: Micros::from_secs(3_600),
+            detect_within: Policy::DEFAULT.connection_timeout,
+        }
+    }
+}
+
+impl AdaptiveCadence {
+    /// Returns the longest interval. A configured one that is longer stays.
+    pub(crate) fn longest(&self) -> Micros {
+        self.interval_max.min(Micros(self.detect_within.0 / 3))
+    }
 }
 
 /// One class of peers.
@@ -66,6 +96,7 @@ impl Default for Config {
             link_slow_after: Micros::from_secs(30),
             max_buffered_bytes: 1 << 30,
             stale_closes_per_second: 5_000,
+            cadence: None,
         }
     }
 }

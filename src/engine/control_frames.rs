@@ -80,11 +80,12 @@ impl<H: Handler> Engine<H> {
         }
         let is_answer = conn.health.is_answer(payload);
         let rtt = conn.health.on_pong(payload, now);
+        let gap = rtt.map_or(Micros::ZERO, |rtt| conn.idle_gap(now - rtt));
         if is_answer {
             self.mark_heard(id, LifeSign::Pong, now);
         }
         if let Some(rtt) = rtt
-            && let Some(pong) = self.core.count_pong(id, rtt, now)
+            && let Some(pong) = self.core.count_pong(id, rtt, gap, now)
         {
             self.call(now, |handler, io| handler.on_pong(io, id, pong));
         }

@@ -70,8 +70,8 @@ pub enum DialError {
         /// How many classes there are.
         classes: usize,
     },
-    /// There are already 65 534 different policies of single connections.
-    #[error("65534 different policies are in use")]
+    /// There are already 65 436 different policies of single connections.
+    #[error("65436 different policies are in use")]
     TooManyPolicies,
     /// The loop stops at once, or memory for buffers is short.
     #[error("the loop has no room, or it stops")]

@@ -1,8 +1,8 @@
 //! Boolean facts about a connection.
 
-/// Boolean facts about a connection: 24 bits, because the slot has three bytes for them.
+/// Boolean facts about a connection: 32 bits.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Flags([u8; 3]);
+pub(crate) struct Flags([u8; 4]);
 
 /// A boolean fact about a connection; one bit of [`Flags`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub(crate) enum Flag {
     WouldClose,
     /// It was handed over and has come back, so its request is served here.
     Returned,
+    /// We have sent nothing between the heartbeat before the latest answered or first unanswered
+    /// one and that one, so the time since the peer was heard was an idle gap.
+    IdleBefore,
 }
 
 impl Flags {

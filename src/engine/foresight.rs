@@ -93,6 +93,9 @@ impl<H: Handler> Engine<H> {
         let peer = peer.unwrap_or(u64::from(id.generation()) << 32 | u64::from(id.slot_u32()));
         let news = self.core.foresight.cohorts.on_late(cohort, fold(peer), now);
         self.core.foresight.news.extend(news);
+        if self.core.config.cadence.is_some() {
+            self.core.choose_pace(id, now);
+        }
     }
 }
 

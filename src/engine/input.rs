@@ -133,6 +133,7 @@ impl<H: Handler> Engine<H> {
         let Some(rtt) = conn.health.on_pong(&payload, now) else {
             return false;
         };
+        let gap = conn.idle_gap(now - rtt);
         conn.health.on_heard(now);
         stats.bytes_in += len as u64;
         conn.traffic.bytes_in += len as u64;
@@ -141,7 +142,11 @@ impl<H: Handler> Engine<H> {
         class.pongs += 1;
         class.rtt.record(rtt.0);
         foresight.on_answer(conn, now);
-        if conn.flags.has(Flag::ReportsPongs) {
+        let is_watched = conn.flags.has(Flag::ReportsPongs);
+        if self.core.config.cadence.is_some() {
+            self.core.pace_answered(id, gap, now);
+        }
+        if is_watched {
             let received = self.core.receipts.read(id);
             let pong = Pong { rtt, received };
             self.call(now, |handler, io| handler.on_pong(io, id, pong));

@@ -3,7 +3,7 @@
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::time::Micros;
-use crate::engine::cohort_view::{CohortView, FleetView};
+use crate::engine::cohort_view::{CohortView, FleetView, SavedCohort};
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::core::Core;
 use crate::engine::dial::{Dial, DialError};
@@ -292,6 +292,23 @@ impl Io<'_> {
             true => Some(Risk::High),
             false => Some(conn.lates.risk()),
         }
+    }
+
+    /// Returns what the cohorts from number `from` on have learned about idle gaps, and the number
+    /// to go on with; `None` if these were the last. It looks at no more than 512 cohorts.
+    pub fn learned_gaps(&self, from: usize) -> (Vec<SavedCohort>, Option<usize>) {
+        let until = from.saturating_add(512);
+        let cohorts = &self.core.foresight.cohorts;
+        let (saved, has_more) = cohorts.saved(from..until, self.now);
+        (saved, has_more.then_some(until))
+    }
+
+    /// Restores what a cohort had learned about idle gaps in an earlier process. Returns `false` if
+    /// intervals do not adapt, if there are 4 096 cohorts already, or if it is invalid.
+    pub fn restore_gaps(&mut self, saved: &SavedCohort) -> bool {
+        let is_class = usize::from(saved.class.0) < self.core.policies.classes().len();
+        let is_on = self.core.config.cadence.is_some();
+        is_on && is_class && self.core.foresight.cohorts.restore(saved, self.now)
     }
 
     /// Returns how many cohorts have an alarm.

@@ -95,8 +95,11 @@ pub use crate::wire::HeartbeatText;
 pub use crate::wire::http::{
     DialRequest, DialRequestFault, Reply, Request, Response, ResponseFault,
 };
-pub use cohort_view::{CohortView, FleetView, OwnFault};
-pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
+pub use cohort_view::{CadenceView, CohortView, FleetView, OwnFault, SavedCohort};
+pub use config::{
+    AdaptiveCadence, ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError,
+    SetPolicyError,
+};
 pub use conn_map::ConnMap;
 pub(crate) use conn_set::REFUSED_MAX;
 pub use dial::{Dial, DialAddress, DialError, ResponseVerdict};
@@ -118,5 +121,5 @@ pub use stats::{ClassStats, Histogram, PausedTime, Stats};
 pub use tcp_progress::TcpProgress;
 pub use traffic::Traffic;
 pub use verdict::{Overdue, Upgrade, Verdict};
-pub use view::{CloseStage, ConnView, HealthView, Outlook, PhaseView};
+pub use view::{CloseStage, ConnView, HealthView, Outlook, PaceView, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};

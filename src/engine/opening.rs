@@ -284,7 +284,7 @@ impl<H: Handler> Engine<H> {
             None => self.core.policies.newest(),
             Some(Some(own)) => own,
             Some(None) => {
-                let reply = Reply::error(503, "65534 different policies are in use");
+                let reply = Reply::error(503, "65436 different policies are in use");
                 self.core
                     .reply(id, &reply, request.reply_form(), Cause::AT_CAPACITY, now);
                 return;

@@ -249,7 +249,11 @@ impl<H: Handler> Engine<H> {
         };
         conn.traffic.bytes_out += bytes as u64;
         if let Some(behind) = ping {
-            conn.ping_end = (conn.traffic.bytes_out - behind as u64) as u32;
+            let end = (conn.traffic.bytes_out - behind as u64) as u32;
+            if self.core.config.cadence.is_some() {
+                conn.note_gap(end);
+            }
+            conn.ping_end = end;
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
             class.pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);

@@ -3,19 +3,23 @@
 //! A connection stores two bytes for this. Own policies are few and often equal, so they are shared
 //! and counted. A class has two policies during a change: 100 000 connections cannot all be
 //! migrated in one turn, and each keeps the former policy until its turn has come.
+//!
+//! With adaptive cadence, a connection may have its class's policy at another pace: with another
+//! interval, and the timeout that belongs to it. All connections of a class with the same pace
+//! share that policy, and the reference says which pace it is.
 
 use crate::base::id::Class;
 use crate::base::time::Micros;
-use crate::health::Policy;
+use crate::health::{Pace, Policy};
 
-/// A connection's reference to its policy: below 2, one of the two of its class; from 2 on, the
-/// index of an own policy.
+/// A connection's reference to its policy: below 100, twice the number of its pace, plus the number
+/// of one of the two policies of its class; from 100 on, the index of an own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PolicyRef(u16);
 
 impl PolicyRef {
     /// The number of references that stand for class policies.
-    const OF_CLASS: u16 = 2;
+    const OF_CLASS: u16 = 2 * Pace::COUNT as u16;
 
     /// Returns whether the policy is the connection's own.
     pub(crate) fn is_own(self) -> bool {
@@ -24,6 +28,22 @@ impl PolicyRef {
 
     fn own(self) -> Option<usize> {
         self.0.checked_sub(Self::OF_CLASS).map(usize::from)
+    }
+
+    /// Returns the pace of the connection.
+    pub(crate) fn pace(self) -> Pace {
+        match self.is_own() {
+            true => Pace::Configured,
+            false => Pace::from_index(usize::from(self.0 / 2)),
+        }
+    }
+
+    /// Returns the reference to the same policy at another pace. An own policy has only one.
+    pub(crate) fn at_pace(self, pace: Pace) -> Self {
+        match self.is_own() {
+            true => self,
+            false => PolicyRef(2 * pace.index() as u16 + self.0 % 2),
+        }
     }
 }
 
@@ -37,27 +57,58 @@ pub(crate) struct Policies {
     held: Vec<[Policy; 2]>,
     newest: PolicyRef,
     own: Vec<(Policy, u32)>,
+    /// By class and reference, the policies of classes at each pace; empty unless connections may
+    /// have another one than the configured one.
+    paced: Vec<Policy>,
+    has_paces: bool,
+    /// Whether the change that is in progress, and the next one, bring all connections back to the
+    /// configured pace.
+    resets_paces: bool,
+    will_reset_paces: bool,
     shortest_timeout: Micros,
 }
 
 impl Policies {
-    pub(crate) fn new(classes: Vec<Policy>) -> Self {
+    pub(crate) fn new(classes: Vec<Policy>, has_paces: bool) -> Self {
         let mut policies = Policies {
             held: classes.iter().map(|policy| [*policy; 2]).collect(),
             newest: PolicyRef::default(),
             classes,
             own: Vec::new(),
+            paced: Vec::new(),
+            has_paces,
+            resets_paces: false,
+            will_reset_paces: false,
             shortest_timeout: Micros::ZERO,
         };
-        policies.find_shortest();
+        policies.derive();
         policies
     }
 
     pub(crate) fn of(&self, class: Class, which: PolicyRef) -> &Policy {
-        match which.own() {
-            Some(index) => &self.own[index].0,
-            None => &self.held[usize::from(class.0)][usize::from(which.0)],
+        let class = usize::from(class.0);
+        match (which.0, which.own()) {
+            (0..2, _) => &self.held[class][usize::from(which.0)],
+            (_, Some(index)) => &self.own[index].0,
+            (_, None) => {
+                &self.paced[class * usize::from(PolicyRef::OF_CLASS) + usize::from(which.0)]
+            }
         }
+    }
+
+    /// Returns the policy of the class from which a connection's policy is derived; `None` if the
+    /// connection has its own policy.
+    pub(crate) fn configured(&self, class: Class, which: PolicyRef) -> Option<&Policy> {
+        let configured = which.at_pace(Pace::Configured);
+        (!which.is_own()).then(|| self.of(class, configured))
+    }
+
+    /// Sets whether connections may have another pace than the configured one. The next change
+    /// brings all back to that one.
+    pub(crate) fn set_paces(&mut self, has_paces: bool) {
+        self.has_paces = has_paces;
+        self.will_reset_paces = true;
+        self.derive();
     }
 
     /// Sets a class's policy. It takes effect with the next
@@ -78,7 +129,8 @@ impl Policies {
             held[usize::from(newest.0)] = *set;
         }
         self.newest = newest;
-        self.find_shortest();
+        self.resets_paces = std::mem::take(&mut self.will_reset_paces);
+        self.derive();
     }
 
     /// Ends a change: no connection uses a former policy.
@@ -86,7 +138,10 @@ impl Policies {
         for held in &mut self.held {
             *held = [held[usize::from(self.newest.0)]; 2];
         }
-        self.find_shortest();
+        if std::mem::take(&mut self.resets_paces) && !self.has_paces {
+            self.paced = Vec::new();
+        }
+        self.derive();
     }
 
     /// Returns the policy reference for a new connection.
@@ -95,7 +150,7 @@ impl Policies {
     }
 
     /// Moves a connection of this class to the newest policy. Returns the former and the newest
-    /// policy if they differ.
+    /// policy if they differ. The connection keeps its pace only if its class's policy is the same.
     pub(crate) fn migrate(
         &self,
         class: Class,
@@ -104,11 +159,16 @@ impl Policies {
         if which.is_own() {
             return None;
         }
-        let former = self.of(class, std::mem::replace(which, self.newest));
+        let held = &self.held[usize::from(class.0)];
+        let newest = match held[0] == held[1] && !self.resets_paces {
+            true => self.newest.at_pace(which.pace()),
+            false => self.newest,
+        };
+        let former = self.of(class, std::mem::replace(which, newest));
         Some((former, self.of(class, *which))).filter(|(former, newest)| former != newest)
     }
 
-    /// Counts one more connection with this policy. `None`: there are already 65 534 different
+    /// Counts one more connection with this policy. `None`: there are already 65 436 different
     /// ones.
     pub(crate) fn adopt(&mut self, policy: Policy) -> Option<PolicyRef> {
         let same = self
@@ -152,6 +212,22 @@ impl Policies {
         &self.classes
     }
 
+    /// Computes what follows from the policies of classes.
+    fn derive(&mut self) {
+        self.find_shortest();
+        if !self.has_paces && self.paced.is_empty() {
+            return;
+        }
+        let paces = |held: &[Policy; 2]| {
+            let held = *held;
+            (0..Pace::COUNT).flat_map(move |index| {
+                let pace = Pace::from_index(index);
+                held.map(|policy| pace.policy(&policy))
+            })
+        };
+        self.paced = self.held.iter().flat_map(paces).collect();
+    }
+
     fn find_shortest(&mut self) {
         let own = self
             .own
@@ -174,7 +250,7 @@ mod tests {
             connection_timeout: Micros::from_secs(s),
             ..Policy::default()
         };
-        let mut policies = Policies::new(vec![secs(45)]);
+        let mut policies = Policies::new(vec![secs(45)], false);
         let (a, b, c) = (
             policies.adopt(secs(20)),
             policies.adopt(secs(20)),
@@ -197,7 +273,7 @@ mod tests {
             connection_timeout: Micros::from_secs(s),
             ..Policy::default()
         };
-        let mut policies = Policies::new(vec![secs(45), secs(60)]);
+        let mut policies = Policies::new(vec![secs(45), secs(60)], false);
         let own = policies.adopt(secs(50)).expect("room");
         let here = policies.newest();
         assert!(policies.set(Class(0), secs(20)) && !policies.set(Class(2), secs(20)));

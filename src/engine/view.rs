@@ -4,9 +4,10 @@
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
+use crate::engine::cohort_view::CadenceView;
 use crate::engine::silence::SilenceEvidence;
 use crate::engine::traffic::Traffic;
-use crate::health::{HealthState, LateHistory, Policy, Rtt};
+use crate::health::{HealthState, LateHistory, Pace, Policy, Rtt};
 use std::net::SocketAddr;
 
 /// A snapshot of a connection. Creating one copies and does not allocate.
@@ -75,6 +76,20 @@ pub struct HealthView {
     pub deadline: Micros,
 }
 
+/// Why a connection has its heartbeat interval, where intervals adapt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PaceView {
+    /// Why the interval is what it is.
+    pub pace: Pace,
+    /// The interval of its class.
+    pub configured: Micros,
+    /// The longest interval that the settings allow.
+    pub longest: Micros,
+    /// What the cohort has learned.
+    pub learned: CadenceView,
+}
+
 /// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,6 +149,8 @@ pub struct Outlook {
     pub policy: Policy,
     /// Whether that policy is the connection's own and not its class's.
     pub own_policy: bool,
+    /// Why the interval is what it is, if intervals adapt and this connection's may.
+    pub pace: Option<PaceView>,
     /// When the connection is pinged next, if that is before it ends. `None` while the peer does
     /// not take our bytes, because no ping can leave.
     pub next_ping: Option<Micros>,

@@ -27,6 +27,7 @@ mod tokens;
 mod allocations;
 mod bare;
 mod bytes;
+mod cadence;
 mod calls;
 mod capacity;
 mod causes;

@@ -17,8 +17,8 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
             "process",
             "reload_report",
         ],
-        &["outgoing", "resolver", "health_checks"],
-        &["jobs", "watch", "http"],
+        &["outgoing", "resolver", "health_checks", "kept_file"],
+        &["jobs", "watch", "http", "cadence_file"],
         &["events"],
         &["admin"],
         &["start"],
@@ -33,7 +33,14 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
         "engine",
         &[
             &[
-                "message", "verdict", "ending", "silence", "traffic", "view", "dial",
+                "message",
+                "verdict",
+                "ending",
+                "silence",
+                "traffic",
+                "cohort_view",
+                "view",
+                "dial",
             ],
             &[
                 "config",
@@ -62,6 +69,8 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "leg_input",
                 "input_state",
                 "life_news",
+                "cohorts",
+                "fleet_watch",
             ],
             &["core", "io", "handler"],
             &[
@@ -131,6 +140,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
 
 /// Types without behaviour that the engine's files and hosts share.
 const VOCABULARY: &[&str] = &[
+    "engine/cohort_view.rs",
     "engine/ending.rs",
     "engine/message.rs",
     "engine/silence.rs",

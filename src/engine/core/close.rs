@@ -10,7 +10,7 @@ use crate::engine::ending::EndingDraft;
 use crate::engine::flags::Flag;
 use crate::engine::retry::retry_after_s;
 use crate::engine::view::CloseStage;
-use crate::health::HealthState;
+use crate::health::{HealthState, Pace};
 use crate::wire::encoder;
 use crate::wire::frame::Role;
 use crate::wire::http::{Reply, ReplyForm};
@@ -134,6 +134,9 @@ impl Core {
         if is_linked && self.close_for_partner(id, cause, code, reason, now) {
             return;
         }
+        if self.config.cadence.is_some() {
+            self.note_gap_death(id, cause, now);
+        }
         let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
         let Some(scan) = self.leave_open(id) else {
             return;
@@ -196,6 +199,9 @@ impl Core {
 
     /// Ends the sending side of a connection inside a frame: nothing but a FIN can follow.
     pub(crate) fn cut(&mut self, id: ConnId, cause: Cause, reason: &str, now: Micros) {
+        if self.config.cadence.is_some() {
+            self.note_gap_death(id, cause, now);
+        }
         let Some(scan) = self.leave_open(id) else {
             return;
         };
@@ -306,6 +312,10 @@ impl Core {
         };
         let input = input.take();
         conn.flags.take(Flag::StaleQueued);
+        self.foresight
+            .cohorts
+            .leave_pace(conn.cohort, conn.policy.pace());
+        conn.policy = conn.policy.at_pace(Pace::Configured);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         if conn.flags.take(Flag::LinkPaused) {
             class.paused.change(false, self.turn_now);
@@ -368,6 +378,9 @@ impl Core {
             .get(id)
             .is_some_and(|c| !matches!(c.phase, Phase::Closing(_) | Phase::Dead(_)));
         self.leave_opening(id);
+        if self.config.cadence.is_some() {
+            self.note_gap_death(id, end.cause, self.turn_now);
+        }
         self.leave_open(id);
         self.table.mark_dead(id, end);
         if is_first {

@@ -170,7 +170,10 @@ impl Core {
             ended_legs: Vec::new(),
             first_ends: HashMap::new(),
             scratch: Vec::new(),
-            policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
+            policies: {
+                let classes = config.classes.iter().map(|c| c.policy);
+                Policies::new(classes.collect(), config.cadence.is_some())
+            },
             receipts: Receipts::default(),
             stays_unidentified: None,
             accept_retry: false,

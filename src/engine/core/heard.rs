@@ -4,7 +4,6 @@ use super::core::Core;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::conn::Conn;
 use crate::engine::flags::Flag;
 use crate::engine::life_news::LifeNews;
 use crate::engine::message::Pong;
@@ -61,7 +60,7 @@ impl Core {
             false => LifeSign::Data,
         };
         let rtt = conn.health.on_answer(number, now);
-        let pong = rtt.and_then(|rtt| self.count_pong(id, rtt, now));
+        let pong = rtt.and_then(|rtt| self.count_pong(id, rtt, Micros::ZERO, now));
         let news = self.hear(id, sign, now);
         if news.is_some() || pong.is_some() {
             let news = news.unwrap_or_default();
@@ -70,15 +69,25 @@ impl Core {
         rtt
     }
 
-    /// Counts an answered heartbeat. Returns what the host is told, if it watches the connection.
-    pub(crate) fn count_pong(&mut self, id: ConnId, rtt: Micros, now: Micros) -> Option<Pong> {
+    /// Counts an answered heartbeat that was sent after an idle gap. Returns what the host is told,
+    /// if it watches the connection.
+    pub(crate) fn count_pong(
+        &mut self,
+        id: ConnId,
+        rtt: Micros,
+        gap: Micros,
+        now: Micros,
+    ) -> Option<Pong> {
         let conn = self.table.get(id)?;
         self.foresight.on_answer(conn, now);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         class.pongs += 1;
         class.rtt.record(rtt.0);
-        let is_watched = |conn: &Conn| conn.flags.has(Flag::ReportsPongs);
-        is_watched(conn).then(|| Pong {
+        let is_watched = conn.flags.has(Flag::ReportsPongs);
+        if self.config.cadence.is_some() {
+            self.pace_answered(id, gap, now);
+        }
+        is_watched.then(|| Pong {
             rtt,
             received: self.receipts.read(id),
         })

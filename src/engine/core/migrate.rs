@@ -71,7 +71,11 @@ impl Core {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
+        let pace = conn.policy.pace();
         let change = self.policies.migrate(conn.class, &mut conn.policy);
+        if conn.policy.pace() != pace {
+            self.foresight.cohorts.leave_pace(conn.cohort, pace);
+        }
         if let (Some((former, policy)), Phase::Open(_)) = (change, &conn.phase)
             && !sabotage::on(Bug::ChangeUnseen)
         {
@@ -95,6 +99,10 @@ impl Core {
                 self.policies.set(Class(class as u8), wanted.policy);
                 changed = true;
             }
+        }
+        if config.cadence != self.config.cadence {
+            self.policies.set_paces(config.cadence.is_some());
+            changed = true;
         }
         if changed {
             self.begin_migration();

@@ -14,6 +14,7 @@ mod heard;
 mod links;
 mod migrate;
 mod outlook;
+mod pacing;
 mod pair_close;
 mod planned_close;
 mod progress;

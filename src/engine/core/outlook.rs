@@ -82,6 +82,7 @@ impl Core {
         let mut outlook = Outlook {
             policy,
             own_policy: conn.policy.is_own(),
+            pace: self.pace_view(conn),
             next_ping: Some(next_ping).filter(|at| asked && !blocked && before_end(at)),
             suspect_at: suspect_at.filter(|at| asked && before_end(at)),
             drained_by: None,

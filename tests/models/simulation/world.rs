@@ -4,7 +4,7 @@ use super::host::Host;
 use super::late::LateShadow;
 use fastrand::Rng;
 use pulsegate::ConnId;
-use pulsegate::engine::{ClassConfig, Config};
+use pulsegate::engine::{AdaptiveCadence, ClassConfig, Config};
 use pulsegate::health::{AliveBy, HeartbeatForm, HeartbeatMode, Policy};
 use pulsegate::testing::{Net, PeerId};
 use pulsegate::time::Micros;
@@ -147,6 +147,7 @@ impl World {
             max_buffered_bytes: 2_000_000,
             slow_after: Micros::from_millis(700),
             stale_closes_per_second: if limited { rng.u32(1..4) } else { 0 },
+            cadence: (seed % 2 == 1).then(AdaptiveCadence::default),
             ..Config::default()
         };
         World {
