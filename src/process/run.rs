@@ -11,8 +11,8 @@ use crate::engine::Handler;
 use crate::gateway::{BridgeOptions, CAUSES, Gateway, GatewayOptions, Proxies};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use crate::side::{
-    self, AdminToken, EventOptions, HttpDrain, HttpOptions, PolicyRefused, Resolver, StateFile,
-    WebhookOptions,
+    self, AdminToken, CadenceFile, EventOptions, HttpDrain, HttpOptions, PolicyRefused, Resolver,
+    StateFile, WebhookOptions,
 };
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -231,6 +231,15 @@ fn serve(
         reactor.leave_port_to_successor();
     }
     let queries = reactor.with_io(|gateway, io| gateway.query_sender(io.remote()));
+    let cadence_file = settings
+        .cadence_file
+        .clone()
+        .filter(|_| settings.cadence.is_some());
+    let cadence_file = cadence_file.map(|path| CadenceFile::new(path, classes.clone()));
+    if let Some(file) = &cadence_file {
+        reactor.with_io(|_, io| file.restore(io));
+        file.start(queries.clone())?;
+    }
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let events = Arc::new(Mutex::new(settings.event_settings()));
@@ -354,6 +363,9 @@ fn serve(
     service::notify_ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.log_statistics(io));
+    if let Some(file) = &cadence_file {
+        reactor.with_io(|_, io| file.write_last(io));
+    }
     let left = control.flush_events(EVENTS_FLUSH_TIMEOUT);
     if left > 0 {
         log::warn!("events lost={left} reason=\"the receiver of EVENTS_URL did not accept them\"");

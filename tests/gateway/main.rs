@@ -8,6 +8,7 @@ mod sockets;
 mod tokens;
 
 mod bridge;
+mod cadence_file;
 mod certificates;
 mod closes;
 mod commands;

@@ -5,9 +5,7 @@ mod state_file;
 mod webhooks;
 
 pub(super) use self::runner::JobRunner;
-pub use self::state_file::{
-    StartedApps, StateFile, StateFileStats, StateLock, load, lock_state, state_target,
-};
+pub use self::state_file::{StartedApps, StateFile, StateFileStats, StateLock, load, lock_state};
 pub use self::webhooks::{
     WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats, WebhookType,
 };

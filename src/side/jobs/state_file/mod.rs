@@ -9,6 +9,6 @@ mod disk;
 mod mirror;
 mod store;
 
-pub use self::disk::{StartedApps, StateLock, load, lock_state, state_target};
+pub use self::disk::{StartedApps, StateLock, load, lock_state};
 pub(super) use self::store::{FlushReply, Store};
 pub use self::store::{StateFile, StateFileStats};

@@ -1,9 +1,10 @@
 //! Keeps the state file: a mirror of the state, written at most once a second if it has changed.
 
-use super::disk::{JSON_HEAD, JSON_TAIL, StartedApps, write};
+use super::disk::{JSON_HEAD, JSON_TAIL, StartedApps};
 use super::mirror::Mirror;
 use crate::base::time::{Clock, Micros, UnixMillis};
 use crate::gateway::StateJob;
+use crate::side::kept_file::write;
 use crate::side::lock::lock;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
