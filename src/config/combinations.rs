@@ -45,6 +45,7 @@ impl EffectiveValues {
         warnings.extend(self.frozen_warning());
         warnings.extend(self.unused_warning());
         warnings.extend(self.unsigned_warning());
+        warnings.extend(self.cadence_warning());
         warnings
     }
 
@@ -105,6 +106,59 @@ impl EffectiveValues {
                 (5 * i).div_ceil(2)
             )
         })
+    }
+
+    /// Returns a warning if adaptive cadence can lengthen nothing.
+    fn cadence_warning(&self) -> Option<String> {
+        let [detect, interval] = const { [row("DETECT_WITHIN_MS"), row("HEARTBEAT_INTERVAL_MS")] };
+        let is_on = self.switch(const { row("ADAPTIVE_CADENCE") })?;
+        let timeout = const { row("CONNECTION_TIMEOUT_MS") };
+        let (d, i) = (
+            self.number(detect).or_else(|| self.number(timeout))?,
+            self.number(interval)?,
+        );
+        if !is_on && !self.is_absent(const { row("CADENCE_FILE") }) {
+            return Some("CADENCE_FILE: no effect, because ADAPTIVE_CADENCE is 0".to_owned());
+        }
+        if is_on && self.switch(const { row("LATE") }) == Some(false) {
+            let warning = "ADAPTIVE_CADENCE: no effect on connections without LATE, because their \
+                           loss after an idle gap would not be found";
+            return Some(warning.to_owned());
+        }
+        (is_on && d <= 3 * i).then(|| {
+            format!(
+                "ADAPTIVE_CADENCE: no interval grows, because DETECT_WITHIN_MS, {d}, is at most \
+                 three times {}; set DETECT_WITHIN_MS to three times the longest interval that \
+                 you want",
+                self.cite(interval)
+            )
+        })
+    }
+
+    /// Checks the settings of adaptive cadence.
+    fn check_cadence(&self, faults: &mut SettingFaults) {
+        let adaptive = const { row("ADAPTIVE_CADENCE") };
+        let [detect, timeout] = const { [row("DETECT_WITHIN_MS"), row("CONNECTION_TIMEOUT_MS")] };
+        if let (Some(d), Some(t)) = (self.number(detect), self.number(timeout))
+            && d < t
+        {
+            faults.push(self.fault(detect, format!("at least {}", self.cite(timeout))));
+        }
+        let [learned, state] = const { [row("CADENCE_FILE"), row("STATE_FILE")] };
+        if let (Some(l), Some(s)) = (self.path(learned), self.path(state))
+            && l == s
+        {
+            faults.push(self.fault(learned, format!("another file than {}", self.cite(state))));
+        }
+        if self.switch(adaptive) != Some(true) {
+            return;
+        }
+        let [most, interval] = const { [row("HEARTBEAT_MAX_MS"), row("HEARTBEAT_INTERVAL_MS")] };
+        if let (Some(m), Some(i)) = (self.number(most), self.number(interval))
+            && m < i
+        {
+            faults.push(self.fault(most, format!("at least {}", self.cite(interval))));
+        }
     }
 
     /// Returns the rows of the timeout and of the interval of each class, as they were given.
@@ -223,6 +277,8 @@ impl EffectiveValues {
         {
             faults.push(self.fault(buffered, format!("at least {}", self.cite(pending))));
         }
+
+        self.check_cadence(faults);
 
         let protocol = const { row("PROXY_PROTOCOL") };
         if let Some(word) = self.word(protocol)

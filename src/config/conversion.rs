@@ -14,6 +14,7 @@ use super::settings::BridgeSettings;
 use super::table::row;
 use super::upstream_policy::upstream_policy;
 use crate::base::time::Micros;
+use crate::engine::AdaptiveCadence;
 use crate::gateway::{
     AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, ReportMode, Route,
     SessionLimits, Subprotocols, WebOrigin,
@@ -93,6 +94,8 @@ impl EffectiveValues {
                 first_message_bytes: Some(APP_INIT_BYTES),
                 ..app?
             },
+            cadence: self.cadence()?,
+            cadence_file: self.path(const { row("CADENCE_FILE") }),
             stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
             handshake_timeout: self.millis(const { row("HANDSHAKE_TIMEOUT_MS") })?,
             drain_delay: self.millis(const { row("DRAIN_DELAY_MS") })?,
@@ -183,6 +186,18 @@ impl EffectiveValues {
             forwarded_https: self.word(const { row("FORWARDED_PROTO") })? == "https",
             http_pass: self.word(const { row("HTTP_PASS") })? == "on",
         }))
+    }
+
+    /// Returns the settings of adaptive cadence; `None` inside if it is off.
+    fn cadence(&self) -> Option<Option<AdaptiveCadence>> {
+        let cadence = AdaptiveCadence {
+            interval_max: self.millis(const { row("HEARTBEAT_MAX_MS") })?,
+            detect_within: self
+                .millis(const { row("DETECT_WITHIN_MS") })
+                .or_else(|| self.millis(const { row("CONNECTION_TIMEOUT_MS") }))?,
+        };
+        let is_on = self.switch(const { row("ADAPTIVE_CADENCE") })?;
+        Some(is_on.then_some(cadence))
     }
 
     /// Returns the settings of plain HTTP.

@@ -16,7 +16,7 @@ use super::settings_file::SettingsFile;
 use super::table::{Fallback, SETTINGS, Setting, row};
 use super::value_kind::ValueKind;
 use crate::gateway::AppRegistry;
-use crate::side::state_target;
+use crate::side::kept_target;
 
 /// The value and origin of every setting, and the routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,7 +305,7 @@ impl EffectiveValues {
     fn check_state_file(&mut self, faults: &mut SettingFaults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
-        let target = state_target(&path)
+        let target = kept_target(&path)
             .map_err(|e| Requirement(format!("a file that the gateway can replace: {e}")));
         let checked = target.and_then(|target| regular_file::check_creatable(&target));
         self.set_content(at, checked.map(|()| SettingValue::Path(path)), faults);

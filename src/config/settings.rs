@@ -12,7 +12,7 @@ use super::secret::Secret;
 use super::setting_faults::SettingFaults;
 use super::table::row;
 use crate::base::time::Micros;
-use crate::engine::Config;
+use crate::engine::{AdaptiveCadence, Config};
 use crate::gateway::{
     Admission, AppRegistry, BRIDGE_CLASSES, CAUSES, Classes, Credentials, PostSigner,
     ProxyProtocol, RELAY_CLASSES, RelaySettings, ReplayLimits, ReportMode, Route, SessionLimits,
@@ -64,6 +64,11 @@ pub struct Settings {
     pub glasses: Policy,
     /// The heartbeat policy for connections of third-party apps.
     pub app: Policy,
+    /// How intervals of heartbeats adapt to what the connections of a network survive; `None`: not
+    /// at all.
+    pub cadence: Option<AdaptiveCadence>,
+    /// The file that stores what was learned for that.
+    pub cadence_file: Option<PathBuf>,
     /// The time from one line of statistics to the next; at least 10 ms.
     pub stats_interval: Micros,
     /// The time limit from accepting a connection to answering its request; at least 10 ms.
@@ -184,6 +189,7 @@ impl Settings {
             max_buffered_bytes: self.buffered_bytes(),
             stale_closes_per_second: self.stale_closes_per_second,
             link_slow_after: self.link_slow_after,
+            cadence: self.cadence,
         }
     }
 

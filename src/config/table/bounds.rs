@@ -19,6 +19,13 @@ pub(super) const TIME_OR_NONE: ValueKind = ValueKind::Number {
     max: DAY_MS,
 };
 
+/// The longest heartbeat interval: round-trip times are measured up to an hour.
+pub(super) const HEARTBEAT_MAX: ValueKind = ValueKind::Number {
+    unit: Unit::Milliseconds,
+    min: 10,
+    max: 60 * 60 * 1_000,
+};
+
 /// A percentage; zero means off.
 pub(super) const PERCENT: ValueKind = ValueKind::Number {
     unit: Unit::Percent,

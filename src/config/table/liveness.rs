@@ -1,6 +1,6 @@
 //! The settings of heartbeats, and of the silence that ends a connection.
 
-use super::bounds::{ALIVE_BY, TIME};
+use super::bounds::{ALIVE_BY, HEARTBEAT_MAX, TIME};
 use super::definition::Audience::{Advanced, Basic};
 use super::definition::{Fallback, Setting};
 use crate::config::value_kind::ValueKind;
@@ -146,5 +146,46 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The same as LATE, for third-party apps.",
+    },
+    Setting {
+        name: "ADAPTIVE_CADENCE",
+        kind: ValueKind::Switch,
+        default: Fallback::Value("0"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether heartbeat intervals adapt: they grow up to what the connections of the same \
+               network survive, and are short while a connection is at risk. HEARTBEAT_MAX_MS and \
+               DETECT_WITHIN_MS limit them; nothing grows with the defaults. It needs LATE.",
+    },
+    Setting {
+        name: "HEARTBEAT_MAX_MS",
+        kind: HEARTBEAT_MAX,
+        default: Fallback::Value("3600000"),
+        rule: Some("at least HEARTBEAT_INTERVAL_MS, with ADAPTIVE_CADENCE"),
+        audience: Advanced,
+        reload: true,
+        help: "The longest heartbeat interval that ADAPTIVE_CADENCE may choose.",
+    },
+    Setting {
+        name: "DETECT_WITHIN_MS",
+        kind: TIME,
+        default: Fallback::Derived("CONNECTION_TIMEOUT_MS"),
+        rule: Some("at least CONNECTION_TIMEOUT_MS"),
+        audience: Advanced,
+        reload: true,
+        help: "With ADAPTIVE_CADENCE, a peer that is gone is found within this time: no heartbeat \
+               interval becomes longer than a third of it.",
+    },
+    Setting {
+        name: "CADENCE_FILE",
+        kind: ValueKind::Path,
+        default: Fallback::Absent,
+        rule: Some("another file than STATE_FILE"),
+        audience: Advanced,
+        reload: false,
+        help: "A file in which the gateway keeps what ADAPTIVE_CADENCE has learned, for the time \
+               after a restart. It is written each five minutes and at the end. A file that cannot \
+               be read or written is logged.",
     },
 ];

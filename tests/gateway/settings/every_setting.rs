@@ -7,6 +7,7 @@ use super::samples::{
 use crate::folder::Folder;
 use log::LevelFilter;
 use pulsegate::config::{BridgeSettings, CliAction, SETTINGS, Secret, Settings, ValueKind, load};
+use pulsegate::engine::AdaptiveCadence;
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, Balance, HostHeader, ProxyProtocol, RelaySettings,
     ReplayLimits, ReportMode, Route, RouteAuth, SessionLimits, Subprotocols, WebOrigin,
@@ -101,6 +102,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.slow_after = Micros::from_secs(1);
     settings.max_buffered_bytes = None;
     settings.stale_closes_per_second = 5_000;
+    (settings.cadence, settings.cadence_file) = (None, None);
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
     settings.config_watch = false;
@@ -313,6 +315,11 @@ fn set_limits(wanted: &mut Settings) {
     wanted.slow_after = Micros::from_millis(1_234);
     wanted.max_buffered_bytes = Some(70_020);
     wanted.stale_closes_per_second = 0;
+    wanted.cadence = Some(AdaptiveCadence {
+        interval_max: Micros::from_millis(101_001),
+        detect_within: Micros::from_millis(101_002),
+    });
+    wanted.cadence_file = None;
 }
 
 fn alerts() -> AlertSettings {

@@ -1,6 +1,7 @@
 //! The settings from an operator's view: the table, the precedence of sources, faults and their
 //! messages, and what is printed.
 
+mod cadence;
 mod combinations;
 mod command_line;
 mod every_setting;

@@ -33,6 +33,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "HTTP_PASS",
             "HTTP_MAX_REQUESTS",
             "CONFIG_WATCH",
+            "CADENCE_FILE",
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",

@@ -3,6 +3,7 @@
 use super::common::{ClockReading, PredictedTime};
 use super::explain_pair::PairExplanation;
 use super::foresight::ForesightBody;
+use super::pace_body::PaceBody;
 use super::pulse_session_entry::PulseSessionEntry;
 use super::silence_evidence::{SilenceEvidenceBody, describe_late};
 use crate::base::cause::{Cause, EndCode};
@@ -53,6 +54,8 @@ pub(super) struct Explanation {
     foresight: Option<ForesightBody>,
     /// The heartbeat policy that applies to the connection.
     policy: AppliedPolicy,
+    /// Why its heartbeat interval is what it is. Null if it does not adapt.
+    pace: Option<PaceBody>,
 }
 
 /// The predicted end of a connection.
@@ -155,6 +158,8 @@ pub(super) fn explain(
              code {code}"
         ));
     }
+    let pace = outlook.pace.as_ref();
+    let pace = pace.map(|view| PaceBody::of(view, &mut text));
     let pair = portrait.pair.as_ref();
     let pair = pair.map(|pair| PairExplanation::of(pair, now, &mut text));
     let session = portrait.session.clone();
@@ -181,6 +186,7 @@ pub(super) fn explain(
             late: policy.late,
             own: outlook.own_policy,
         },
+        pace,
     }
 }
 

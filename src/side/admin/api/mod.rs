@@ -22,6 +22,7 @@ mod http_requests;
 mod incidents;
 mod live_document;
 mod overview;
+mod pace_body;
 mod page_entries;
 mod policies;
 mod pulse_session_entry;

@@ -29,6 +29,7 @@ fn go_dark(fleet: &mut FleetHarness, class: u8, block: u8, connections: u32) {
         late_peers: 5,
         late_ago: Some(Micros::ZERO),
         alarmed_for: Some(Micros::ZERO),
+        cadence: None,
     });
 }
 
