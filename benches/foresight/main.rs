@@ -20,6 +20,7 @@ mod freshness;
 mod link;
 mod miss_samples;
 mod misses;
+mod nat;
 mod options;
 mod parallel;
 mod pulsegate_health;
@@ -34,7 +35,7 @@ use options::Options;
 use std::process::ExitCode;
 use traces::{Poll, Traces};
 
-const PARTS: [&str; 3] = ["detection", "misses", "cohorts"];
+const PARTS: [&str; 4] = ["detection", "misses", "cohorts", "nat"];
 
 fn main() -> ExitCode {
     let options = Options::from_args(&PARTS);
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         println!("\n## Cohorts");
         cohort_outage::run(&options, &model, &mut claims);
         cohort_alarms::run(&options, &model, &mut claims);
+    }
+    if options.runs("nat") {
+        nat::run(&options, &mut claims);
     }
     match claims.print() {
         true => ExitCode::SUCCESS,
