@@ -72,7 +72,7 @@ export function build({ open, connectedWith }) {
       },
     },
     column('Connections', 'n mid', cohort => count(cohort.connections)),
-    column('Late peers', 'n', ({ late_peers: n }) => (n < 5 ? count(n) : '5 or more')),
+    column('Late peers', 'n', ({ late_peers: n }) => (n < 5 ? count(n) : '5+')),
     column('Score', 'n some', cohort => `${cohort.score_percent} %`),
     column('Usually late', 'n some', cohort => `${cohort.usual_late_percent} %`),
     column('Last late', 'n some', ({ late_ago_ms: ago }) => (ago == null ? '–' : `${span(ago)} ago`)),
