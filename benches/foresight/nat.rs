@@ -417,20 +417,20 @@ impl Worst {
     fn check(&self, timeout: u64, claims: &mut Claims) {
         let least = self.parts.iter().copied().fold(f64::MAX, f64::min);
         let most = self.parts.iter().copied().fold(0.0, f64::max);
-        claims.check(
+        claims.require(
             least >= 0.5 && most <= 0.9,
             format!(
                 "NAT of {timeout} s: the interval is {least:.2} to {most:.2} of it (0.5 to 0.9)"
             ),
         );
         let explored = self.explored_percent;
-        claims.check(
+        claims.require(
             explored <= 0.5,
             format!("NAT of {timeout} s: {explored:.2} % lost by exploring on day 2 (at most 0.5)"),
         );
         if timeout >= 300 {
             let pings = self.ping_percent;
-            claims.check(
+            claims.require(
                 pings <= 50.0,
                 format!("NAT of {timeout} s: {pings:.1} % of the pings on day 2 (at most 50)"),
             );

@@ -45,7 +45,9 @@ impl<H: Handler> Engine<H> {
                 None => self.process_deadline(slot, tick, now),
             }
         }
-        self.watch_fleet(now);
+        self.core
+            .foresight
+            .end_second(&self.core.stats.lateness, now);
         self.grant_stale_closes(now);
         self.core.migrate_batch(now);
         self.core.broadcast_batch(now);

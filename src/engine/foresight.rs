@@ -2,22 +2,15 @@
 //!
 //! Nothing is closed because of it.
 
-use super::conn::Conn;
-use super::core::Core;
-use super::engine::Engine;
-use super::flags::Flag;
-use super::handler::Handler;
-use crate::base::id::ConnId;
 use crate::base::network_block::NetworkBlock;
 use crate::base::time::Micros;
 use crate::engine::cohorts::{CohortNews, Cohorts};
+use crate::engine::conn::Conn;
+use crate::engine::flags::Flag;
 use crate::engine::fleet_watch::FleetWatch;
-use crate::engine::stats::ClassStats;
+use crate::engine::stats::{ClassStats, Histogram};
 use crate::health::Risk;
 use std::collections::VecDeque;
-
-/// The most calls about cohorts in one turn.
-const TOLD_PER_TURN: usize = 64;
 
 /// What heartbeats say about cohorts and about all connections.
 #[derive(Default)]
@@ -52,80 +45,60 @@ impl Foresight {
             self.news.extend(news);
         }
     }
-}
 
-impl<H: Handler> Engine<H> {
-    /// Judges the heartbeats of the last second, if it is over.
-    #[inline]
-    pub(super) fn watch_fleet(&mut self, now: Micros) {
-        if self.core.foresight.fleet.is_second_over(now) {
-            self.core.end_second(now);
+    /// Makes a connection that has opened a member of its cohort. Dialled ones have none: their
+    /// partners are servers that operators know.
+    pub(crate) fn join(&mut self, conn: &mut Conn, now: Micros) {
+        if !conn.flags.has(Flag::Dialed) {
+            let block = NetworkBlock::of(conn.peer_addr().ip());
+            conn.cohort = self.cohorts.join(conn.class, block, now);
         }
     }
 
-    /// Tells the host which cohorts have stopped to answer, or answer again: at most 64 in one turn.
-    #[inline]
-    pub(super) fn tell_cohorts(&mut self, now: Micros) {
-        for _ in 0..TOLD_PER_TURN {
-            let Some((change, view)) = self.core.foresight.news.pop_front() else {
-                return;
-            };
-            self.call(now, |handler, io| handler.on_cohort(io, change, &view));
-        }
-    }
-
-    /// Records that the latest heartbeat of a connection is late.
-    pub(super) fn note_late(&mut self, id: ConnId, now: Micros) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        self.core.foresight.fleet.count_late(conn.role());
-        if self.core.foresight.fleet.own_fault(now).is_some() {
-            self.core.stats.lates_excused += 1;
-            return;
+    /// Records that the latest heartbeat of a connection is late. Returns whether that says
+    /// something about its peer: it does not while this process is at fault.
+    pub(crate) fn on_late(
+        &mut self,
+        conn: &mut Conn,
+        class: &mut ClassStats,
+        peer: u64,
+        now: Micros,
+    ) -> bool {
+        self.fleet.count_late(conn.role());
+        if self.fleet.own_fault(now).is_some() {
+            return false;
         }
         let before = conn.lates.risk();
         conn.lates.on_late();
-        let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
         class.change_risk(before, conn.lates.risk());
-        let cohort = conn.cohort;
-        let peer = self.handler.peer_key(id);
-        let peer = peer.unwrap_or(u64::from(id.generation()) << 32 | u64::from(id.slot_u32()));
-        let news = self.core.foresight.cohorts.on_late(cohort, fold(peer), now);
-        self.core.foresight.news.extend(news);
-        if self.core.config.cadence.is_some() {
-            self.core.choose_pace(id, now);
-        }
+        let news = self.cohorts.on_late(conn.cohort, fold(peer), now);
+        self.news.extend(news);
+        true
     }
-}
 
-impl Core {
-    /// Makes an open connection a member of its cohort. Dialled ones have none: their partners are
-    /// servers that operators know.
-    pub(crate) fn join_cohort(&mut self, id: ConnId, now: Micros) {
-        if let Some(conn) = self.table.get_mut(id)
-            && !conn.flags.has(Flag::Dialed)
-        {
-            let block = NetworkBlock::of(conn.peer_addr().ip());
-            conn.cohort = self.foresight.cohorts.join(conn.class, block, now);
+    /// Judges the heartbeats of the last second, if it is over.
+    #[inline]
+    pub(crate) fn end_second(&mut self, lateness: &Histogram, now: Micros) {
+        if self.fleet.is_second_over(now) {
+            self.judge_second(lateness, now);
         }
     }
 
-    fn end_second(&mut self, now: Micros) {
-        let Foresight {
-            cohorts,
-            fleet,
-            is_at_fault,
-            ..
-        } = &mut self.foresight;
-        fleet.end_second(&self.stats.lateness, cohorts, now);
-        let had_fault = std::mem::replace(is_at_fault, fleet.own_fault(now).is_some());
+    fn judge_second(&mut self, lateness: &Histogram, now: Micros) {
+        self.fleet.end_second(lateness, &self.cohorts, now);
+        let is_at_fault = self.fleet.own_fault(now).is_some();
+        let had_fault = std::mem::replace(&mut self.is_at_fault, is_at_fault);
         // What was late before the fault was noticed is probably late because of it.
-        let news = match *is_at_fault && !had_fault {
-            true => cohorts.acquit(now),
-            false => cohorts.expire(now),
+        let news = match is_at_fault && !had_fault {
+            true => self.cohorts.acquit(now),
+            false => self.cohorts.expire(now),
         };
-        self.foresight.news.extend(news);
+        self.news.extend(news);
+    }
+
+    /// Takes a change that the host must be told of.
+    pub(crate) fn take_news(&mut self) -> Option<CohortNews> {
+        self.news.pop_front()
     }
 }
 

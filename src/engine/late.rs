@@ -1,5 +1,5 @@
-//! Late heartbeats: which ones may be late, the judgement after one more read, and what is kept of
-//! it.
+//! Late heartbeats: which ones may be late, the judgement after one more read, what is kept of it,
+//! and what the host is told.
 //!
 //! A heartbeat is late if it is unanswered for longer than answers of this peer usually take
 //! ([`Health::late_after`](crate::health::Health::late_after)). This is known long before the peer
@@ -16,6 +16,9 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::flags::Flag;
+
+/// The most calls about cohorts in one turn.
+const TOLD_PER_TURN: usize = 64;
 
 impl<H: Handler> Engine<H> {
     /// Returns a connection whose latest heartbeat may be late. The driver reads its socket once
@@ -93,9 +96,41 @@ impl<H: Handler> Engine<H> {
         };
         record.count = record.count.saturating_add(1);
         record.latest = Some(evidence);
-        self.note_late(id, now);
+        self.foresee(id, now);
         self.call(now, |handler, io| handler.on_late(io, id, &evidence));
         self.settle(now);
+    }
+
+    /// Takes a late heartbeat as a sign of what comes.
+    fn foresee(&mut self, id: ConnId, now: Micros) {
+        let own_key = || u64::from(id.generation()) << 32 | u64::from(id.slot_u32());
+        let peer = self.handler.peer_key(id).unwrap_or_else(own_key);
+        let Core {
+            table,
+            stats,
+            foresight,
+            ..
+        } = &mut self.core;
+        let Some(conn) = table.get_mut(id) else {
+            return;
+        };
+        let class = &mut stats.classes[usize::from(conn.class.0)];
+        let counts = foresight.on_late(conn, class, peer, now);
+        stats.lates_excused += u64::from(!counts);
+        if counts && self.core.config.cadence.is_some() {
+            self.core.choose_pace(id, now);
+        }
+    }
+
+    /// Tells the host which cohorts have stopped to answer, or answer again.
+    #[inline]
+    pub(super) fn tell_cohorts(&mut self, now: Micros) {
+        for _ in 0..TOLD_PER_TURN {
+            let Some((change, view)) = self.core.foresight.take_news() else {
+                return;
+            };
+            self.call(now, |handler, io| handler.on_cohort(io, change, &view));
+        }
     }
 }
 

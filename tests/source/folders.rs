@@ -71,6 +71,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "life_news",
                 "cohorts",
                 "fleet_watch",
+                "foresight",
             ],
             &["core", "io", "handler"],
             &[

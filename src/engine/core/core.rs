@@ -426,13 +426,13 @@ impl Core {
         }
         conn.since = now;
         conn.phase = Phase::Open(None);
+        self.foresight.join(conn, now);
         conn.flags.set(Flag::Upgraded);
         let is_dialed = conn.flags.has(Flag::Dialed);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         class.opened += 1;
         class.live += 1;
         self.stats.dialed_open += u64::from(is_dialed);
-        self.join_cohort(id, now);
         self.arm(id);
         true
     }
