@@ -20,8 +20,8 @@ pub struct CohortView {
     /// The evidence that its peers have stopped to answer together, in percent of what raises the
     /// alarm; up to 125.
     pub score_percent: u32,
-    /// How many different peers had a late heartbeat since the evidence was zero, at most 8. An alarm
-    /// needs five.
+    /// How many different peers had a late heartbeat since the evidence was zero, at most 8. An
+    /// alarm needs five.
     pub late_peers: u8,
     /// How long ago its latest late heartbeat was found; to a second. `None` if there was none.
     pub late_ago: Option<Micros>,
