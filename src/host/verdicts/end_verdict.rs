@@ -107,7 +107,8 @@ verdicts! {
          for peers that are gone.";
     NatTimeout, "nat_timeout",
         "a NAT or a firewall forgot the connection after an idle time",
-        "Set HEARTBEAT_INTERVAL_MS below the idle time at which connections of the block end.";
+        "Set HEARTBEAT_INTERVAL_MS, and with ADAPTIVE_CADENCE also HEARTBEAT_MAX_MS, below the idle \
+         time at which connections of the block end.";
     AppKilled, "app_killed",
         "the client's program was killed or crashed, and started anew",
         "Look at the client's release and platform: crashes, and systems that kill it for memory.";
@@ -117,7 +118,8 @@ verdicts! {
          network of these clients, or shorten CONNECTION_TIMEOUT_MS.";
     SecondDevice, "second_device",
         "another device or page of the same client took over",
-        "Look for two devices or processes with one identity: /api/v1/troubled.";
+        "Look for two devices or processes with one identity: \
+         /api/v1/closed?verdict=second_device names the users.";
     SlowLink, "slow_link",
         "the path is too slow for what is sent",
         "Send less, or in smaller messages, to clients on slow networks.";

@@ -1,7 +1,9 @@
 //! The open connections that are likely to miss one of their next heartbeats.
 
 use super::common::{ClassName, ClockReading, RiskName};
-use super::connections::{ConnectionBody, page_size, parse_address, parse_position, position_text};
+use super::connections::{
+    ConnectionBody, page_size, parse_optional_address, parse_position, position_text,
+};
 use super::foresight::ForesightBody;
 use super::page_entries::PageEntries;
 use super::recent_losses::recent_losses;
@@ -77,7 +79,7 @@ pub(super) async fn list(
     let class = params.class.map(|name| name.resolve(&admin.classes));
     let filter = Filter {
         class: class.transpose()?,
-        address: params.address.as_deref().map(parse_address).transpose()?,
+        address: parse_optional_address("address", params.address.as_deref())?,
         route: params.route,
         least_risk: Some(params.risk.map_or(Risk::Raised, Risk::from)),
         ..Filter::default()

@@ -2,7 +2,7 @@
 
 use super::client_side::ClientSide;
 use super::common::{ClassName, RttBody, TrafficBody, address, code, rfc3339};
-use super::connections::{HistoryBody, page_size, parse_address, parse_id};
+use super::connections::{HistoryBody, page_size, parse_id, parse_optional_address};
 use super::page_entries::PageEntries;
 use crate::base::cause::{Cause, CauseTable};
 use crate::engine::Class;
@@ -146,7 +146,7 @@ pub(super) async fn list(
             "before must be the value of next in the previous page",
         ));
     }
-    let address = params.address.as_deref().map(parse_address).transpose()?;
+    let address = parse_optional_address("address", params.address.as_deref())?;
     let class = params.class.as_ref();
     let class = class.map(|name| name.resolve(&admin.classes)).transpose()?;
     let named = |name: &str| parse_cause(admin.causes, name);

@@ -3,7 +3,7 @@
 
 use super::cohort_entry::{CohortBody, FleetBody};
 use super::common::ClassName;
-use super::connections::{page_size, parse_address};
+use super::connections::{page_size, parse_optional_address};
 use super::page_entries::PageEntries;
 use crate::base::network_block::NetworkBlock;
 use crate::engine::{Class, CohortView};
@@ -78,7 +78,7 @@ pub(super) async fn list(
     let class = params.class.map(|name| name.resolve(&admin.classes));
     let filter = CohortFilter {
         class: class.transpose()?,
-        block: params.block.as_deref().map(parse_address).transpose()?,
+        block: parse_optional_address("block", params.block.as_deref())?,
         alarmed: params.alarmed == Some(true),
         ..CohortFilter::default()
     };

@@ -297,13 +297,20 @@ pub(super) fn connection_not_found(admin: &AdminState, id: ConnId) -> Problem {
     }
 }
 
-pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
+/// Parses the parameter of this name, if it is given: an address, or a block of addresses.
+pub(super) fn parse_optional_address(
+    name: &str,
+    text: Option<&str>,
+) -> Result<Option<IpNet>, Problem> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
     let ip = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse::<IpNet>().or_else(|_| ip()).map_err(|_| {
-        let error = format!(
-            "address is {text:?}; it must be an IP address, or a block such as 192.0.2.0/24"
-        );
-        Problem::bad_request(error)
+    let parsed = text.parse::<IpNet>().or_else(|_| ip());
+    parsed.map(Some).map_err(|_| {
+        Problem::bad_request(format!(
+            "{name} is {text:?}; it must be an IP address, or a block such as 192.0.2.0/24"
+        ))
     })
 }
 
@@ -317,7 +324,7 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
 
 impl ConnectionParams {
     fn query(self, classes: &Classes) -> Result<PageRequest, Problem> {
-        let address = self.address.as_deref().map(parse_address).transpose()?;
+        let address = parse_optional_address("address", self.address.as_deref())?;
         let after = self.after.as_deref().map(parse_position).transpose()?;
         Ok(PageRequest {
             filter: Filter {

@@ -15,8 +15,8 @@ pub(super) struct PaceBody {
     #[schema(example = "safe")]
     reason: &'static str,
     /// What keeps the interval from growing: `settings`, `network`, `unknown` (nothing is known of
-    /// the network yet), `steps` (it grows after each four heartbeats of which none is late). Null
-    /// while it explores or is at risk.
+    /// the network yet), `steps` (it grows at each fourth heartbeat if none of the latest three was
+    /// late). Null while it explores or is at risk.
     #[schema(example = "network")]
     limited_by: Option<&'static str>,
     /// The interval of its class.
@@ -97,8 +97,8 @@ fn sentence(view: &PaceView, limited_by: Option<&'static str>) -> String {
              most {longest} ms"
         ),
         _ => format!(
-            "its interval is {interval} ms, and grows after each four heartbeats of which none is \
-             late"
+            "its interval is {interval} ms, and grows at each fourth heartbeat if none of the \
+             latest three was late"
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! The metrics of verdicts, and of the reports that correct them.
 
 use super::writer::MetricsWriter;
-use crate::gateway::{ReportOutcome, Snapshot};
+use crate::gateway::{EndVerdict, Evidence, ReportOutcome, Snapshot};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::watch::{JoinOutcome, VerdictCounts};
 use std::fmt;
@@ -31,14 +31,21 @@ impl VerdictMetrics {
         let help = "Ends of connections of clients, by class, verdict and evidence; each is \
                     counted once";
         writer.counters("pulsegate_disconnect_verdicts", help, |family| {
-            for (class, verdict, evidence, count) in self.counts.all() {
-                let infos = snapshot.classes.infos();
-                let labels = [
-                    ("class", infos.get(class).map_or("none", |info| info.name)),
-                    ("verdict", verdict.name()),
-                    ("evidence", evidence.name()),
-                ];
-                family.count(&labels, count)?;
+            // Also those that are 0: Prometheus sees no increase in a series that begins with 1.
+            for (class, info) in snapshot.classes.infos().iter().enumerate() {
+                if info.ended_by == Some("upstream") {
+                    continue;
+                }
+                for verdict in EndVerdict::ALL.iter().copied() {
+                    for evidence in Evidence::ALL {
+                        let labels = [
+                            ("class", info.name),
+                            ("verdict", verdict.name()),
+                            ("evidence", evidence.name()),
+                        ];
+                        family.count(&labels, self.counts.of(class, verdict, evidence))?;
+                    }
+                }
             }
             Ok(())
         })?;

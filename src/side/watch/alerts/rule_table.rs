@@ -106,8 +106,8 @@ pub(super) const RULES: &[AlertRule] = &[
         name: FLEET_LATE,
         severity: Severity::Critical,
         action: "Look at what is in front of the gateway: the load balancer, the link, the \
-                 firewall. The peers of several networks do not answer, and this process is \
-                 punctual.",
+                 firewall. Do other gateways see it? If not, take this one out of the load \
+                 balancer. Do not restart it: that disconnects peers that may come back.",
         threshold: |s| match s.fleet_late {
             true => FLEET_LATE_PERCENT,
             false => 0.0,
@@ -326,8 +326,8 @@ pub(super) const RULES: &[AlertRule] = &[
     },
     AlertRule {
         name: "verdict_jump",
-        action: "Do what docs/verdicts.md says for this verdict; /api/v1/verdicts says it, too. \
-                 /api/v1/closed?verdict=NAME shows the connections.",
+        action: "Do what the summary says. /api/v1/closed?verdict=NAME&class=CLASS shows the \
+                 connections: compare routes, upstreams, addresses and user agents.",
         threshold: |s| s.verdict_jump as f64,
         explained_by: |_| {
             const {

@@ -41,9 +41,10 @@ pub(super) fn verdict_jump(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             threshold,
             summary: format!(
                 "{} connections of {class} ended with the verdict {verdict} within \
-                 {RECENT_MINUTES} min; {usual:.1} are usual: {}",
+                 {RECENT_MINUTES} min; {usual:.1} are usual: {}. {}",
                 growth.recent,
-                verdict.meaning()
+                verdict.meaning(),
+                verdict.action()
             ),
             extent: Extent {
                 connections: growth.recent,

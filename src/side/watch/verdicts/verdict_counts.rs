@@ -100,6 +100,12 @@ impl VerdictCounts {
         })
     }
 
+    /// Returns the count of a class, also if it is 0.
+    pub(in crate::side) fn of(&self, class: usize, verdict: EndVerdict, evidence: Evidence) -> u64 {
+        let totals = self.totals.get(class);
+        totals.map_or(0, |totals| totals[verdict as usize][evidence as usize])
+    }
+
     /// Returns how the ends of the last 10 minutes compare with the hour before, for each class and
     /// verdict that any of them had.
     pub(in crate::side) fn growth(&self, now: Micros) -> Vec<VerdictGrowth> {
