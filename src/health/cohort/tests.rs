@@ -72,8 +72,8 @@ fn it_raises_the_alarms_of_the_plain_model() {
         }
         if let Some(raised) = raised {
             let expected = expected.expect("the model raises it, too");
-            // The integers reach zero a little sooner, and then a peer counts as new once more. With
-            // few late heartbeats, that decides.
+            // The integers reach zero sooner, and then a peer counts as new once more. With few
+            // late heartbeats, that decides.
             let is_near = share < 0.5 || u32::abs_diff(raised, expected) <= 20;
             assert!(is_near, "{share}: {raised}, {expected}");
             alarms += 1;

@@ -107,8 +107,8 @@ verdicts! {
          for peers that are gone.";
     NatTimeout, "nat_timeout",
         "a NAT or a firewall forgot the connection after an idle time",
-        "Set HEARTBEAT_INTERVAL_MS, and with ADAPTIVE_CADENCE also HEARTBEAT_MAX_MS, below the idle \
-         time at which connections of the block end.";
+        "Set HEARTBEAT_INTERVAL_MS, and with ADAPTIVE_CADENCE also HEARTBEAT_MAX_MS, below the \
+         idle time at which connections of the block end.";
     AppKilled, "app_killed",
         "the client's program was killed or crashed, and started anew",
         "Look at the client's release and platform: crashes, and systems that kill it for memory.";
