@@ -1,7 +1,7 @@
 //! The cohorts of the open connections: a table of at most 4 096, each with its score.
 //!
 //! A cohort is a class in a [`NetworkBlock`]. A connection refers to its cohort by two bytes: an
-//! index of 12 bits, and a generation of 4 bits, by which a reference to a cohort that had to make
+//! index of 12 bits, and a generation of 20 bits, by which a reference to a cohort that had to make
 //! room is recognized.
 
 use crate::base::id::Class;
@@ -35,19 +35,23 @@ const WORDS: usize = COHORTS_MAX / 64;
 
 /// A connection's reference to its cohort. The default refers to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct CohortRef(u16);
+pub(crate) struct CohortRef(u32);
+
+/// The generations of a place in the table are 1 to this. A connection looks for its cohort every 16
+/// heartbeats, and no place has so many cohorts in that time.
+const GENERATION_MAX: u32 = (1 << 20) - 1;
 
 impl CohortRef {
-    fn new(index: usize, generation: u8) -> Self {
-        CohortRef((index as u16) << 4 | u16::from(generation))
+    fn new(index: usize, generation: u32) -> Self {
+        CohortRef((index as u32) << 20 | generation)
     }
 
     fn index(self) -> usize {
-        usize::from(self.0 >> 4)
+        (self.0 >> 20) as usize
     }
 
-    fn generation(self) -> u8 {
-        (self.0 & 0xF) as u8
+    fn generation(self) -> u32 {
+        self.0 & GENERATION_MAX
     }
 }
 
@@ -63,8 +67,7 @@ struct Entry {
     members: u32,
     /// When a connection joined, or a heartbeat was counted, the last time: seconds of engine time.
     used: u32,
-    /// From 1 to 15.
-    generation: u8,
+    generation: u32,
 }
 
 /// What has changed of a cohort, and how it looks now.
@@ -117,6 +120,11 @@ impl Cohorts {
         CohortRef::new(index, entry.generation)
     }
 
+    /// Returns whether the cohort had to make room, or there was none.
+    pub(crate) fn is_gone(&self, which: CohortRef) -> bool {
+        self.entry(which).is_none()
+    }
+
     /// Counts a connection that is no longer open.
     pub(crate) fn leave(&mut self, which: CohortRef) {
         if let Some(entry) = self.entry_mut(which) {
@@ -166,7 +174,9 @@ impl Cohorts {
         let Some(index) = self.place(key) else {
             return false;
         };
-        self.entries[index].cadence = Some(Box::new(cadence));
+        let entry = &mut self.entries[index];
+        entry.cadence = Some(Box::new(cadence));
+        entry.used = seconds(now);
         true
     }
 
@@ -420,7 +430,11 @@ impl Cohorts {
         });
         let found = may_go.min_by_key(|index| {
             let entry = &self.entries[*index];
-            (entry.members.min(USEFUL), entry.used)
+            (
+                entry.members.min(USEFUL),
+                entry.cadence.is_some(),
+                entry.used,
+            )
         });
         self.hand = (self.hand + LOOKED_AT) % COHORTS_MAX;
         let index = found?;
@@ -428,7 +442,7 @@ impl Cohorts {
         self.by_key.remove(&entry.key);
         let generation = match sabotage::on(Bug::CohortMistaken) {
             true => entry.generation,
-            false => entry.generation % 15 + 1,
+            false => entry.generation % GENERATION_MAX + 1,
         };
         *entry = Entry {
             key,

@@ -9,7 +9,7 @@ use crate::engine::conn::Conn;
 use crate::engine::flags::Flag;
 use crate::engine::fleet_watch::FleetWatch;
 use crate::engine::stats::{ClassStats, Histogram};
-use crate::health::Risk;
+use crate::health::{Pace, Risk};
 use std::collections::VecDeque;
 
 /// What heartbeats say about cohorts and about all connections.
@@ -37,10 +37,11 @@ impl Foresight {
 
     /// Records that the latest heartbeat of a connection was answered.
     #[inline]
-    pub(crate) fn on_answer(&mut self, conn: &Conn, now: Micros) {
+    pub(crate) fn on_answer(&mut self, conn: &mut Conn, now: Micros) {
         let number = conn.health.heartbeat_number();
         self.fleet.count_answer(conn.role());
         if self.cohorts.wants_answer(conn.cohort, number) {
+            self.rejoin(conn, now);
             let news = self.cohorts.on_answered(conn.cohort, number, now);
             self.news.extend(news);
         }
@@ -52,6 +53,15 @@ impl Foresight {
         if !conn.flags.has(Flag::Dialed) {
             let block = NetworkBlock::of(conn.peer_addr().ip());
             conn.cohort = self.cohorts.join(conn.class, block, now);
+        }
+    }
+
+    /// Makes a connection a member again, if its cohort had to make room. One that is not at the
+    /// configured pace comes back to that first.
+    fn rejoin(&mut self, conn: &mut Conn, now: Micros) {
+        let is_at_pace = conn.policy.pace() == Pace::Configured;
+        if is_at_pace && self.cohorts.is_gone(conn.cohort) {
+            self.join(conn, now);
         }
     }
 
@@ -71,6 +81,7 @@ impl Foresight {
         let before = conn.lates.risk();
         conn.lates.on_late();
         class.change_risk(before, conn.lates.risk());
+        self.rejoin(conn, now);
         let news = self.cohorts.on_late(conn.cohort, fold(peer), now);
         self.news.extend(news);
         true

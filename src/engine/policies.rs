@@ -138,7 +138,9 @@ impl Policies {
         for held in &mut self.held {
             *held = [held[usize::from(self.newest.0)]; 2];
         }
-        if std::mem::take(&mut self.resets_paces) && !self.has_paces {
+        // Connections may have got another pace since, which the next change takes from them.
+        let was_reset = std::mem::take(&mut self.resets_paces);
+        if was_reset && !self.has_paces && !self.will_reset_paces {
             self.paced = Vec::new();
         }
         self.derive();
@@ -300,5 +302,30 @@ mod tests {
         policies.begin_migration();
         policies.end_migration();
         assert_eq!(policies.shortest_timeout(), Micros::from_secs(30));
+    }
+
+    /// Paces are switched on and, before all connections have been migrated, off again. One that has
+    /// been migrated has got another pace meanwhile.
+    #[test]
+    fn paces_that_are_switched_off_during_a_change_are_taken_by_the_next_one() {
+        let mut policies = Policies::new(vec![Policy::DEFAULT], false);
+        policies.set_paces(true);
+        policies.begin_migration();
+        let mut which = policies.newest();
+        policies.migrate(Class(0), &mut which);
+        which = which.at_pace(Pace::AtRisk(None));
+        policies.set_paces(false);
+        policies.end_migration();
+        let interval = |policies: &Policies, which| policies.of(Class(0), which).heartbeat_interval;
+        assert_eq!(interval(&policies, which), Micros::from_secs(5));
+        policies.begin_migration();
+        policies.migrate(Class(0), &mut which);
+        policies.end_migration();
+        assert_eq!(which, policies.newest());
+        assert_eq!(
+            interval(&policies, which),
+            Policy::DEFAULT.heartbeat_interval
+        );
+        assert!(policies.paced.is_empty());
     }
 }

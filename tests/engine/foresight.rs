@@ -229,7 +229,7 @@ fn those_that_leave_are_no_members() {
 fn a_cohort_that_has_made_room_is_not_mistaken_for_another() {
     let mut net = net();
     let first = connect(&mut net, 0, [1])[0];
-    for n in 1..6_000_u32 {
+    for n in 1..4_400_u32 {
         let [.., a, b] = n.to_be_bytes();
         net.connect(&format!("/11.{a}.{b}.1/{n}"));
     }
@@ -237,6 +237,11 @@ fn a_cohort_that_has_made_room_is_not_mistaken_for_another() {
     let id = net.id(first);
     assert!(net.is_open(first));
     assert_eq!(net.with_io(|_, io| io.cohort(id)), None);
+    // It looks for its cohort again.
+    net.advance(17 * 15 * S);
+    let view = net.with_io(|_, io| io.cohort(id)).expect("a cohort");
+    assert_eq!(view.block.to_string(), "10.0.0.0/24");
+    check_invariants(&net);
     assert_eq!(net.with_io(|_, io| io.cohorts().count()), 4_096);
 }
 

@@ -113,6 +113,47 @@ fn new_cohorts_displace_empty_ones_and_never_an_alarm() {
     assert_eq!(cohorts.audit(), Ok(()));
 }
 
+/// A place is used again and again: a reference from long ago is still recognized.
+#[test]
+fn a_reference_does_not_become_valid_again() {
+    let mut cohorts = Cohorts::default();
+    let first = join(&mut cohorts, 0);
+    let mut generations = 0;
+    for n in 1..200_000 {
+        let which = join(&mut cohorts, n);
+        generations += u32::from(which.index() == first.index());
+        assert!(n < 5_000 || cohorts.is_gone(first));
+    }
+    assert!(generations > 32, "{generations}");
+    let again = join(&mut cohorts, 0);
+    assert!(!cohorts.is_gone(again));
+}
+
+/// What was learned of gaps is the last to go of cohorts that have few connections.
+#[test]
+fn new_cohorts_displace_those_that_have_learned_nothing_first() {
+    let mut cohorts = Cohorts::default();
+    for n in 0..COHORTS_MAX as u32 {
+        let which = join(&mut cohorts, n);
+        if n % 2 == 0 {
+            cohorts.cadence_mut(which);
+        }
+        cohorts.leave(which);
+    }
+    let learned = |cohorts: &Cohorts| {
+        let entries = cohorts.entries.iter();
+        entries.filter(|entry| entry.cadence.is_some()).count()
+    };
+    let before = learned(&cohorts);
+    for n in 0..1_000 {
+        join(&mut cohorts, 100_000 + n);
+    }
+    assert_eq!(
+        (before, learned(&cohorts)),
+        (COHORTS_MAX / 2, COHORTS_MAX / 2)
+    );
+}
+
 #[test]
 fn a_connection_has_no_cohort_if_all_that_may_make_room_have_an_alarm() {
     let mut cohorts = Cohorts::default();

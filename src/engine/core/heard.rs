@@ -78,7 +78,7 @@ impl Core {
         gap: Micros,
         now: Micros,
     ) -> Option<Pong> {
-        let conn = self.table.get(id)?;
+        let conn = self.table.get_mut(id)?;
         self.foresight.on_answer(conn, now);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         class.pongs += 1;

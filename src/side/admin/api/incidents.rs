@@ -58,8 +58,8 @@ pub(super) struct SampledEndBody {
 }
 
 /// One alert. With the last 20 alerts of rules about ends (`mass_death`, `fleet_late`,
-/// `cohort_late`, and upstreams that are down, unresponsive, refusing or slow) a sample of the ended
-/// connections is kept, and what they had in common.
+/// `cohort_late`, and upstreams that are down, unresponsive, refusing or slow) a sample of the
+/// ended connections is kept, and what they had in common.
 #[utoipa::path(
     get, path = "/api/v1/alerts/{id}", tag = "alerts",
     params((
