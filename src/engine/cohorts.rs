@@ -1,13 +1,12 @@
 //! The cohorts of the open connections: a table of at most 4 096, each with its score.
 //!
-//! A cohort is a class in a [`NetworkBlock`]. A connection refers to its cohort by two bytes: an
-//! index of 12 bits, and a generation of 20 bits, by which a reference to a cohort that had to make
-//! room is recognized.
+//! A cohort is a class in a [`NetworkBlock`]. A connection refers to it by a [`CohortRef`].
 
 use crate::base::id::Class;
 use crate::base::network_block::NetworkBlock;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
+use crate::engine::cohort_ref::{CohortRef, GENERATION_MAX};
 use crate::engine::cohort_view::{CadenceView, CohortView, SavedCohort};
 use crate::health::{Cadence, Cohort, CohortChange, GapBucket, Pace};
 use std::collections::HashMap;
@@ -32,28 +31,6 @@ const USEFUL: u32 = 5;
 const QUIET: Micros = Micros::from_secs(Cohort::QUIET_SECS as u64 + 1);
 
 const WORDS: usize = COHORTS_MAX / 64;
-
-/// A connection's reference to its cohort. The default refers to none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct CohortRef(u32);
-
-/// The generations of a place in the table are 1 to this. A connection looks for its cohort every 16
-/// heartbeats, and no place has so many cohorts in that time.
-const GENERATION_MAX: u32 = (1 << 20) - 1;
-
-impl CohortRef {
-    fn new(index: usize, generation: u32) -> Self {
-        CohortRef((index as u32) << 20 | generation)
-    }
-
-    fn index(self) -> usize {
-        (self.0 >> 20) as usize
-    }
-
-    fn generation(self) -> u32 {
-        self.0 & GENERATION_MAX
-    }
-}
 
 /// A cohort in its place in the table.
 #[derive(Debug)]

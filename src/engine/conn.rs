@@ -4,7 +4,7 @@ use crate::base::cause::EndCode;
 use crate::base::id::Class;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::cohorts::CohortRef;
+use crate::engine::cohort_ref::CohortRef;
 use crate::engine::config::Config;
 use crate::engine::ending::EndingDraft;
 use crate::engine::flags::{Flag, Flags};

@@ -25,6 +25,7 @@
 #[cfg(feature = "testing")]
 mod audit;
 mod bucket;
+mod cohort_ref;
 mod cohort_view;
 mod cohorts;
 mod config;

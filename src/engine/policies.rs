@@ -304,8 +304,8 @@ mod tests {
         assert_eq!(policies.shortest_timeout(), Micros::from_secs(30));
     }
 
-    /// Paces are switched on and, before all connections have been migrated, off again. One that has
-    /// been migrated has got another pace meanwhile.
+    /// Paces are switched on and, before all connections have been migrated, off again. One that
+    /// has been migrated has got another pace meanwhile.
     #[test]
     fn paces_that_are_switched_off_during_a_change_are_taken_by_the_next_one() {
         let mut policies = Policies::new(vec![Policy::DEFAULT], false);

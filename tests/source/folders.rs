@@ -69,6 +69,7 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
                 "leg_input",
                 "input_state",
                 "life_news",
+                "cohort_ref",
                 "cohorts",
                 "fleet_watch",
                 "foresight",
