@@ -255,13 +255,7 @@ fn a_report_corrects_the_line_and_the_record_of_its_own_client() {
         format!("pulsegate_disconnect_verdicts_total{{{labels}}}")
     };
     assert_metric(&bridge, &format!("{} 1", of("both", "app_killed")));
-    assert!(
-        !bridge
-            .gateway
-            .metrics()
-            .0
-            .contains(&of("gateway", "peer_left"))
-    );
+    assert_metric(&bridge, &format!("{} 0", of("gateway", "peer_left")));
     let by = |verdict: &str| {
         let list = bridge
             .gateway
