@@ -7,11 +7,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-INSTRUCTIONS_MAX=1720  # per round, engine with a do-nothing handler; 15 s interval, 10 000 connections. 1 700 measured; 1 640 before cohorts and adaptive cadence, which is off here; 1 498 before heartbeats could be late, 1 476 before a heartbeat could be a text and alive_by chose what counts, 1 351 before pings carried eight letters and their place in the stream was kept
-TEXT_INSTRUCTIONS_MAX=3820  # the same, if heartbeats are texts, 3 798 measured, 3 726 before cohorts, 3 575 before heartbeats could be late: the answer is a message, which the host parses
+INSTRUCTIONS_MAX=1720  # per round, engine with a do-nothing handler; 15 s interval, 10 000 connections. 1 712 measured; 1 640 before cohorts and adaptive cadence, which is off here; 1 498 before heartbeats could be late, 1 476 before a heartbeat could be a text and alive_by chose what counts, 1 351 before pings carried eight letters and their place in the stream was kept
+TEXT_INSTRUCTIONS_MAX=3820  # the same, if heartbeats are texts, 3 803 measured, 3 726 before cohorts, 3 575 before heartbeats could be late: the answer is a message, which the host parses
 STEP_MAX=300000        # instructions: the dearest step, which cannot be divided, over the inputs of attacks
 LOOP_BYTES_MAX=200     # anonymous memory per idle connection, loop with an echo handler, from 6 to 20 s after the handshakes of 18 000
-GATEWAY_BYTES_MAX=520  # the same, gateway, each with its session and its name. 494 measured; 415 before the openings of the latest 65 536 names were remembered, which tells users that came back from those that are missing
+GATEWAY_BYTES_MAX=520  # the same, gateway, each with its session and its name. 470 measured; 415 before the openings of the latest 65 536 names were remembered, which tells users that came back from those that are missing
 PAIR_BYTES_MAX=450     # the same per idle pair, gateway with UPSTREAM, both legs, from 2 000 pairs to 8 000
 SESSION_BYTES_MAX=1400 # the same per idle pulse session: the pair, its ledgers and tokens, and an own policy
 MESSAGE_MAX=1530       # instructions per forwarded message of 128 B, engine with 100 pairs whose sockets take it at once
