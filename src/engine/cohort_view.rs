@@ -17,7 +17,7 @@ pub struct CohortView {
     pub connections: u32,
     /// How many of 1 000 heartbeats are late as a rule; 20 until more is known.
     pub usual_late_permille: u32,
-    /// The evidence that its peers have stopped to answer together, in percent of what raises the
+    /// The evidence that its peers have stopped answering together, in percent of what raises the
     /// alarm; up to 125.
     pub score_percent: u32,
     /// How many different peers had a late heartbeat since the evidence was zero, at most 8. An

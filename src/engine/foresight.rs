@@ -153,7 +153,7 @@ impl ClassStats {
 }
 
 /// Shortens a key to 32 bits (the finalizer of SplitMix64, G. L. Steele et al., OOPSLA 2014). Two
-/// of five peers have the same short key once in 430 million alarms.
+/// of eight peers have the same short key once in 150 million alarms.
 fn fold(key: u64) -> u32 {
     let key = (key ^ key >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let key = (key ^ key >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

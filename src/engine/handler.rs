@@ -107,7 +107,7 @@ pub trait Handler {
     /// late heartbeat has no consequence by itself.
     fn on_late(&mut self, _io: &mut Io<'_>, _id: ConnId, _evidence: &SilenceEvidence) {}
 
-    /// Called when the peers of one part of the network have stopped to answer together
+    /// Called when the peers of one part of the network have stopped answering together
     /// ([`Cohort`](crate::health::Cohort)), or answer again. It has no consequence by itself.
     fn on_cohort(&mut self, _io: &mut Io<'_>, _change: CohortChange, _cohort: &CohortView) {}
 

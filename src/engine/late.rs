@@ -122,7 +122,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Tells the host which cohorts have stopped to answer, or answer again.
+    /// Tells the host which cohorts have stopped answering, or answer again.
     #[inline]
     pub(super) fn tell_cohorts(&mut self, now: Micros) {
         for _ in 0..TOLD_PER_TURN {

@@ -89,7 +89,7 @@ impl CohortWatch {
         }
     }
 
-    /// Counts and logs that the peers of a cohort have stopped to answer, or answer again.
+    /// Counts and logs that the peers of a cohort have stopped answering, or answer again.
     pub(super) fn on_cohort(
         &mut self,
         io: &Io<'_>,
@@ -102,7 +102,7 @@ impl CohortWatch {
             CohortChange::Alarmed => (
                 log::Level::Warn,
                 "late",
-                " effect=\"its peers have stopped to answer together; none is closed because of \
+                " effect=\"its peers have stopped answering together; none is closed because of \
                  it\"",
             ),
             CohortChange::Cleared => (log::Level::Info, "answers", ""),

@@ -1,4 +1,4 @@
-//! Whether the peers of one part of a network have stopped to answer together.
+//! Whether the peers of one part of a network have stopped answering together.
 //!
 //! A cohort is a set of connections that share a part of the network. Each heartbeat of it is a
 //! trial: answered, or late. The sum of the log-likelihood ratios of these trials, between "half of
@@ -74,7 +74,7 @@ pub struct Cohort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an alarm begins and ends")]
 pub enum CohortChange {
-    /// Its peers have stopped to answer.
+    /// Its peers have stopped answering.
     Alarmed,
     /// They answer again, or they have gone.
     Cleared,
@@ -160,7 +160,7 @@ impl Cohort {
         self.score > 0
     }
 
-    /// Returns since when its peers have stopped to answer: a second of engine time.
+    /// Returns since when its peers have stopped answering: a second of engine time.
     pub fn alarmed_since(&self) -> Option<u32> {
         self.is_alarmed.then_some(self.alarmed_at)
     }

@@ -118,7 +118,7 @@ fn a_peer_that_does_not_answer_is_at_risk_until_it_answers() {
 }
 
 #[test]
-fn all_peers_of_a_block_that_stops_to_answer_are_at_risk() {
+fn all_peers_of_a_block_that_stops_answering_are_at_risk() {
     let gateway = watchful(&[]);
     let elsewhere = answering(glasses_from([127, 0, 7, 1], &gateway, "elsewhere"));
     let beside = answering(glasses_from([127, 0, 9, 99], &gateway, "beside"));

@@ -1,4 +1,4 @@
-//! Foresight: connections at risk, cohorts that stop to answer together, and whose fault it is.
+//! Foresight: connections at risk, cohorts that stop answering together, and whose fault it is.
 
 use crate::nets::{S, check_invariants, one_class, timed};
 use pulsegate::engine::{

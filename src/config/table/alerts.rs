@@ -204,7 +204,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The alert cohort_late fires when the peers of a class in one address block (/24, \
-               for IPv6 /48) with this many connections have stopped to answer together. 0 turns \
+               for IPv6 /48) with this many connections have stopped answering together. 0 turns \
                it off.",
     },
     Setting {

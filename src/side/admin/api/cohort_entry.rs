@@ -20,7 +20,7 @@ pub(super) struct CohortBody {
     /// The share of heartbeats that are late as a rule, in percent; 2 until more is known.
     #[schema(example = 2.0)]
     usual_late_percent: f64,
-    /// The evidence that its peers have stopped to answer together, in percent of what raises the
+    /// The evidence that its peers have stopped answering together, in percent of what raises the
     /// alarm; up to 125.
     score_percent: u32,
     /// How many different peers had a late heartbeat since the score was 0: at most 8 are counted,

@@ -1,5 +1,5 @@
 //! Cohorts: the connections of one class in one part of the network, and whether their peers have
-//! stopped to answer together.
+//! stopped answering together.
 
 use super::cohort_entry::{CohortBody, FleetBody};
 use super::common::ClassName;

@@ -55,7 +55,7 @@ struct ReasonBody {
 enum ReasonName {
     /// Some of its latest heartbeats were late.
     LateHeartbeats,
-    /// The peers of its cohort have stopped to answer together. This makes the risk high.
+    /// The peers of its cohort have stopped answering together. This makes the risk high.
     CohortAlarm,
     /// The kernel says that the network does not take our bytes any more.
     PathGone,

@@ -39,7 +39,7 @@ impl Scrape {
         )?;
         writer.gauge(
             "pulsegate_cohorts_late",
-            "Cohorts whose peers have stopped to answer together",
+            "Cohorts whose peers have stopped answering together",
             foresight.cohorts_alarmed as i64,
         )?;
         let fleet = &foresight.fleet;

@@ -43,7 +43,7 @@ pub struct AlertSettings {
     /// Whether `fleet_late` reports that the heartbeats of all clients are late.
     pub fleet_late: bool,
     /// Threshold of `cohort_late`: connections of a class in one address block whose peers have
-    /// stopped to answer together.
+    /// stopped answering together.
     pub cohort_late: u64,
     /// Threshold of `rtt_high`: the 99th percentile of the round-trip time of heartbeats.
     pub rtt_p99: Micros,

@@ -26,7 +26,7 @@ pub(super) fn fleet_late(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     Measurement::single(value, FLEET_LATE_PERCENT, summary)
 }
 
-/// Returns the cohorts whose peers have stopped to answer together. The peers of a class that is
+/// Returns the cohorts whose peers have stopped answering together. The peers of a class that is
 /// drained are about to go.
 pub(super) fn cohort_late(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
     let now = input.fleet.as_ref()?.now;
@@ -43,7 +43,7 @@ pub(super) fn cohort_late(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
         let (class, block) = (now.classes.name(cohort.class), cohort.block.to_string());
         Measurement {
             summary: format!(
-                "the peers of {class} in {block} have stopped to answer together: heartbeats of at \
+                "the peers of {class} in {block} have stopped answering together: heartbeats of at \
                  least {} peers are late, of {} connections{others}",
                 cohort.late_peers, cohort.connections
             ),

@@ -150,7 +150,7 @@ pub(super) const RULES: &[AlertRule] = &[
     AlertRule {
         name: COHORT_LATE,
         action: "Check the network, the carrier or the site of the block that the summary names. \
-                 Its peers have stopped to answer together; none is closed because of it. Those \
+                 Its peers have stopped answering together; none is closed because of it. Those \
                  that do not answer again die within CONNECTION_TIMEOUT_MS.",
         threshold: |s| s.cohort_late as f64,
         explained_by: |_| {

@@ -16,7 +16,7 @@ use crate::engine::{Class, CohortView, FleetView, OwnFault};
 use crate::gateway::{EndVerdict, UpstreamCondition};
 use serde_json::Value;
 
-/// Lets the peers of a class in this /24 stop to answer.
+/// Lets the peers of a class in this /24 stop answering.
 fn go_dark(fleet: &mut FleetHarness, class: u8, block: u8, connections: u32) {
     let foresight = &mut fleet.counters().foresight;
     foresight.cohorts_alarmed += 1;
@@ -89,7 +89,7 @@ fn a_block_goes_dark_and_comes_back() {
     );
     assert_eq!(
         alert.summary,
-        "the peers of glasses in 10.0.7.0/24 have stopped to answer together: heartbeats of at \
+        "the peers of glasses in 10.0.7.0/24 have stopped answering together: heartbeats of at \
          least 5 peers are late, of 200 connections"
     );
     // Then they are suspect, for longer than it takes to tell suspects.
